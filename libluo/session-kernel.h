@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBLUO_SESSION_KERNEL_H
+#define LIBLUO_SESSION_KERNEL_H
+
+/*
+ * The seam between session.c and the kernel, so that the fake device of the tests can stand in.
+ * Internal: not installed, not exported.
+ */
+
+#include <luo/session.h>
+
+struct luo_kernel {
+	/* open(2) of the device; fd or negative errno */
+	int (*open_device)(void);
+	/* ioctl(2); 0 or negative errno */
+	int (*ioctl)(int fd, unsigned long request, void *argument);
+	/* what readlink(2) of /proc/self/fd/FD says, NUL-terminated; 0 or negative errno */
+	int (*link_of)(int fd, char *buffer, size_t size);
+	enum luo_support (*support)(void);
+};
+
+/* Sets what session.c talks to; NULL: the real kernel. Returns what was set before. */
+const struct luo_kernel *luo_kernel_set(const struct luo_kernel *kernel);
+
+#endif
