@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LUO_HANDOVER_H
+#define LUO_HANDOVER_H
+
+/*
+ * Both directions of a live update in one place.
+ *
+ *   before the kexec   commit:   stores -> session(s) with a mapping at token 0
+ *   after it           incoming: session(s) -> a store of lazy entries, taken out one by one
+ *
+ * A commit preserves each distinct file once, however many units and names hold it, writes the
+ * mapping last, and leaves nothing behind if it fails. What it made lives in session fds: they must
+ * stay open until the kexec, closing them undoes everything.
+ *
+ * An incoming session is never finished while anything unclaimed is in it, and never at all if its
+ * mapping cannot be understood: closing it would free memory for good.
+ *
+ * Functions return 0 on success and a negative errno otherwise; outputs are written on success.
+ */
+
+#include <luo/mapping.h>
+#include <luo/store.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The session that luod uses where systemd has none of its own. */
+#define LUO_DEFAULT_SESSION "luod"
+
+/* ---- commit ---------------------------------------------------------------------------------- */
+
+/** How one entry fared. */
+enum luo_result {
+	LUO_RESULT_PRESERVED,
+	LUO_RESULT_COPIED,  /**< travels as a copy: what is written after the commit is not carried */
+	LUO_RESULT_ALIAS,   /**< the same file as another entry, which was preserved */
+	LUO_RESULT_SESSION, /**< a LUO session of its own, goes along by itself */
+	LUO_RESULT_NOT_PRESERVABLE, /**< a kind that the kernel cannot preserve */
+	LUO_RESULT_FAILED,  /**< the kernel, or our own look before, said no: see error */
+};
+
+/** The report on one entry. */
+struct luo_commit_result {
+	const struct luo_entry *entry; /**< valid as long as the store is not changed */
+	enum luo_result result;
+	int error;          /**< negative errno of LUO_RESULT_FAILED, else 0 */
+	const char *reason; /**< a sentence, static or the report's; NULL if preserved */
+	const struct luo_entry *alias_of;
+	uint64_t bytes; /**< preserved for this entry; 0 for an alias */
+	uint64_t usec;  /**< time in the kernel for this entry, microseconds */
+};
+
+/** How to commit. Zero-initialise it; what is zero is the default. */
+struct luo_commit_options {
+	const char *session_name; /**< NULL: LUO_DEFAULT_SESSION */
+	/** Files in one session before the next is begun; 0: what is fast and what the kernel takes
+	 * (512, and 128 where the kernel says -ENOSPC). Further sessions are "NAME.1", "NAME.2"... */
+	unsigned max_files_per_session;
+	unsigned flags;                /**< enum luo_commit_flags */
+	uint64_t device_timeout_usec;  /**< how long to wait for /dev/liveupdate */
+	const struct luo_mapping_state *state; /**< written into the mapping; may be NULL */
+};
+
+enum luo_commit_flags {
+	LUO_COMMIT_V261 = 1 << 0, /**< write the mapping so that systemd 261 accepts it too */
+	/** Never let a file travel packed: for a reader that does not know our keys. A sparse file
+	 * is then filled, if memory allows. */
+	LUO_COMMIT_NO_PACK = 1 << 1,
+};
+
+struct luo_commit;
+
+/**
+ * luo_commit_new() - preserve everything in some stores.
+ * @stores: @n_stores of them; every entry must have its fd. They are not changed, and must not be
+ *          changed or freed as long as the report is looked at
+ * @ret_commit: owns the session fds
+ *
+ * An entry that cannot be preserved does not make the commit fail: it is in the report. Looks
+ * before it preserves: a sparse file, or one that with its copy is larger than the memory that is
+ * left, would get the caller killed.
+ *
+ *  -EINVAL   a bad session name, or an entry that has not been restored (fd < 0)
+ *  -EEXIST   the session name is taken
+ *  -ENODEV, -EOPNOTSUPP, -EBUSY, -EIO: see luo_device_open()
+ *  -ENOMEM and others: nothing is left behind
+ *
+ * Since: 0.1
+ */
+int luo_commit_new(struct luo_store *const *stores, size_t n_stores,
+		   const struct luo_commit_options *options, struct luo_commit **ret_commit);
+
+/**
+ * luo_commit_free() - closes the sessions, which undoes everything. Takes and returns NULL.
+ * Since: 0.1
+ */
+struct luo_commit *luo_commit_free(struct luo_commit *commit);
+
+/** luo_commit_sessions() - the session fds, still the commit's; the first is the main one. Since: 0.1 */
+const int *luo_commit_sessions(const struct luo_commit *commit, size_t *ret_n);
+
+/** luo_commit_results() - one per entry, in the order of the stores. Since: 0.1 */
+const struct luo_commit_result *luo_commit_results(const struct luo_commit *commit, size_t *ret_n);
+
+/** luo_commit_mapping() - the text that was written at token 0, the commit's. Since: 0.1 */
+const char *luo_commit_mapping(const struct luo_commit *commit, size_t *ret_size);
+
+/** The totals of a commit. */
+struct luo_commit_summary {
+	uint64_t entries;
+	uint64_t preserved; /**< with copies, aliases and sessions */
+	uint64_t lost;      /**< not preservable or failed */
+	uint64_t bytes;
+	uint64_t usec; /**< of the whole commit */
+};
+
+/** luo_commit_summary() - the totals. Since: 0.1 */
+void luo_commit_summary(const struct luo_commit *commit, struct luo_commit_summary *ret);
+
+/** luo_result_to_string() - "preserved", "copied", "alias", "session", "not-preservable", "failed". Since: 0.1 */
+const char *luo_result_to_string(enum luo_result result);
+
+/* ---- incoming -------------------------------------------------------------------------------- */
+
+struct luo_incoming;
+
+/**
+ * luo_incoming_retrieve() - take over what the previous kernel left under a name.
+ * @device_fd: from luo_device_open()
+ * @name: of the main session; the mapping names the further ones
+ *
+ *  -ENOENT  there is nothing
+ *
+ * A session whose mapping is broken, missing or too new is a success: luo_incoming_problem() then
+ * says what is wrong, the store is empty, and the session is held. Since: 0.1
+ */
+int luo_incoming_retrieve(int device_fd, const char *name, struct luo_incoming **ret_incoming);
+
+/**
+ * luo_incoming_adopt() - the same from session fds that somebody kept for us over a restart.
+ * @session_fds: the main one first; ownership moves on success
+ *
+ * Since: 0.1
+ */
+int luo_incoming_adopt(const int *session_fds, size_t n, struct luo_incoming **ret_incoming);
+
+/**
+ * luo_incoming_free() - closes the session fds. If they are the last copies, and it was not
+ * finished, what is unclaimed is freed for good. Takes and returns NULL. Since: 0.1
+ */
+struct luo_incoming *luo_incoming_free(struct luo_incoming *incoming);
+
+/** luo_incoming_name() - of the main session. Since: 0.1 */
+const char *luo_incoming_name(const struct luo_incoming *incoming);
+
+/** luo_incoming_problem() - why the mapping is not understood; NULL if it is. Since: 0.1 */
+const char *luo_incoming_problem(const struct luo_incoming *incoming);
+
+/** luo_incoming_mapping() - the document; its store is the holdings. NULL if not understood. Since: 0.1 */
+struct luo_mapping *luo_incoming_mapping(const struct luo_incoming *incoming);
+
+/** luo_incoming_sessions() - the session fds, still its own; the main one first. Since: 0.1 */
+const int *luo_incoming_sessions(const struct luo_incoming *incoming, size_t *ret_n);
+
+/**
+ * luo_incoming_restore() - get one entry out, and put right what the kernel dropped.
+ * @entry: of the mapping's store, or moved from there to another store
+ *
+ * After it entry->fd is set. Aliases come back as one file. Looks at the memory limits of the
+ * caller's cgroup first, because a retrieve that fails is final. 0 also if it was done before.
+ *
+ *  -EDQUOT  no room under a memory limit; nothing was touched, may be tried again
+ *  -EMFILE  may be tried again
+ *  -ENOENT  the token is not in the session: final
+ *  anything else is final and remembered in entry->failed
+ *
+ * Since: 0.1
+ */
+int luo_incoming_restore(struct luo_incoming *incoming, struct luo_entry *entry);
+
+/**
+ * luo_incoming_fetch() - what luo_incoming_restore() does, but gives the fd instead of storing it.
+ * Since: 0.1
+ */
+int luo_incoming_fetch(struct luo_incoming *incoming, const struct luo_entry *entry, int *ret_fd);
+
+/**
+ * luo_incoming_finish() - finish the sessions: the kernel forgets them.
+ *
+ * -EBUSY if the mapping is not understood. It is the caller's word that every entry worth keeping
+ * has its fd; the kernel frees the rest. Since: 0.1
+ */
+int luo_incoming_finish(struct luo_incoming *incoming);
+
+/**
+ * luo_incoming_carry() - get the files of a session that is not understood ready for the next kexec.
+ * @ret_tokens, @ret_fds: @ret_n tokens and files, to be freed with free()
+ *
+ * Without a mapping the tokens are guessed: every integer in the document, and 0 to 4095. The
+ * caller finishes nothing; see luo_carry_new(). Since: 0.1
+ */
+int luo_incoming_carry(struct luo_incoming *incoming, uint64_t **ret_tokens, int **ret_fds,
+		       size_t *ret_n);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
