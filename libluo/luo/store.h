@@ -98,6 +98,7 @@ struct luo_entry {
 	uint64_t id;             /**< caller's: never touched by the library, 0 at first */
 	void *userdata;          /**< caller's */
 	size_t index;            /**< library's: position in the unit */
+	struct luo_entry *_next; /**< library's: in the table of the unit */
 };
 
 /** An owner of fds. */
@@ -112,6 +113,8 @@ struct luo_unit {
 	void *userdata;          /**< caller's */
 	size_t index;            /**< library's: position in the store */
 	size_t _allocated;
+	struct luo_entry **_buckets; /**< library's: the entries that have an fd, by inode and name */
+	size_t _n_buckets;
 };
 
 /** luo_store_new() - an empty store. Since: 0.1 */

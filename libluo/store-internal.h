@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBLUO_STORE_INTERNAL_H
+#define LIBLUO_STORE_INTERNAL_H
+
+/* What the rest of the library needs of the store, and an application does not. */
+
+#include "luo/store.h"
+
+/* Tokens are written as JSON integers; systemd and json-c both read them as signed 64-bit. */
+#define LUO_TOKEN_MAX ((uint64_t)INT64_MAX)
+
+/* Frees what the struct points to and zeroes it. */
+void luo_entry_meta_clear(struct luo_entry_meta *meta);
+
+/* An absolute path without empty, "." or ".." components: what /proc/PID/cgroup shows. */
+bool luo_cgroup_is_valid(const char *cgroup);
+
+#endif
