@@ -7,6 +7,8 @@
  * Internal: not installed, not exported.
  */
 
+#include <stddef.h>
+
 #include <luo/session.h>
 
 struct luo_kernel {
@@ -17,9 +19,20 @@ struct luo_kernel {
 	/* what readlink(2) of /proc/self/fd/FD says, NUL-terminated; 0 or negative errno */
 	int (*link_of)(int fd, char *buffer, size_t size);
 	enum luo_support (*support)(void);
+	/* whether the entry @name of the directory @fd_dir, some /proc/PID/fd, is the device */
+	bool (*is_device)(int fd_dir, const char *name);
 };
 
 /* Sets what session.c talks to; NULL: the real kernel. Returns what was set before. */
 const struct luo_kernel *luo_kernel_set(const struct luo_kernel *kernel);
+
+/* What is set; never NULL. */
+const struct luo_kernel *luo_kernel_get(void);
+
+/*
+ * The link of an fd, through the seam. -EBADF if @fd is not open, -ENOENT if there is no /proc;
+ * -ENAMETOOLONG if it does not fit into @buffer.
+ */
+int luo_fd_link(int fd, char *buffer, size_t size);
 
 #endif

@@ -33,14 +33,14 @@ extern "C" {
 enum luo_support {
 	LUO_SUPPORT_NONE, /**< the kernel was built without CONFIG_LIVEUPDATE */
 	LUO_SUPPORT_OFF,  /**< built in, but not switched on (liveupdate=on on the command line) */
-	LUO_SUPPORT_ON,   /**< /dev/liveupdate is there */
+	LUO_SUPPORT_ON,   /**< it is there (but maybe not in the /dev of a container) */
 };
 
 /**
  * luo_support() - tell what the running kernel has to offer, without opening the device.
  *
- * Looks for the device node first, then for LUO's symbols in /proc/kallsyms, which are there when
- * the kernel has LUO and was booted without it. Never fails: what cannot be read is not there.
+ * Looks for the device node first, then in sysfs, then for LUO's symbols in /proc/kallsyms, which
+ * are there when the kernel has LUO and was booted without it. Never fails: what cannot be read is not there.
  *
  * Since: 0.1
  */
@@ -70,7 +70,8 @@ int luo_device_open(uint64_t timeout_usec, int *ret_fd);
  * @ret_pid: its process id
  * @ret_comm: its name, to be freed with free(); may be NULL if not wanted
  *
- * Walks /proc/PID/fd, so it sees what the caller may see. -ENOENT if no such process is found.
+ * Walks /proc/PID/fd, so it sees what the caller may see. It may be the caller itself. -ENOENT if
+ * no such process is found.
  *
  * Since: 0.1
  */
@@ -168,7 +169,11 @@ int luo_session_finish(int session_fd);
  */
 int luo_session_get_name(int session_fd, char **ret_name);
 
-/** luo_fd_is_session() - 1 if @fd is a session, 0 if not, -EBADF if it is not open. Since: 0.1 */
+/**
+ * luo_fd_is_session() - 1 if @fd is a session, 0 if not.
+ *
+ * -EBADF if it is not open, -ENOENT if there is no /proc. Since: 0.1
+ */
 int luo_fd_is_session(int fd);
 
 #ifdef __cplusplus
