@@ -25,7 +25,10 @@ enum luo_memfd_flags {
 	 * copy, which luo_handover_commit() takes care of. */
 	LUO_MEMFD_NOEXEC_SEAL = 1 << 2,
 	LUO_MEMFD_HUGETLB = 1 << 3,   /**< hugetlb pages; LUO cannot preserve these */
-	LUO_MEMFD_HUGEPAGE = 1 << 4,  /**< advise transparent huge pages where it is mapped */
+	/** Fill it with transparent huge pages, where /sys/kernel/mm/transparent_hugepage/shmem_enabled
+	 * is advise or more; implies LUO_MEMFD_PREALLOCATE. Huge folios are preserved and restored
+	 * about 100 times faster. */
+	LUO_MEMFD_HUGEPAGE = 1 << 4,
 	LUO_MEMFD_PREALLOCATE = 1 << 5, /**< allocate all pages now: no holes, ENOSPC instead of SIGBUS */
 };
 
@@ -44,9 +47,11 @@ struct luo_memfd_options {
  * @ret_fd: read-write
  *
  * Without LUO_MEMFD_EXEC or LUO_MEMFD_NOEXEC_SEAL it is made executable-agnostic: not sealed
- * against exec and with mode 0666, even where sysctl vm.memfd_noexec=1 would seal it.
+ * against exec and with mode 0666, even where sysctl vm.memfd_noexec=1 would seal it. Where
+ * vm.memfd_noexec=2 allows nothing else, it is made as with LUO_MEMFD_NOEXEC_SEAL.
  *
- *  -EINVAL  unknown flag or seal, flags that exclude each other, too long a name
+ *  -EINVAL  unknown flag or seal, flags that exclude each other, too long a name, or
+ *           LUO_MEMFD_NOEXEC_SEAL before kernel 6.3
  *  -ENOMEM, -ENOSPC, -EFBIG, -EMFILE, -EACCES (vm.memfd_noexec=2 and LUO_MEMFD_EXEC)
  *
  * Since: 0.1
@@ -68,7 +73,8 @@ int luo_memfd_new_sealed(const char *name, const void *data, size_t size, int *r
  * @from_fd: read with pread, its offset does not move
  * @to_fd: is given the size of @from_fd first; its offset does not move
  *
- * Only the extents that SEEK_DATA finds are copied. -EIO if @from_fd shrinks meanwhile.
+ * Only the extents that SEEK_DATA finds are copied; what @to_fd had is gone. -EIO if @from_fd
+ * shrinks meanwhile, -EINVAL if one is not a regular file or both are the same.
  *
  * Since: 0.1
  */
@@ -86,7 +92,7 @@ int luo_memfd_get_seals(int fd, unsigned *ret_seals);
  */
 int luo_memfd_add_seals(int fd, unsigned seals);
 
-/** luo_memfd_get_size() - size in bytes. Since: 0.1 */
+/** luo_memfd_get_size() - size in bytes. -EINVAL if @fd has none. Since: 0.1 */
 int luo_memfd_get_size(int fd, uint64_t *ret_size);
 
 /**
@@ -121,7 +127,7 @@ int luo_memfd_map(int fd, enum luo_memfd_map how, void **ret_address, size_t *re
  * @flags: O_RDONLY, O_RDWR or O_WRONLY, and O_APPEND if wanted
  * @ret_fd: offset 0
  *
- * -EACCES, -ENOENT (no /proc). Since: 0.1
+ * -EACCES, -ENOENT (no /proc), -EINVAL if it is not a regular file. Since: 0.1
  */
 int luo_memfd_reopen(int fd, int flags, int *ret_fd);
 
