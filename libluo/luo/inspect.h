@@ -60,13 +60,13 @@ const char *luo_kind_to_string(enum luo_kind kind);
 
 /**
  * luo_fd_count_runs() - physically separate runs of pages of a shmem file.
- * @fd: needs to be mappable; pages are not faulted in, only what is in memory counts
+ * @fd: open for reading; only pages that are in memory count
  * @ret_pages: pages present
  * @ret_runs: runs of physically adjacent pages; the early boot of the next kernel costs about
  *            0.7 ns times the square of this number, summed over all preserved files
  *
- * Reads /proc/self/pagemap, which shows frame numbers to CAP_SYS_ADMIN only: -EPERM without.
- * Since: 0.1
+ * Holes are not filled by looking. Reads /proc/self/pagemap, which shows frame numbers to
+ * CAP_SYS_ADMIN only: -EPERM without. -EACCES if @fd is write-only. Since: 0.1
  */
 int luo_fd_count_runs(int fd, uint64_t *ret_pages, uint64_t *ret_runs);
 
@@ -74,14 +74,15 @@ int luo_fd_count_runs(int fd, uint64_t *ret_pages, uint64_t *ret_runs);
 struct luo_memory_room {
 	uint64_t bytes;       /**< what can still be charged; UINT64_MAX if there is no limit */
 	uint64_t high_bytes;  /**< what can be charged before memory.high slows us; UINT64_MAX if none */
-	char limited_by[256]; /**< cgroup path that sets the limit; empty if none */
+	char limited_by[256]; /**< cgroup that sets the limit; empty if none does */
 };
 
 /**
  * luo_memory_room() - how much the calling process can still be charged.
  *
  * The smallest of (memory.max - memory.current) over the cgroup of the caller and its ancestors,
- * and of MemAvailable in /proc/meminfo. Without cgroup 2 only the latter. Since: 0.1
+ * and of MemAvailable in /proc/meminfo. Without cgroup 2 only the latter. Limits of ancestors that
+ * a container does not show are not seen. Since: 0.1
  */
 int luo_memory_room(struct luo_memory_room *ret);
 

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * How much memory can we be charged for before the kernel says no, or kills us?
+ *
+ * The limits of every cgroup from ours up to the root count. /proc/self/cgroup names ours relative
+ * to the root of our cgroup namespace; a cgroup2 mount shows the tree from the directory in the
+ * root field of /proc/self/mountinfo, which is relative to the same. What the mount does not show
+ * we cannot look at: a limit set above it, or all of them if we are not below it.
+ */
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+
+#include <luo/inspect.h>
+#include <libluo/memory-room.h>
+#include <libluo/util.h>
+
+static void fclosep(FILE **f)
+{
+	if (*f)
+		fclose(*f);
+}
+#define _cleanup_fclose_ _cleanup_(fclosep)
+
+static int open_below(const char *root, const char *path, FILE **ret)
+{
+	char full[PATH_MAX];
+	FILE *f;
+
+	if (snprintf(full, sizeof(full), "%s%s", root, path) >= (int)sizeof(full))
+		return -ENAMETOOLONG;
+	f = fopen(full, "re");
+	if (!f)
+		return -errno;
+	*ret = f;
+	return 0;
+}
+
+static int available_at(const char *root, uint64_t *ret_bytes)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	uint64_t kib;
+	char line[256];
+	int r;
+
+	r = open_below(root, "/proc/meminfo", &f);
+	if (r < 0)
+		return r;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "MemAvailable: %" SCNu64 " kB", &kib) == 1) {
+			*ret_bytes = kib * 1024;
+			return 0;
+		}
+	}
+	return -ENODATA;
+}
+
+_public_ int luo_memory_available(uint64_t *ret_bytes)
+{
+	if (!ret_bytes)
+		return -EINVAL;
+	return available_at("", ret_bytes);
+}
+
+/* The path after "0::" in /proc/self/cgroup; -ENOENT where there is no cgroup 2. */
+static int own_cgroup(const char *root, char **ret_path)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	_cleanup_free_
+	char *line = NULL;
+	size_t size = 0;
+	int r;
+
+	r = open_below(root, "/proc/self/cgroup", &f);
+	if (r < 0)
+		return r;
+	while (getline(&line, &size, f) > 0) {
+		if (!startswith(line, "0::/"))
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		*ret_path = strdup(line + strlen("0::"));
+		return *ret_path ? 0 : -ENOMEM;
+	}
+	return -ENOENT;
+}
+
+/* mountinfo writes space, tab, newline and backslash as \ooo. */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	while (*s) {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
+		    s[3] >= '0' && s[3] <= '7') {
+			*to++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
+			s += 4;
+		} else {
+			*to++ = *s++;
+		}
+	}
+	*to = '\0';
+}
+
+/* Fields 4 and 5 of a line, and the type after the dash. */
+static bool is_cgroup2_mount(char *line, char **ret_root, char **ret_point)
+{
+	char *save = NULL, *dash, *field;
+
+	dash = strstr(line, " - ");
+	if (!dash || !startswith(dash + 3, "cgroup2 "))
+		return false;
+	*dash = '\0';
+	field = strtok_r(line, " ", &save);
+	for (int i = 0; field && i < 2; i++)
+		field = strtok_r(NULL, " ", &save);
+	*ret_root = field ? strtok_r(NULL, " ", &save) : NULL;
+	*ret_point = *ret_root ? strtok_r(NULL, " ", &save) : NULL;
+	if (!*ret_point)
+		return false;
+	unescape(*ret_root);
+	unescape(*ret_point);
+	return true;
+}
+
+/* What of @path lies below @base; NULL if it does not. "/a/b" below "/a" is "/b". */
+static const char *path_below(const char *path, const char *base)
+{
+	size_t length = streq(base, "/") ? 0 : strlen(base);
+
+	if (startswith(path, "/..")) /* outside of our namespace */
+		return NULL;
+	if (strncmp(path, base, length) != 0 || (path[length] != '/' && path[length] != '\0'))
+		return NULL;
+	return path + length;
+}
+
+/* @ret_directory: "MOUNTPOINT/PATH"; its first @ret_fixed bytes are the mount point. */
+static int find_directory(const char *root, const char *cgroup, char **ret_directory,
+			  size_t *ret_fixed)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	_cleanup_free_
+	char *line = NULL;
+	size_t size = 0;
+	int r;
+
+	r = open_below(root, "/proc/self/mountinfo", &f);
+	if (r < 0)
+		return r;
+	while (getline(&line, &size, f) > 0) {
+		char *base, *point;
+		const char *rest;
+
+		if (!is_cgroup2_mount(line, &base, &point))
+			continue;
+		rest = path_below(cgroup, base);
+		if (!rest)
+			continue;
+		*ret_fixed = strlen(point);
+		if (asprintf(ret_directory, "%s%s", point, rest) < 0)
+			return -ENOMEM;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* UINT64_MAX for "max", and where the file is not there: the root has no limits. */
+static uint64_t read_limit(const char *root, const char *directory, const char *file)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	uint64_t value;
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/%s", directory, file) >= (int)sizeof(path) ||
+	    open_below(root, path, &f) < 0 || fscanf(f, "%" SCNu64, &value) != 1)
+		return UINT64_MAX;
+	return value;
+}
+
+static uint64_t room_below(uint64_t limit, uint64_t used)
+{
+	if (limit == UINT64_MAX)
+		return UINT64_MAX;
+	return limit > used ? limit - used : 0;
+}
+
+static void apply_cgroup(const char *root, const char *directory, const char *name,
+			 struct luo_memory_room *room)
+{
+	uint64_t used = read_limit(root, directory, "memory.current");
+	uint64_t max, high;
+
+	if (used == UINT64_MAX)
+		return;
+	max = room_below(read_limit(root, directory, "memory.max"), used);
+	high = room_below(read_limit(root, directory, "memory.high"), used);
+	room->high_bytes = MIN2(room->high_bytes, high);
+	if (max < room->bytes) {
+		room->bytes = max;
+		snprintf(room->limited_by, sizeof(room->limited_by), "%s", name);
+	}
+}
+
+/* @directory is shortened component by component up to the mount point. */
+static void apply_cgroups(const char *root, char *directory, size_t fixed,
+			  struct luo_memory_room *room)
+{
+	for (;;) {
+		char *slash;
+
+		apply_cgroup(root, directory, directory[fixed] ? directory + fixed : "/", room);
+		slash = strrchr(directory + fixed, '/');
+		if (!slash)
+			return;
+		*slash = '\0';
+	}
+}
+
+int luo_memory_room_at(const char *root, struct luo_memory_room *ret)
+{
+	struct luo_memory_room room = { .bytes = UINT64_MAX, .high_bytes = UINT64_MAX };
+	_cleanup_free_
+	char *cgroup = NULL, *directory = NULL;
+	size_t fixed;
+	int r;
+
+	r = available_at(root, &room.bytes);
+	if (r < 0)
+		return r;
+	r = own_cgroup(root, &cgroup);
+	if (r >= 0)
+		r = find_directory(root, cgroup, &directory, &fixed);
+	if (r == -ENOMEM)
+		return r;
+	if (r >= 0)
+		apply_cgroups(root, directory, fixed, &room);
+	*ret = room;
+	return 0;
+}
+
+_public_ int luo_memory_room(struct luo_memory_room *ret)
+{
+	if (!ret)
+		return -EINVAL;
+	return luo_memory_room_at("", ret);
+}

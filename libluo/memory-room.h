@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBLUO_MEMORY_ROOM_H
+#define LIBLUO_MEMORY_ROOM_H
+
+#include <luo/inspect.h>
+
+/* luo_memory_room() with another root directory than "/", for tests. */
+int luo_memory_room_at(const char *root, struct luo_memory_room *ret);
+
+#endif
