@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The cache: what is built once is kept, under a key made of everything that went into it.
+
+Entries appear whole or not at all (written beside their place, then renamed), and a lock per entry
+lets two runs on one machine share a build instead of doing it twice.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+
+
+def default_root():
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "luo-vm")
+
+
+def key(parts):
+    """A short name for a dictionary of inputs; equal inputs give equal names on every machine."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Cache:
+    def __init__(self, root=None):
+        self.root = root or default_root()
+
+    def path(self, *names):
+        return os.path.join(self.root, *names)
+
+    @contextlib.contextmanager
+    def locked(self, name):
+        """Hold the lock called `name`; others that want it wait."""
+        folder = self.path("locks")
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def work_folder(self, name):
+        """A scratch folder on the cache's file system, gone afterwards."""
+        folder = self.path("work")
+        os.makedirs(folder, exist_ok=True)
+        path = tempfile.mkdtemp(prefix=name + ".", dir=folder)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def file(self, kind, name, parts, write):
+        """The path of a one-file entry; `write(file)` makes it if it is not there."""
+        place = self.path(kind, f"{name}-{key(parts)}")
+        if os.path.exists(place):
+            return place
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with self.locked(os.path.basename(place)):
+            if not os.path.exists(place):
+                with self.work_folder(name) as work:
+                    fresh = os.path.join(work, "entry")
+                    with open(fresh, "wb") as out:
+                        write(out)
+                    os.rename(fresh, place)
+        return place
+
+    def folder(self, kind, name, parts, fill):
+        """The path of an entry that is a folder; `fill(folder)` makes it if it is not there."""
+        place = self.path(kind, f"{name}-{key(parts)}")
+        if os.path.isdir(place):
+            return place
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with self.locked(os.path.basename(place)):
+            if not os.path.isdir(place):
+                with self.work_folder(name) as work:
+                    fresh = os.path.join(work, "entry")
+                    os.mkdir(fresh)
+                    fill(fresh)
+                    with open(os.path.join(fresh, "inputs.json"), "w", encoding="utf-8") as out:
+                        json.dump(parts, out, indent=2, sort_keys=True)
+                    os.rename(fresh, place)
+        return place

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Guest images: small initramfs archives made from the host's busybox and kexec-tools.
+
+"minimal" is the base; an overlay is a directory tree (for example what `meson install --destdir`
+made) that goes on top, together with every shared library its programs need. Each is an archive of
+its own in the cache, so a changed overlay leaves the base alone.
+"""
+
+import hashlib
+import io
+import os
+import shutil
+import stat
+import subprocess
+
+from . import cpio, elf
+from .errors import UserError
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+GUEST = os.path.join(os.path.dirname(_HERE), "guest")
+# What decides how an archive comes out; part of the key, so an edit here makes new archives.
+_WRITERS = ("image.py", "cpio.py", "elf.py")
+
+# The guest has a merged /usr, like the hosts that overlays come from.
+_MERGED = ("bin", "sbin", "lib", "lib64")
+_HELPERS = ("luo-vm-mark", "luo-vm-file", "luo-vm-kexec")
+_DIRECTORIES = (
+    "proc", "sys", "dev", "run", "tmp", "root", "etc", "var", "mnt", "luovm",
+    "usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "usr/lib/x86_64-linux-gnu",
+)
+
+
+def guest_path(path):
+    """Where a file of the host, or of an overlay, lies in the guest."""
+    path = path.strip("/")
+    first, _, rest = path.partition("/")
+    return "usr/" + path if first in _MERGED and rest else path
+
+
+def _host_program(name, package):
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if path is None:
+        raise UserError(f"the guest image needs {name} from this machine, and it is not installed.\n"
+                        f"Install the package {package} and try again.")
+    return path
+
+
+def _without_debug_info(data):
+    """Debug information is most of a developer's build, and every byte costs at each kexec."""
+    if not shutil.which("objcopy"):
+        return data
+    with open("/dev/null", "wb") as quiet:
+        try:
+            source = os.memfd_create("luo-vm-strip")
+            target = os.memfd_create("luo-vm-stripped")
+            try:
+                with os.fdopen(os.dup(source), "wb") as file:
+                    file.write(data)
+                names = [f"/proc/{os.getpid()}/fd/{fd}" for fd in (source, target)]
+                done = subprocess.run(["objcopy", "--strip-debug", *names], stderr=quiet, check=False)
+                stripped = b""
+                if done.returncode == 0:
+                    with open(names[1], "rb") as file:
+                        stripped = file.read()
+            finally:
+                os.close(source)
+                os.close(target)
+        except OSError:
+            return data
+    return stripped or data
+
+
+def _read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _add_libraries(archive, programs, own):
+    libraries, missing = elf.closure(programs, own)
+    if missing:
+        lines = "\n".join(f"  {name}, needed by {path}" for name, path in sorted(missing.items()))
+        raise UserError(f"these shared libraries are neither in the overlay nor on this machine:\n{lines}\n"
+                        "Install the packages that bring them, or add them to the overlay.")
+    for path in sorted(libraries):
+        archive.file(guest_path(path), _read(path), 0o755)
+
+
+def _base(out):
+    busybox = _host_program("busybox", "busybox-static")
+    kexec = _host_program("kexec", "kexec-tools")
+    busybox_data, kexec_data = _read(busybox), _read(kexec)
+    if elf.read(busybox_data).needed:
+        raise UserError(f"{busybox} needs shared libraries; the guest wants a static one.\n"
+                        "Install the package busybox-static and try again.")
+    applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
+
+    archive = cpio.Writer(out)
+    for name in _DIRECTORIES:
+        archive.directory(name)
+    for name in _MERGED:
+        archive.symlink(name, "usr/" + name)
+    # The kernel opens it for PID 1 before anything is mounted.
+    archive.character_device("dev/console", 5, 1)
+    archive.character_device("dev/null", 1, 3, 0o666)
+    archive.file("usr/bin/busybox", busybox_data, 0o755)
+    for name in applets:
+        if name != "busybox":
+            archive.symlink("usr/bin/" + name, "busybox")
+    archive.file("usr/sbin/kexec", kexec_data, 0o755)
+    _add_libraries(archive, [(kexec, kexec_data)], set())
+    archive.file("init", _read(os.path.join(GUEST, "init")), 0o755)
+    archive.file("luovm/lib.sh", _read(os.path.join(GUEST, "lib.sh")))
+    archive.file("luovm/stages", _read(os.path.join(GUEST, "stages")), 0o755)
+    for name in _HELPERS:
+        archive.file("usr/bin/" + name, _read(os.path.join(GUEST, name)), 0o755)
+    archive.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
+    archive.file("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
+    archive.file("etc/hostname", b"luo-vm\n")
+    archive.close()
+
+
+def _walk(folder):
+    """Every path below a folder, in an order that does not depend on the file system."""
+    for root, directories, files in os.walk(folder):
+        directories.sort()
+        links = [name for name in directories if os.path.islink(os.path.join(root, name))]
+        for name in sorted(files + links):
+            path = os.path.join(root, name)
+            yield os.path.relpath(path, folder), path
+        if not directories and not files:
+            yield os.path.relpath(root, folder), root
+
+
+def _overlay(out, folder):
+    archive = cpio.Writer(out)
+    programs, own = [], set()
+    for name, path in _walk(folder):
+        kind = os.lstat(path).st_mode
+        place = guest_path(name)
+        if stat.S_ISLNK(kind):
+            archive.symlink(place, os.readlink(path))
+            own.add(os.path.basename(name))
+        elif stat.S_ISDIR(kind):
+            archive.directory(place)
+        elif stat.S_ISREG(kind):
+            data = _read(path)
+            if elf.is_elf(data):
+                programs.append((path, data))
+                own.add(os.path.basename(name))
+                data = _without_debug_info(data)
+            archive.file(place, data, stat.S_IMODE(kind))
+    _add_libraries(archive, programs, own)
+    archive.close()
+
+
+def tree(folder, prefix):
+    """An archive (bytes) of a folder as it is, at `prefix` in the guest: how a scenario travels."""
+    out = io.BytesIO()
+    archive = cpio.Writer(out)
+    archive.directory(prefix)
+    for name, path in _walk(folder):
+        place = f"{prefix}/{name}"
+        kind = os.stat(path).st_mode
+        if stat.S_ISDIR(kind):
+            archive.directory(place)
+        elif stat.S_ISREG(kind):
+            archive.file(place, _read(path), stat.S_IMODE(kind))
+    archive.close()
+    return out.getvalue()
+
+
+def _digest_of_tree(folder):
+    digest = hashlib.sha256()
+    for name, path in _walk(folder):
+        info = os.lstat(path)
+        digest.update(f"{name}\0{info.st_mode:o}\0".encode())
+        if stat.S_ISLNK(info.st_mode):
+            digest.update(os.readlink(path).encode())
+        elif stat.S_ISREG(info.st_mode):
+            digest.update(hashlib.sha256(_read(path)).digest())
+    return digest.hexdigest()
+
+
+def _revision():
+    digest = hashlib.sha256()
+    for name in _WRITERS:
+        digest.update(_read(os.path.join(_HERE, name)))
+    return digest.hexdigest()
+
+
+def build_minimal(cache):
+    """The path of the base archive."""
+    parts = {"what": "minimal", "guest": _digest_of_tree(GUEST), "writer": _revision()}
+    for name, package in (("busybox", "busybox-static"), ("kexec", "kexec-tools")):
+        parts[name] = hashlib.sha256(_read(_host_program(name, package))).hexdigest()
+    return cache.file("images", "minimal", parts, _base)
+
+
+def build_overlay(cache, folder):
+    """The path of the archive of one overlay."""
+    if not os.path.isdir(folder):
+        raise UserError(f"the overlay {folder} is not a directory.\n"
+                        "Give a directory tree, for example one made by `meson install --destdir`.")
+    parts = {"what": "overlay", "tree": _digest_of_tree(folder), "writer": _revision()}
+    return cache.file("images", "overlay", parts, lambda out: _overlay(out, folder))

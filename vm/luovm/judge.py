@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Was a stage good? Decided from what was seen in it and what the scenario expects."""
+
+from . import ktap
+
+SKIP_STATUS = 77
+# After one of these nothing more comes from this boot.
+TERMINAL = ("panic", "hang", "timeout", "unexpected-reboot", "unexpected-poweroff", "unexpected-kexec",
+            "lost", "error")
+
+
+class Case:
+    """One program of a stage."""
+
+    def __init__(self, name, started):
+        self.name = name
+        self.started = started
+        self.status = None
+        self.seconds = None
+        self.tap = ktap.Parser()
+        # Programs that kexec, reboot or power off by themselves never return a status.
+        self.left_by_itself = False
+
+    def outcome(self):
+        """(outcome, reason)"""
+        complaint = self.tap.complaint()
+        failed = sum(result.outcome == ktap.FAIL for result in self.tap.results)
+        if self.status == SKIP_STATUS:
+            return ktap.SKIP, next((r.reason for r in self.tap.results if r.reason), "the program says so")
+        if self.status is None and not self.left_by_itself:
+            return ktap.FAIL, f"{self.name} did not end"
+        if self.status:
+            text = f"exit status {self.status}"
+            if self.status > 128:
+                text += f" (signal {self.status - 128})"
+            return ktap.FAIL, f"{self.name}: {text}"
+        if failed:
+            return ktap.FAIL, f"{self.name}: {failed} of its {len(self.tap.results)} tests failed"
+        if complaint:
+            return ktap.FAIL, f"{self.name}: {complaint}"
+        return ktap.PASS, ""
+
+    def result(self):
+        outcome, reason = self.outcome()
+        result = ktap.Result(self.name, outcome, self.seconds, reason)
+        result.children = self.tap.results
+        return result
+
+
+class Observed:
+    """Everything seen in one stage."""
+
+    def __init__(self, stage):
+        self.stage = stage
+        self.cases = []
+        self.problems = []          # (kind, text)
+        self.notes = []
+        self.seconds = None
+
+    def kinds(self):
+        return {kind for kind, _ in self.problems}
+
+    def terminal(self):
+        return any(kind in TERMINAL for kind, _ in self.problems)
+
+    def skipped(self):
+        return bool(self.cases) and all(case.outcome()[0] == ktap.SKIP for case in self.cases)
+
+
+def _failed_cases(observed):
+    return [case for case in observed.cases if case.outcome()[0] == ktap.FAIL]
+
+
+def _as_expected(observed):
+    """None if the stage went as its `expect` says, otherwise why not."""
+    expect = observed.stage.expect
+    kinds, failed = observed.kinds(), _failed_cases(observed)
+    told = "; ".join(f"{kind}: {text}" for kind, text in observed.problems)
+    if expect == "pass":
+        if told:
+            return told
+        return "; ".join(case.outcome()[1] for case in failed) or None
+    if expect == "fail" or expect.startswith("exit:"):
+        if kinds:
+            return f"expected {expect}, found {told}"
+        if not failed:
+            return f"expected {expect}, but every program passed"
+        status = int(expect[5:]) if expect.startswith("exit:") else None
+        if status is not None and status not in [case.status for case in failed]:
+            return f"expected {expect}, found {failed[0].outcome()[1]}"
+        return None
+    # One crash is often announced by several lines of several kinds: a panic follows an oops.
+    allowed = {"panic": {"oops", "warning"}, "oops": {"warning"}, "hang": set()}.get(expect, set())
+    if expect not in kinds:
+        return f"expected {expect}, found {told or 'nothing of the kind'}"
+    if kinds - {expect} - allowed:
+        return f"expected only {expect}, found {told}"
+    if failed and not observed.terminal():
+        return f"found {expect} as expected, but {failed[0].outcome()[1]}"
+    return None
+
+
+def result(observed):
+    """The ktap.Result of a stage."""
+    stage = observed.stage
+    name = f"stage{stage.number}"
+    complaint = _as_expected(observed)
+    if complaint is None and stage.expect != "pass":
+        return ktap.Result(f"{name} (expected: {stage.expect})", ktap.PASS, observed.seconds, notes=observed.notes)
+    results = [case.result() for case in observed.cases]
+    if len(results) == 1 and results[0].name in (name, "stage"):
+        # A stage that is one program needs no level of its own for it.
+        made = results[0]
+        made.name, made.seconds, made.notes = name, observed.seconds, observed.notes
+    else:
+        made = ktap.Result(name, ktap.PASS, observed.seconds, notes=observed.notes)
+        made.children = results
+        if observed.skipped():
+            made.outcome = ktap.SKIP
+    if complaint is not None:
+        made.outcome, made.reason = ktap.FAIL, complaint
+    return made

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""KTAP on standard output while scenarios finish, JUnit beside it, a summary at the end."""
+
+import os
+import sys
+import threading
+
+from . import junit, ktap
+
+
+class Report:
+    def __init__(self, folder, count, out=None, status=None):
+        self._folder = folder
+        self._out = out or sys.stdout
+        self._status = status or sys.stderr
+        self._live = self._status.isatty() and not self._out.isatty()
+        self._lock = threading.Lock()
+        self._results = []
+        self._count = count
+        self._say(["KTAP version 1", f"1..{count}"])
+
+    def _say(self, lines):
+        self._out.write("\n".join(lines) + "\n")
+        self._out.flush()
+
+    def add(self, result):
+        with self._lock:
+            self._results.append(result)
+            lines = ktap.lines(result, len(self._results))
+            lines[-1] += f" # {result.seconds:.1f} s" if result.seconds and "#" not in lines[-1] else ""
+            self._say(lines)
+
+    def finish(self):
+        """Write the files; returns (passed, failed, skipped), counted in tests without subtests."""
+        leaves = [leaf for result in self._results for leaf in result.leaves()]
+        counts = tuple(sum(leaf.outcome == outcome for leaf in leaves)
+                       for outcome in (ktap.PASS, ktap.FAIL, ktap.SKIP))
+        with open(os.path.join(self._folder, "junit.xml"), "wb") as out:
+            out.write(junit.document(self._results))
+        self._say([f"# {counts[0]} passed, {counts[1]} failed, {counts[2]} skipped",
+                   f"# results: {self._folder}"])
+        return counts

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A scenario: a folder with scenario.toml and one program per stage.
+
+Stage 1 runs in the first boot, stage 2 in the next, and so on. `stage1` is a program, `stage1.d/`
+a folder of them that run in order of their names; a program called just `stage` serves every stage
+that has none of its own.
+"""
+
+import os
+import re
+import tomllib
+
+from .errors import UserError
+
+ENDS = ("kexec", "self-kexec", "reboot", "self-reboot", "poweroff", "self-poweroff")
+# How a stage may go wrong on purpose: the scenario passes if, and only if, this is what was found.
+EXPECTATIONS = (
+    "pass", "fail", "panic", "oops", "warning", "soft-lockup", "stall", "hung-task", "hang", "timeout",
+    "sanitizer", "unexpected-reboot", "unexpected-poweroff", "unexpected-kexec", "wrong-kernel", "lost",
+    "error",
+)
+
+# Key: (type, default). What is not here is a mistake in the file.
+_KEYS = {
+    "description": (str, ""),
+    "timeout": (int, 120),
+    "hang": (int, 60),
+    "memory": (str, "1G"),
+    "cpus": (int, None),
+    "kernels": (list, None),
+    "stages": (int, None),
+    "cmdline": (str, ""),
+    "cgroups": (bool, True),
+    "preload": (bool, False),
+    "slow": (bool, False),
+    "overlay": (list, []),
+    "requires": (list, []),
+    "qemu": (list, []),
+    "env": (dict, {}),
+    "stage": (dict, {}),
+}
+_STAGE_KEYS = {
+    "end": (str, None),
+    "cmdline": (str, ""),
+    "expect": (str, "pass"),
+}
+
+
+class Stage:
+    """One boot: what runs in it, how it ends, what is expected of it."""
+
+    def __init__(self, number, programs, end, cmdline, expect):
+        self.number = number
+        self.programs = programs
+        self.end = end
+        self.cmdline = cmdline
+        self.expect = expect
+
+
+class Scenario:
+    def __init__(self, folder, name, stages, values):
+        self.folder = folder
+        self.name = name
+        self.stages = stages
+        for key, value in values.items():
+            setattr(self, key, value)
+
+
+def _fail(path, text):
+    raise UserError(f"{path}: {text}")
+
+
+def _check(path, table, keys, where):
+    """The values of one table, with defaults, or an error that names the key."""
+    values = {}
+    for key, value in table.items():
+        if key not in keys:
+            _fail(path, f"unknown key {where}{key}\nKnown keys: {', '.join(where + k for k in keys)}.")
+        kind = keys[key][0]
+        # To Python a bool is an int; to whoever wrote the file it is not.
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            _fail(path, f"{where}{key} is {value!r}, and should be of type {kind.__name__}")
+        if kind is int and value <= 0:
+            _fail(path, f"{where}{key} is {value}, and should be greater than zero")
+        if kind is list and not all(isinstance(item, str) for item in value):
+            _fail(path, f"{where}{key} should be a list of strings")
+        values[key] = value
+    for key, (_, default) in keys.items():
+        values.setdefault(key, default)
+    return values
+
+
+def _check_cmdline(path, key, text):
+    # It travels through the guest's shell in single quotes.
+    if "'" in text or "\n" in text:
+        _fail(path, f"{key} may not have a single quote or a line break in it")
+
+
+def _executables(path, folder, names):
+    for name in names:
+        place = os.path.join(folder, name)
+        if not os.path.isfile(place) or not os.access(place, os.X_OK):
+            _fail(path, f"{place} is not an executable file\nMake it one: chmod +x {place}")
+    return names
+
+
+def _programs(path, folder, number):
+    """The programs of a stage, relative to the scenario's folder."""
+    single, many = f"stage{number}", f"stage{number}.d"
+    has_single = os.path.exists(os.path.join(folder, single))
+    has_many = os.path.isdir(os.path.join(folder, many))
+    if has_single and has_many:
+        _fail(path, f"there is both {single} and {many}/; keep one of them")
+    if has_single:
+        return _executables(path, folder, [single])
+    if has_many:
+        names = sorted(n for n in os.listdir(os.path.join(folder, many)) if not n.startswith("."))
+        if not names:
+            _fail(path, f"{many}/ is empty: put at least one program into it")
+        for name in names:
+            if not re.fullmatch(r"[A-Za-z0-9._+-]+", name):
+                _fail(path, f"{many}/{name}: names of programs are letters, digits and . _ + -")
+        return _executables(path, folder, [f"{many}/{name}" for name in names])
+    if os.path.exists(os.path.join(folder, "stage")):
+        return _executables(path, folder, ["stage"])
+    return None
+
+
+def _count(path, folder, wanted):
+    found = 0
+    while any(os.path.exists(os.path.join(folder, f"stage{found + 1}{suffix}")) for suffix in ("", ".d")):
+        found += 1
+    count = wanted or found
+    if count == 0:
+        _fail(path, f"there is no stage program in {folder}\n"
+                    "Add an executable called stage1, or one called stage and `stages = N`.")
+    stray = [n for n in os.listdir(folder)
+             if (m := re.fullmatch(r"stage(\d+)(\.d)?", n)) and not 1 <= int(m[1]) <= count]
+    if stray:
+        _fail(path, f"{', '.join(sorted(stray))} would never run: the stages are 1 to {count}, without gaps")
+    return count
+
+
+def _stage(path, folder, number, count, table):
+    values = _check(path, table, _STAGE_KEYS, f"stage.{number}.")
+    last = number == count
+    end = values["end"] or ("poweroff" if last else "kexec")
+    if end not in ENDS:
+        _fail(path, f"stage.{number}.end is {end!r}; it is one of {', '.join(ENDS)}")
+    if last and not end.endswith("poweroff"):
+        _fail(path, f"stage.{number}.end is {end!r}, but there is no stage {number + 1} to go to")
+    if not last and end.endswith("poweroff"):
+        _fail(path, f"stage.{number}.end is {end!r}, so stage {number + 1} would never run")
+    expect = values["expect"]
+    if expect not in EXPECTATIONS and not re.fullmatch(r"exit:\d+", expect):
+        _fail(path, f"stage.{number}.expect is {expect!r}; it is exit:STATUS or one of {', '.join(EXPECTATIONS)}")
+    _check_cmdline(path, f"stage.{number}.cmdline", values["cmdline"])
+    programs = _programs(path, folder, number)
+    if programs is None:
+        _fail(path, f"stage {number} has no program: add stage{number}, stage{number}.d/ or stage")
+    return Stage(number, programs, end, values["cmdline"], expect)
+
+
+def load(folder):
+    """Read and check the scenario in `folder`."""
+    folder = os.path.abspath(folder)
+    path = os.path.join(folder, "scenario.toml")
+    try:
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except FileNotFoundError:
+        raise UserError(f"{folder} is not a scenario: it has no scenario.toml.\n"
+                        "A scenario is a folder with scenario.toml and stage programs; see luo-vm(1).") from None
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+
+    values = _check(path, document, _KEYS, "")
+    if not re.fullmatch(r"\d+[MG]", values["memory"]):
+        _fail(path, f"memory is {values['memory']!r}; write a number and M or G, such as 512M")
+    if values["kernels"] is not None and not values["kernels"]:
+        _fail(path, "kernels is empty: name at least one kernel, or leave the key out")
+    for name, value in values["env"].items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or not isinstance(value, str):
+            _fail(path, f"env.{name} should be a variable's name with a string as its value")
+    _check_cmdline(path, "cmdline", values["cmdline"])
+    tables = values.pop("stage")
+    count = _count(path, folder, values.pop("stages"))
+    for key, table in tables.items():
+        if not key.isdigit() or not 1 <= int(key) <= count:
+            _fail(path, f"[stage.{key}] does not name a stage; the stages are 1 to {count}")
+        if not isinstance(table, dict):
+            _fail(path, f"stage.{key} should be a table: [stage.{key}]")
+    stages = [_stage(path, folder, n, count, tables.get(str(n), {})) for n in range(1, count + 1)]
+    return Scenario(folder, os.path.basename(folder), stages, values)
+
+
+def kernel_chain(scenario, first=None, following=None):
+    """The kernel name of each stage: the scenario's own, unless the command line says otherwise.
+
+    A chain shorter than the stages repeats from its start, so ["7.2", "7.3"] goes there and back.
+    """
+    chain = list(scenario.kernels or ["7.2"])
+    if first or following:
+        chain = [first or chain[0], following or first or chain[-1]]
+    return [chain[i % len(chain)] for i in range(len(scenario.stages))]
+
+
+def find(paths):
+    """The scenario folders meant by the arguments: scenarios themselves, or folders of scenarios."""
+    found = []
+    for path in paths:
+        if os.path.isfile(os.path.join(path, "scenario.toml")) or not os.path.isdir(path):
+            found.append(path)
+            continue
+        inside = sorted(os.path.join(path, name) for name in os.listdir(path))
+        inside = [folder for folder in inside if os.path.isfile(os.path.join(folder, "scenario.toml"))]
+        if not inside:
+            raise UserError(f"there is no scenario in {path}: neither it nor a folder in it has a scenario.toml.")
+        found.extend(inside)
+    return found

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`luo-vm shell`: a guest on this terminal, for playing."""
+
+import os
+import shlex
+import shutil
+import subprocess
+
+from . import kernel, plan, qemu
+from .errors import UserError
+
+# One can only go on for so long; each boot needs its own command line in the guest's table.
+_BOOTS = 50
+
+
+def run(cache, arguments):
+    if not os.isatty(0):
+        raise UserError("luo-vm shell needs a terminal. To run commands in a guest write a scenario; see luo-vm(1).")
+    first = arguments.kernel or kernel.VERSIONS[0]
+    following = arguments.next_kernel or (kernel.VERSIONS[1] if arguments.kernel is None else first)
+    names = [first, following]
+    made = {}
+    for name in names:
+        if name not in made:
+            made[name] = plan.Kernel(name, kernel.resolve(cache, name), len(made) + 1)
+    kernels = [made[names[boot % 2]] for boot in range(_BOOTS)]
+    size = shutil.get_terminal_size()
+    terminal = {"TERM": os.environ.get("TERM", "linux"), "LINES": size.lines, "COLUMNS": size.columns}
+    variables = {
+        "LUOVM_CGROUPS": 1, "LUOVM_PRELOAD": "", "LUOVM_HEARTBEAT": 3600, "LUOVM_SHELL": 1,
+        "LUOVM_TERMINAL": "; ".join(f"{name}={shlex.quote(str(value))}" for name, value in terminal.items()),
+        "LUOVM_ENVIRONMENT": "",
+    }
+    planned = plan.make(cache, kernels, ["kexec"] * _BOOTS, ["loglevel=5"] * _BOOTS, variables,
+                        [os.path.abspath(folder) for folder in arguments.overlay], keep_kernels=True)
+    options = qemu.Options(qemu.accelerator(arguments.accel, cache), arguments.memory or "1G", arguments.cpus or 2)
+    print(f"Linux {kernels[0].release}; luo-vm-kexec goes to {kernels[1].release}. "
+          "To end: exit, or Ctrl-A X.", flush=True)
+    with cache.work_folder("shell") as work:
+        initrd = os.path.join(work, "initrd")
+        planned.write_initrd(initrd)
+        command = qemu.command(options, kernels[0].path, initrd, planned.cmdlines[0],
+                               "stdio,mux=on,signal=off", f"file,path={os.path.join(work, 'control')}")
+        return subprocess.run(command, check=False).returncode
