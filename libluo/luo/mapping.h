@@ -23,7 +23,7 @@ extern "C" {
 #define LUO_MAPPING_DEPTH_MAX   32
 #define LUO_MAPPING_UNITS_MAX   4096
 #define LUO_MAPPING_ENTRIES_MAX 65536 /**< over all units */
-#define LUO_MAPPING_EXTENTS_MAX 4096  /**< of one packed file */
+#define LUO_MAPPING_EXTENTS_MAX 4096 /**< of one packed file; with more, the entry is skipped */
 #define LUO_MAPPING_SPILLS_MAX  1024
 
 /** Who wrote it. */
@@ -83,14 +83,19 @@ struct luo_mapping *luo_mapping_free(struct luo_mapping *mapping);
  *
  *  -EBADMSG          not JSON, not an object, or not one of the three forms
  *  -EPROTONOSUPPORT  a version newer than we know
- *  -E2BIG            over one of the limits
+ *  -E2BIG            over one of the limits, or its tree would take more than 256 MiB of memory
  *
  * The caller then holds the session and never finishes it. Since: 0.1
  */
 int luo_mapping_parse(const char *text, size_t size, struct luo_mapping **ret_mapping,
 		      char **ret_reason);
 
-/** luo_mapping_read_fd() - luo_mapping_parse() on what is in a file, from its start. Since: 0.1 */
+/**
+ * luo_mapping_read_fd() - luo_mapping_parse() on what is in a file, from its start.
+ * @fd: seekable; its position stays where it is
+ *
+ * Also any errno of pread(2). Since: 0.1
+ */
 int luo_mapping_read_fd(int fd, struct luo_mapping **ret_mapping, char **ret_reason);
 
 /** Flags of luo_mapping_format(). */
@@ -104,6 +109,13 @@ enum luo_mapping_format_flags {
  * @flags: enum luo_mapping_format_flags
  * @ret_text: NUL-terminated, to be freed with free()
  * @ret_size: without the NUL; may be NULL
+ *
+ * Entries that lie nowhere in the kernel (no token, or no name of a LUO session) are left out:
+ * systemd would complain about each. What the reader would refuse is not written: a cgroup path that
+ * is not UTF-8, numbers out of range. Bytes of a memfd's name that are not UTF-8 become "?".
+ *
+ *  -EINVAL  unknown flags, an entry in a session that mapping->spills does not have, or a name
+ *           there that no session can have
  *
  * Since: 0.1
  */
