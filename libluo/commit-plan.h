@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBLUO_COMMIT_PLAN_H
+#define LIBLUO_COMMIT_PLAN_H
+
+/*
+ * The plan of a commit: every entry looked at once, aliases found, and a decision for each file on
+ * how it travels. Nothing is preserved here. Internal.
+ */
+
+#include <luo/handover.h>
+
+/* One entry on its way. results[i] of the plan is the public half of items[i]. */
+struct luo_commit_item {
+	struct luo_entry *entry;
+	struct luo_commit_item *primary; /* of an alias; else NULL */
+	struct luo_entry_meta meta;	 /* what goes into the mapping */
+	dev_t device;
+	ino_t inode;
+	uint64_t size;
+	uint64_t holes; /* bytes that preserving would fill */
+	unsigned seals;
+	int copy_fd; /* what is preserved instead; -EBADF: the file itself */
+	unsigned session;
+	uint64_t token;
+	bool travels; /* has a place in the mapping */
+};
+
+struct luo_commit_plan {
+	struct luo_commit_item *items;
+	struct luo_commit_result *results;
+	size_t n;
+};
+
+/* Looks at every entry and decides. -EINVAL if one has no fd. */
+int luo_commit_plan_make(struct luo_store *const *stores, size_t n_stores,
+			 struct luo_commit_plan *ret_plan);
+
+/*
+ * Makes the copy for an item that must not travel as it is, and checks that memory is enough for
+ * it. Called right before the item is preserved, so that the copy is as fresh as can be.
+ * Returns 0, or a negative errno with *ret_reason set.
+ */
+int luo_commit_item_prepare(struct luo_commit_item *item, unsigned flags, const char **ret_reason);
+
+void luo_commit_plan_clear(struct luo_commit_plan *plan);
+
+#endif

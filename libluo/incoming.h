@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBLUO_INCOMING_H
+#define LIBLUO_INCOMING_H
+
+/* What incoming.c and its neighbours share. Internal. */
+
+#include <luo/handover.h>
+
+/*
+ * A file that several entries share. The kernel would give the same description for the same token
+ * again, but not what we made of it: a packed file is a new one, a read-only one was reopened. So
+ * the first that is restored is remembered here.
+ */
+struct luo_shared_file {
+	unsigned session;
+	uint64_t token;
+	struct luo_entry_meta meta; /* of the primary, which may have been dropped meanwhile */
+	int fd;			    /* -EBADF: not restored yet */
+};
+
+struct luo_incoming {
+	char *name;
+	int *sessions; /* by entry->session; -EBADF for one that could not be had */
+	size_t n_sessions;
+	struct luo_mapping *mapping;
+	char *problem;
+	struct luo_shared_file *shared; /* sorted by session and token */
+	size_t n_shared;
+	uint64_t room; /* what can still be charged, as of the last look, less what was restored */
+	bool finished;
+};
+
+/* Builds ->shared from the aliases in the mapping. */
+int luo_incoming_find_shared(struct luo_incoming *incoming);
+
+struct luo_shared_file *luo_incoming_shared_of(struct luo_incoming *incoming,
+					       const struct luo_entry *entry);
+
+/*
+ * Tells that an entry was restored in an earlier life of this process, so that its aliases become
+ * the same file again. The fd stays the entry's.
+ */
+int luo_incoming_remember(struct luo_incoming *incoming, const struct luo_entry *entry);
+
+#endif
