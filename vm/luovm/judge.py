@@ -89,6 +89,8 @@ def _as_expected(observed):
         if status is not None and status not in [case.status for case in failed]:
             return f"expected {expect}, found {failed[0].outcome()[1]}"
         return None
+    if expect == "skip":
+        return None if observed.skipped() and not kinds else f"expected {expect}, found {told or 'nothing of the kind'}"
     # One crash is often announced by several lines of several kinds: a panic follows an oops.
     allowed = {"panic": {"oops", "warning"}, "oops": {"warning"}, "hang": set()}.get(expect, set())
     if expect not in kinds:

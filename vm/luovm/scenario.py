@@ -15,7 +15,7 @@ from .errors import UserError
 ENDS = ("kexec", "self-kexec", "reboot", "self-reboot", "poweroff", "self-poweroff")
 # How a stage may go wrong on purpose: the scenario passes if, and only if, this is what was found.
 EXPECTATIONS = (
-    "pass", "fail", "panic", "oops", "warning", "soft-lockup", "stall", "hung-task", "hang", "timeout",
+    "pass", "fail", "skip", "panic", "oops", "warning", "soft-lockup", "stall", "hung-task", "hang", "timeout",
     "sanitizer", "unexpected-reboot", "unexpected-poweroff", "unexpected-kexec", "wrong-kernel", "lost",
     "error",
 )
@@ -201,7 +201,9 @@ def kernel_chain(scenario, first=None, following=None):
     """
     chain = list(scenario.kernels or ["7.2"])
     if first or following:
-        chain = [first or chain[0], following or first or chain[-1]]
+        # Only the first one is named: a scenario that stays on one kernel stays on this one.
+        rest = chain[1:] or [first or chain[0]]
+        chain = [first or chain[0], *([following] if following else rest)]
     return [chain[i % len(chain)] for i in range(len(scenario.stages))]
 
 
