@@ -5,8 +5,9 @@
 /*
  * Talking to luod: the Varlink interface io.luo on /run/luo/io.luo. `luoctl` is written with this.
  *
- * Blocking, one connection, one call at a time, not thread-safe. Functions return 0 on success and
- * a negative errno otherwise; outputs are written on success. When luod answers with a Varlink
+ * Blocking, one connection, one call at a time, not thread-safe. A connection that luod has closed,
+ * or on which a call was not brought to its end, is replaced at the next call. Functions return 0
+ * on success and a negative errno otherwise; outputs are written on success. When luod answers with a Varlink
  * error, the function returns the errno of the table below and luo_client_error() has its name and
  * its text.
  *
@@ -18,6 +19,7 @@
  *  io.luo.NoLiveUpdate                     -EOPNOTSUPP
  *  io.luo.NoRoom                           -EDQUOT (a memory limit; nothing was touched)
  *  io.luo.Lost                             -EIO    (the kernel could not restore it, final)
+ *  io.luo.NeedsMore                        -E2BIG  (luo_client_call_more() it is)
  *  io.luo.Failed                           -EREMOTEIO, or the errno it carries
  *  org.varlink.service.InvalidParameter    -EINVAL
  *  org.varlink.service.MethodNotFound ...  -ENOSYS
@@ -41,7 +43,7 @@ struct luo_client;
 /** One fd out of a store. */
 struct luo_claimed {
 	char *name;
-	int fd;
+	int fd; /**< -EBADF if the kernel could not restore it: it is lost */
 };
 
 /**

@@ -1,0 +1,1002 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The client against servers that behave well, badly, slowly or not at all. */
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cmocka.h>
+
+#include <luo/client.h>
+
+#include "util.h"
+
+#define TIMEOUT (5 * USEC_PER_SEC)
+
+/* ---- a server -------------------------------------------------------------------------------- */
+
+struct server {
+	char directory[32];
+	char path[64];
+	int listen_fd;
+	int fd; /* of the connection */
+	pthread_t thread;
+	void (*serve)(struct server *server);
+	char calls[8][4096]; /* what was said to it */
+	size_t n_fds[8];
+	size_t n;
+};
+
+static void server_accept(struct server *s)
+{
+	safe_close(s->fd);
+	s->fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+}
+
+/* Reads one call, and closes the fds that come with it. False at the end of the connection. */
+static bool server_hear(struct server *s)
+{
+	char *call = s->calls[s->n];
+	size_t size = 0;
+
+	for (;;) {
+		union {
+			char space[CMSG_SPACE(sizeof(int) * 253)];
+			struct cmsghdr align;
+		} control;
+		struct iovec iov = { call + size, 1 };
+		struct msghdr h = { .msg_iov = &iov,
+				    .msg_iovlen = 1,
+				    .msg_control = &control,
+				    .msg_controllen = sizeof(control) };
+		struct cmsghdr *c;
+
+		if (recvmsg(s->fd, &h, MSG_CMSG_CLOEXEC) <= 0)
+			return false;
+		c = CMSG_FIRSTHDR(&h);
+		if (c) {
+			s->n_fds[s->n] = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+			close_many((int *)CMSG_DATA(c), s->n_fds[s->n]);
+		}
+		if (call[size] == '\0')
+			break;
+		if (size + 1 < sizeof(s->calls[0]))
+			size++;
+	}
+	s->n++;
+	return true;
+}
+
+static void server_say_raw(struct server *s, const void *data, size_t size, const int *fds,
+			   size_t n_fds)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int) * 253)];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { (void *)(uintptr_t)data, size };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (n_fds > 0) {
+		struct cmsghdr *c;
+
+		memset(&control, 0, sizeof(control));
+		h.msg_control = &control;
+		h.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+		c = CMSG_FIRSTHDR(&h);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+		memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
+	}
+	while (iov.iov_len > 0) {
+		ssize_t n = sendmsg(s->fd, &h, MSG_NOSIGNAL);
+
+		if (n < 0)
+			return;
+		iov.iov_base = (char *)iov.iov_base + n;
+		iov.iov_len -= (size_t)n;
+		h.msg_control = NULL;
+		h.msg_controllen = 0;
+	}
+}
+
+static void server_say(struct server *s, const char *text)
+{
+	server_say_raw(s, text, strlen(text) + 1, NULL, 0);
+}
+
+static void *server_run(void *userdata)
+{
+	struct server *s = userdata;
+
+	server_accept(s);
+	s->serve(s);
+	s->fd = safe_close(s->fd);
+	return NULL;
+}
+
+static int server_setup(void **state)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct server *s = calloc(1, sizeof(*s));
+
+	assert_non_null(s);
+	s->fd = -EBADF;
+	snprintf(s->directory, sizeof(s->directory), "/tmp/test-client.XXXXXX");
+	assert_non_null(mkdtemp(s->directory));
+	snprintf(s->path, sizeof(s->path), "%s/io.luo", s->directory);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", s->path);
+	s->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_not_equal(s->listen_fd, -1);
+	assert_int_equal(bind(s->listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(s->listen_fd, 8), 0);
+	*state = s;
+	return 0;
+}
+
+static int server_teardown(void **state)
+{
+	struct server *s = *state;
+
+	close(s->listen_fd);
+	unlink(s->path);
+	rmdir(s->directory);
+	free(s);
+	return 0;
+}
+
+static struct luo_client *start(struct server *s, void (*serve)(struct server *s), uint64_t timeout)
+{
+	struct luo_client *client = NULL;
+
+	s->serve = serve;
+	assert_int_equal(pthread_create(&s->thread, NULL, server_run, s), 0);
+	assert_int_equal(luo_client_connect(s->path, timeout, &client), 0);
+	return client;
+}
+
+static void stop(struct server *s, struct luo_client *client)
+{
+	luo_client_free(client);
+	pthread_join(s->thread, NULL);
+}
+
+static int n_open_fds(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* ---- connecting ------------------------------------------------------------------------------ */
+
+static void test_connect_refuses(void **state)
+{
+	struct luo_client *client = NULL;
+	char too_long[200];
+
+	memset(too_long, 'x', sizeof(too_long) - 1);
+	too_long[sizeof(too_long) - 1] = '\0';
+	assert_int_equal(luo_client_connect(too_long, TIMEOUT, &client), -ENAMETOOLONG);
+	assert_int_equal(luo_client_connect("", TIMEOUT, &client), -EINVAL);
+	assert_int_equal(luo_client_connect("/nowhere/io.luo", TIMEOUT, NULL), -EINVAL);
+	assert_int_equal(luo_client_connect("/nowhere/io.luo", TIMEOUT, &client), -ENOENT);
+	assert_null(client);
+	assert_null(luo_client_free(NULL));
+}
+
+static void test_connect_refused(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = NULL;
+
+	/* The file stays when the process that listened is gone. */
+	close(s->listen_fd);
+	assert_int_equal(luo_client_connect(s->path, TIMEOUT, &client), -ECONNREFUSED);
+	s->listen_fd = -1;
+}
+
+static void test_connect_nobody_accepts(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *clients[16] = { 0 };
+	size_t i;
+	int r = 0;
+
+	assert_int_equal(listen(s->listen_fd, 1), 0);
+	for (i = 0; i < 16 && r == 0; i++)
+		r = luo_client_connect(s->path, 20 * USEC_PER_MSEC, &clients[i]);
+	assert_int_equal(r, -ETIMEDOUT);
+	for (i = 0; i < 16; i++)
+		luo_client_free(clients[i]);
+}
+
+static void serve_nothing(struct server *s)
+{
+}
+
+static void test_connect_environment(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = NULL;
+
+	s->serve = serve_nothing;
+	setenv("LUO_RUNTIME_DIR", s->directory, 1);
+	assert_int_equal(pthread_create(&s->thread, NULL, server_run, s), 0);
+	assert_int_equal(luo_client_connect(NULL, TIMEOUT, &client), 0);
+	stop(s, client);
+	setenv("LUO_RUNTIME_DIR", "/nowhere", 1);
+	assert_int_equal(luo_client_connect(NULL, TIMEOUT, &client), -ENOENT);
+	unsetenv("LUO_RUNTIME_DIR");
+}
+
+/* ---- call ------------------------------------------------------------------------------------ */
+
+static void serve_echo(struct server *s)
+{
+	while (server_hear(s))
+		server_say(s, "{\"parameters\":{\"a\":1,\"s\":\"x/y\"}}");
+}
+
+static void test_call(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_echo, TIMEOUT);
+	const char *name = "x", *text = "x";
+	char *reply = NULL;
+
+	assert_int_equal(luo_client_call(client, "Status", NULL, NULL, 0, &reply, NULL, NULL), 0);
+	assert_string_equal(reply, "{\"a\":1,\"s\":\"x/y\"}");
+	free(reply);
+	assert_int_equal(luo_client_call(client, "org.varlink.service.GetInfo", "{\"b\": [2]}",
+					 NULL, 0, NULL, NULL, NULL),
+			 0);
+	luo_client_error(client, &name, &text);
+	assert_null(name);
+	assert_null(text);
+	stop(s, client);
+	assert_int_equal(s->n, 2);
+	assert_string_equal(s->calls[0], "{\"method\":\"io.luo.Status\",\"parameters\":{}}");
+	assert_string_equal(s->calls[1], "{\"method\":\"org.varlink.service.GetInfo\","
+					 "\"parameters\":{\"b\":[2]}}");
+}
+
+static void test_call_refuses(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *c = start(s, serve_echo, TIMEOUT);
+	size_t n;
+	int *fds, bad = 1000, many[254] = { 0 };
+
+	assert_int_equal(luo_client_call(NULL, "A", NULL, NULL, 0, NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(luo_client_call(c, NULL, NULL, NULL, 0, NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(luo_client_call(c, "", NULL, NULL, 0, NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(luo_client_call(c, "A", "[]", NULL, 0, NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(luo_client_call(c, "A", "{", NULL, 0, NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(luo_client_call(c, "A", "nope", NULL, 0, NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(luo_client_call(c, "A", NULL, NULL, 1, NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(luo_client_call(c, "A", NULL, NULL, 0, NULL, &fds, NULL), -EINVAL);
+	assert_int_equal(luo_client_call(c, "A", NULL, NULL, 0, NULL, NULL, &n), -EINVAL);
+	assert_int_equal(luo_client_call_more(c, "A", NULL, NULL, NULL), -EINVAL);
+	luo_client_free(c);
+	pthread_join(s->thread, NULL);
+
+	c = start(s, serve_echo, TIMEOUT);
+	assert_int_equal(luo_client_call(c, "A", NULL, &bad, 1, NULL, NULL, NULL), -EBADF);
+	luo_client_free(c);
+	pthread_join(s->thread, NULL);
+
+	c = start(s, serve_echo, TIMEOUT);
+	assert_int_equal(luo_client_call(c, "A", NULL, many, 254, NULL, NULL, NULL), -E2BIG);
+	stop(s, c);
+	assert_int_equal(s->n, 0);
+}
+
+static void serve_no_parameters(struct server *s)
+{
+	server_hear(s);
+	server_say(s, "{}");
+}
+
+static void test_call_no_parameters(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_no_parameters, TIMEOUT);
+	char *reply = NULL;
+
+	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, &reply, NULL, NULL), 0);
+	assert_string_equal(reply, "{}");
+	free(reply);
+	stop(s, client);
+}
+
+static void serve_split(struct server *s)
+{
+	const char *text = "{\"parameters\":{\"text\":\"\xc3\xa4\"}}";
+
+	server_hear(s);
+	for (size_t i = 0; i <= strlen(text); i++) {
+		server_say_raw(s, text + i, 1, NULL, 0);
+		usleep(1000);
+	}
+}
+
+static void test_call_split(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_split, TIMEOUT);
+	char *reply = NULL;
+
+	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, &reply, NULL, NULL), 0);
+	assert_string_equal(reply, "{\"text\":\"\xc3\xa4\"}");
+	free(reply);
+	stop(s, client);
+}
+
+static void serve_large(struct server *s)
+{
+	size_t size = (size_t)8 << 20;
+	char *text = malloc(size);
+	int n = snprintf(text, size, "{\"parameters\":{\"text\":\"");
+
+	memset(text + n, 'x', size - (size_t)n - 4);
+	memcpy(text + size - 4, "\"}}", 4);
+	server_hear(s);
+	server_say_raw(s, text, size, NULL, 0);
+	free(text);
+}
+
+static void test_call_large_reply(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_large, 4 * TIMEOUT);
+	char *reply = NULL;
+
+	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, &reply, NULL, NULL), 0);
+	assert_true(strlen(reply) > (size_t)8 << 19);
+	free(reply);
+	stop(s, client);
+}
+
+static void serve_discard(struct server *s)
+{
+	server_hear(s);
+	server_say(s, "{}");
+}
+
+static void test_call_large_call(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_discard, 4 * TIMEOUT);
+	size_t size = (size_t)512 << 10; /* more than a socket takes at once */
+	char *text = malloc(size);
+
+	assert_non_null(text);
+	memset(text, 'x', size);
+	memcpy(text, "{\"a\":\"", 6);
+	memcpy(text + size - 3, "\"}", 3);
+	assert_int_equal(luo_client_call(client, "A", text, NULL, 0, NULL, NULL, NULL), 0);
+	free(text);
+	stop(s, client);
+}
+
+static const char *bad_replies[] = {
+	"garbage",
+	"[]",
+	"{\"parameters\":[]}",
+	"{\"error\":1}",
+	"{\"parameters\":{}",
+	"{\"continues\":1}",
+	"{\"continues\":true}",
+	"\"\"",
+	"",
+};
+static size_t bad_reply;
+
+static void serve_bad(struct server *s)
+{
+	server_hear(s);
+	server_say(s, bad_replies[bad_reply]);
+}
+
+static void test_call_garbage(void **state)
+{
+	struct server *s = *state;
+
+	for (bad_reply = 0; bad_reply < ELEMENTSOF(bad_replies); bad_reply++) {
+		struct luo_client *client = start(s, serve_bad, TIMEOUT);
+		char *reply = (char *)1;
+
+		assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, &reply, NULL, NULL),
+				 -EBADMSG);
+		assert_ptr_equal(reply, (char *)1);
+		stop(s, client);
+	}
+}
+
+static void serve_oversized(struct server *s)
+{
+	char block[65536];
+
+	server_hear(s);
+	memset(block, ' ', sizeof(block));
+	for (size_t i = 0; i < 164 << 4; i++)
+		server_say_raw(s, block, sizeof(block), NULL, 0);
+}
+
+static void test_call_oversized(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_oversized, 12 * TIMEOUT);
+
+	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, NULL, NULL, NULL), -EMSGSIZE);
+	stop(s, client);
+}
+
+static void test_call_disconnect(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_nothing, TIMEOUT);
+	int r;
+
+	/* It closes at once, and nobody accepts a second time: depending on who is faster, that is
+	 * seen before or after the call was sent. */
+	pthread_join(s->thread, NULL);
+	close(s->listen_fd);
+	s->listen_fd = -1;
+	r = luo_client_call(client, "A", NULL, NULL, 0, NULL, NULL, NULL);
+	assert_int_equal(r, -ECONNREFUSED);
+	luo_client_free(client);
+}
+
+static void serve_half(struct server *s)
+{
+	server_hear(s);
+	server_say_raw(s, "{\"parame", 8, NULL, 0);
+}
+
+static void test_call_disconnect_in_reply(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_half, TIMEOUT);
+
+	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, NULL, NULL, NULL),
+			 -ECONNRESET);
+	stop(s, client);
+}
+
+/* Too late for the first call; the answer must not become that of the second. */
+static void serve_late(struct server *s)
+{
+	int late = s->fd;
+
+	server_hear(s);
+	s->fd = -EBADF;
+	server_accept(s);
+	server_hear(s);
+	(void)!send(late, "{\"parameters\":{\"for\":1}}", 25, MSG_NOSIGNAL);
+	server_say(s, "{\"parameters\":{\"for\":2}}");
+	close(late);
+}
+
+static void test_call_timeout(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_late, 200 * USEC_PER_MSEC);
+	char *reply = NULL;
+
+	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, &reply, NULL, NULL),
+			 -ETIMEDOUT);
+	assert_int_equal(luo_client_call(client, "B", NULL, NULL, 0, &reply, NULL, NULL), 0);
+	assert_string_equal(reply, "{\"for\":2}");
+	free(reply);
+	stop(s, client);
+}
+
+static void serve_twice(struct server *s)
+{
+	/* two replies to the first call, joined in one write */
+	static const char two[] = "{\"parameters\":{\"n\":1}}\0{\"parameters\":{\"n\":2}}";
+
+	server_hear(s);
+	server_say_raw(s, two, sizeof(two), NULL, 0);
+	server_accept(s);
+	server_hear(s);
+	server_say(s, "{\"parameters\":{\"n\":3}}");
+}
+
+static void test_call_surplus_reply(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_twice, TIMEOUT);
+	char *reply = NULL;
+
+	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, &reply, NULL, NULL), 0);
+	assert_string_equal(reply, "{\"n\":1}");
+	free(reply);
+	assert_int_equal(luo_client_call(client, "B", NULL, NULL, 0, &reply, NULL, NULL), 0);
+	assert_string_equal(reply, "{\"n\":3}");
+	free(reply);
+	stop(s, client);
+}
+
+/* luod was restarted between two calls. */
+static void serve_restart(struct server *s)
+{
+	server_hear(s);
+	server_say(s, "{}");
+	server_accept(s);
+	server_hear(s);
+	server_say(s, "{}");
+}
+
+static void test_call_reconnects(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_restart, TIMEOUT);
+
+	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, NULL, NULL, NULL), 0);
+	usleep(20 * 1000); /* for the server to close */
+	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, NULL, NULL, NULL), 0);
+	stop(s, client);
+	assert_int_equal(s->n, 2);
+}
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *reply;
+	int error;
+	const char *name, *text;
+} errors[] = {
+	{ "{\"error\":\"io.luo.NoSuchUnit\",\"parameters\":{\"unit\":\"a\"}}", -ENOENT,
+	  "io.luo.NoSuchUnit", "luod knows no unit \"a\"" },
+	{ "{\"error\":\"io.luo.NoSuchEntry\",\"parameters\":{\"unit\":\"a\",\"name\":\"b\"}}",
+	  -ENOENT, "io.luo.NoSuchEntry", "unit \"a\" has no entry \"b\"" },
+	{ "{\"error\":\"io.luo.NotPermitted\",\"parameters\":{\"text\":\"root only\"}}", -EPERM,
+	  "io.luo.NotPermitted", "root only" },
+	{ "{\"error\":\"io.luo.UnknownCaller\"}", -ESRCH, "io.luo.UnknownCaller", NULL },
+	{ "{\"error\":\"io.luo.Busy\",\"parameters\":{\"text\":1}}", -EBUSY, "io.luo.Busy", NULL },
+	{ "{\"error\":\"io.luo.NameTaken\",\"parameters\":{\"text\":\"taken\"}}", -EEXIST,
+	  "io.luo.NameTaken", "taken" },
+	{ "{\"error\":\"io.luo.NoLiveUpdate\",\"parameters\":{\"text\":\"off\"}}", -EOPNOTSUPP,
+	  "io.luo.NoLiveUpdate", "off" },
+	{ "{\"error\":\"io.luo.NoRoom\",\"parameters\":{\"text\":\"full\",\"needed\":2,\"room\":1}"
+	  "}",
+	  -EDQUOT, "io.luo.NoRoom", "full" },
+	{ "{\"error\":\"io.luo.Lost\",\"parameters\":{\"unit\":\"a\",\"name\":\"b\",\"errno\":12}}",
+	  -EIO, "io.luo.Lost", "the kernel could not restore \"b\" of unit \"a\": it is lost" },
+	{ "{\"error\":\"io.luo.NeedsMore\",\"parameters\":{\"entries\":300}}", -E2BIG,
+	  "io.luo.NeedsMore", "300 entries are too many for one reply" },
+	{ "{\"error\":\"io.luo.Failed\",\"parameters\":{\"text\":\"t\",\"errno\":28}}", -ENOSPC,
+	  "io.luo.Failed", "t" },
+	{ "{\"error\":\"io.luo.Failed\",\"parameters\":{\"errno\":-28}}", -ENOSPC, "io.luo.Failed",
+	  NULL },
+	{ "{\"error\":\"io.luo.Failed\",\"parameters\":{\"errno\":0}}", -EREMOTEIO, "io.luo.Failed",
+	  NULL },
+	{ "{\"error\":\"io.luo.Failed\",\"parameters\":{\"errno\":-9223372036854775808}}",
+	  -EREMOTEIO, "io.luo.Failed", NULL },
+	{ "{\"error\":\"io.luo.Failed\",\"parameters\":{\"errno\":\"x\"}}", -EREMOTEIO,
+	  "io.luo.Failed", NULL },
+	{ "{\"error\":\"io.luo.Failed\"}", -EREMOTEIO, "io.luo.Failed", NULL },
+	{ "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":"
+	  "{\"parameter\":\"unit\"}}",
+	  -EINVAL, "org.varlink.service.InvalidParameter",
+	  "luod does not accept the parameter \"unit\"" },
+	{ "{\"error\":\"org.varlink.service.MethodNotFound\"}", -ENOSYS,
+	  "org.varlink.service.MethodNotFound",
+	  "luod does not know this call (org.varlink.service.MethodNotFound): is it of another "
+	  "version?" },
+	{ "{\"error\":\"com.example.Odd\",\"parameters\":{}}", -EREMOTEIO, "com.example.Odd",
+	  NULL },
+};
+
+static void serve_errors(struct server *s)
+{
+	for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
+		s->n = 0;
+		server_hear(s);
+		server_say(s, errors[i].reply);
+	}
+	server_hear(s);
+	server_say(s, "{}");
+}
+
+static void test_errors(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_errors, TIMEOUT);
+	const char *name, *text;
+
+	for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
+		assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, NULL, NULL, NULL),
+				 errors[i].error);
+		luo_client_error(client, &name, &text);
+		assert_string_equal(name, errors[i].name);
+		if (errors[i].text)
+			assert_string_equal(text, errors[i].text);
+		else
+			assert_null(text);
+	}
+	/* all on one connection, and forgotten by the next call */
+	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, NULL, NULL, NULL), 0);
+	luo_client_error(client, &name, &text);
+	assert_null(name);
+	assert_null(text);
+	stop(s, client);
+}
+
+/* ---- fds ------------------------------------------------------------------------------------- */
+
+static ino_t inode_of(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return st.st_ino;
+}
+
+static int memfds[3];
+
+static int fds_setup(void **state)
+{
+	for (size_t i = 0; i < 3; i++)
+		memfds[i] = memfd_create("test", MFD_CLOEXEC);
+	return server_setup(state);
+}
+
+static int fds_teardown(void **state)
+{
+	close_many(memfds, 3);
+	return server_teardown(state);
+}
+
+static void serve_fds(struct server *s)
+{
+	server_hear(s);
+	server_say_raw(s, "{}", 3, memfds, 2);
+	server_hear(s);
+	server_say_raw(s, "{}", 3, memfds, 2);
+}
+
+static void test_call_fds(void **state)
+{
+	struct server *s = *state;
+	int *fds = NULL, before = n_open_fds();
+	struct luo_client *client = start(s, serve_fds, TIMEOUT);
+	size_t n = 0;
+
+	assert_int_equal(luo_client_call(client, "A", NULL, memfds, 3, NULL, &fds, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(inode_of(fds[0]), inode_of(memfds[0]));
+	assert_int_equal(inode_of(fds[1]), inode_of(memfds[1]));
+	assert_int_equal(fcntl(fds[0], F_GETFD), FD_CLOEXEC);
+	close_many(fds, n);
+	free(fds);
+	/* Those that nobody wants are closed. */
+	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, NULL, NULL, NULL), 0);
+	stop(s, client);
+	assert_int_equal(s->n_fds[0], 3);
+	assert_int_equal(n_open_fds(), before);
+}
+
+#define ENTRY(name, index) \
+	"{\"unit\":\"u\",\"name\":\"" name "\",\"state\":\"stored\",\"fileDescriptor\":" index "}"
+
+static void serve_claim(struct server *s)
+{
+	server_hear(s);
+	/* names twice, a lost one, fds in another order, two replies at once */
+	server_say_raw(s,
+		       "{\"parameters\":{\"entries\":[" ENTRY("a", "1") "," ENTRY(
+			       "b", "null") "," ENTRY("a", "0") "]},\"continues\":true}",
+		       sizeof("{\"parameters\":{\"entries\":[" ENTRY("a", "1") "," ENTRY(
+			       "b", "null") "," ENTRY("a", "0") "]},\"continues\":true}"),
+		       memfds, 2);
+	server_say_raw(s, "{\"parameters\":{\"entries\":[" ENTRY("c", "0") "]}}",
+		       sizeof("{\"parameters\":{\"entries\":[" ENTRY("c", "0") "]}}"), &memfds[2],
+		       1);
+}
+
+static void test_claim(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_claim, TIMEOUT);
+	struct luo_claimed *claimed = NULL;
+	size_t n = 0;
+
+	assert_int_equal(luo_client_claim(client, "u.service", &claimed, &n), 0);
+	assert_int_equal(n, 4);
+	assert_string_equal(claimed[0].name, "a");
+	assert_int_equal(inode_of(claimed[0].fd), inode_of(memfds[1]));
+	assert_string_equal(claimed[1].name, "b");
+	assert_int_equal(claimed[1].fd, -EBADF);
+	assert_string_equal(claimed[2].name, "a");
+	assert_int_equal(inode_of(claimed[2].fd), inode_of(memfds[0]));
+	assert_string_equal(claimed[3].name, "c");
+	assert_int_equal(inode_of(claimed[3].fd), inode_of(memfds[2]));
+	assert_null(luo_claimed_free(claimed, n));
+	assert_null(luo_claimed_free(NULL, 0));
+	stop(s, client);
+	assert_string_equal(s->calls[0], "{\"method\":\"io.luo.Claim\",\"parameters\":{\"unit\":"
+					 "\"u.service\"},\"more\":true}");
+}
+
+static const char *bad_claims[] = {
+	"{}",
+	"{\"parameters\":{\"entries\":{}}}",
+	"{\"parameters\":{\"entries\":[1]}}",
+	"{\"parameters\":{\"entries\":[{\"fileDescriptor\":0}]}}",
+	"{\"parameters\":{\"entries\":[" ENTRY("a", "0") "," ENTRY("b", "2") "]}}",
+	"{\"parameters\":{\"entries\":[" ENTRY("a", "-1") "]}}",
+	"{\"parameters\":{\"entries\":[" ENTRY("a", "0") "," ENTRY("b", "0") "]}}",
+	"{\"parameters\":{\"entries\":[" ENTRY("a", "9223372036854775807") "]}}",
+};
+static size_t bad_claim;
+
+static void serve_bad_claim(struct server *s)
+{
+	server_hear(s);
+	server_say_raw(s, bad_claims[bad_claim], strlen(bad_claims[bad_claim]) + 1, memfds, 2);
+}
+
+static void test_claim_bad(void **state)
+{
+	struct server *s = *state;
+	int before = n_open_fds();
+
+	for (bad_claim = 0; bad_claim < ELEMENTSOF(bad_claims); bad_claim++) {
+		struct luo_client *client = start(s, serve_bad_claim, TIMEOUT);
+		struct luo_claimed *claimed = NULL;
+		size_t n = 7;
+
+		assert_int_equal(luo_client_claim(client, NULL, &claimed, &n), -EBADMSG);
+		assert_null(claimed);
+		assert_int_equal(n, 7);
+		stop(s, client);
+		assert_int_equal(n_open_fds(), before);
+	}
+}
+
+static void serve_claim_error(struct server *s)
+{
+	server_hear(s);
+	server_say_raw(
+		s, "{\"parameters\":{\"entries\":[" ENTRY("a", "0") "]},\"continues\":true}",
+		sizeof("{\"parameters\":{\"entries\":[" ENTRY("a", "0") "]},\"continues\":true}"),
+		memfds, 1);
+	server_say(s, "{\"error\":\"io.luo.NoRoom\",\"parameters\":{\"text\":\"full\"}}");
+	server_hear(s);
+	server_say(s, "{}");
+}
+
+static void test_claim_fails_half_way(void **state)
+{
+	struct server *s = *state;
+	int before = n_open_fds();
+	struct luo_client *client = start(s, serve_claim_error, TIMEOUT);
+	struct luo_claimed *claimed = NULL;
+	const char *text;
+	size_t n;
+
+	assert_int_equal(luo_client_claim(client, NULL, &claimed, &n), -EDQUOT);
+	luo_client_error(client, NULL, &text);
+	assert_string_equal(text, "full");
+	/* An error is the last reply: the connection goes on. */
+	assert_int_equal(luo_client_register(client, "u", 0), 0);
+	stop(s, client);
+	assert_int_equal(n_open_fds(), before);
+}
+
+static void test_claim_table_full(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_claim, TIMEOUT);
+	struct luo_claimed *claimed = NULL;
+	int fillers[2048], last, n_fillers = 0;
+	size_t n;
+
+	/* One fd is left, two come: some are lost on the way, and nobody can tell which. */
+	while (n_fillers < 2048 && (last = fcntl(0, F_DUPFD_CLOEXEC, 0)) >= 0)
+		fillers[n_fillers++] = last;
+	if (n_fillers < 2048) {
+		close(fillers[--n_fillers]);
+		assert_int_equal(luo_client_claim(client, NULL, &claimed, &n), -EBADMSG);
+		assert_null(claimed);
+	}
+	close_many(fillers, (size_t)n_fillers);
+	stop(s, client);
+}
+
+static void serve_entry(struct server *s)
+{
+	server_hear(s);
+	server_say_raw(s, "{\"parameters\":{\"entry\":" ENTRY("a", "0") "}}",
+		       sizeof("{\"parameters\":{\"entry\":" ENTRY("a", "0") "}}"), memfds, 1);
+	server_hear(s);
+	server_say(s, "{\"parameters\":{\"entry\":" ENTRY("a", "null") "}}");
+	server_hear(s);
+	server_say(s, "{\"parameters\":{}}");
+}
+
+static void test_open_entry(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_entry, TIMEOUT);
+	int fd = -2;
+
+	assert_int_equal(luo_client_open_entry(client, "u", "a:", 0, &fd), -EINVAL);
+	assert_int_equal(luo_client_open_entry(client, "u/v", "a", 0, &fd), -EINVAL);
+	assert_int_equal(luo_client_open_entry(client, "u", NULL, 0, &fd), -EINVAL);
+	assert_int_equal(luo_client_open_entry(client, "u", "a", 2, &fd), 0);
+	assert_int_equal(inode_of(fd), inode_of(memfds[0]));
+	close(fd);
+	fd = -2;
+	assert_int_equal(luo_client_open_entry(client, "u", "a", 0, &fd), -EBADMSG);
+	assert_int_equal(luo_client_open_entry(client, NULL, "a", 0, &fd), -EBADMSG);
+	assert_int_equal(fd, -2);
+	stop(s, client);
+	assert_string_equal(s->calls[0], "{\"method\":\"io.luo.OpenEntry\",\"parameters\":{"
+					 "\"unit\":\"u\",\"name\":\"a\",\"nth\":2}}");
+	assert_string_equal(s->calls[2], "{\"method\":\"io.luo.OpenEntry\",\"parameters\":{"
+					 "\"name\":\"a\",\"nth\":0}}");
+}
+
+/* ---- register, drop -------------------------------------------------------------------------- */
+
+static void test_register(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_echo, TIMEOUT);
+
+	assert_int_equal(luo_client_register(client, NULL, 0), -EINVAL);
+	assert_int_equal(luo_client_register(client, "", 0), -EINVAL);
+	assert_int_equal(luo_client_register(client, "a/b", 0), -EINVAL);
+	assert_int_equal(luo_client_register(client, "a.service", 0), 0);
+	assert_int_equal(luo_client_register(client, "a.service", 4294967295U), 0);
+	stop(s, client);
+	assert_string_equal(s->calls[0], "{\"method\":\"io.luo.Register\",\"parameters\":{"
+					 "\"unit\":\"a.service\"}}");
+	assert_string_equal(s->calls[1], "{\"method\":\"io.luo.Register\",\"parameters\":{"
+					 "\"unit\":\"a.service\",\"fdstoreMax\":4294967295}}");
+}
+
+static void serve_drop(struct server *s)
+{
+	server_hear(s);
+	server_say(s, "{\"parameters\":{\"dropped\":2,\"bytes\":4294967296}}");
+	server_hear(s);
+	server_say(s, "{\"parameters\":{\"dropped\":-2,\"bytes\":1}}");
+}
+
+static void test_drop(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_drop, TIMEOUT);
+	uint64_t entries = 7, bytes = 7;
+
+	assert_int_equal(luo_client_drop(client, "a", "b", &entries, &bytes), 0);
+	assert_int_equal(entries, 2);
+	assert_int_equal(bytes, 4294967296);
+	assert_int_equal(luo_client_drop(client, NULL, NULL, &entries, NULL), -EBADMSG);
+	assert_int_equal(entries, 2);
+	stop(s, client);
+	assert_string_equal(s->calls[0], "{\"method\":\"io.luo.Drop\",\"parameters\":{"
+					 "\"unit\":\"a\",\"name\":\"b\"}}");
+	assert_string_equal(s->calls[1], "{\"method\":\"io.luo.Drop\",\"parameters\":{}}");
+}
+
+/* ---- more ------------------------------------------------------------------------------------ */
+
+static void serve_three(struct server *s)
+{
+	static const char three[] = "{\"parameters\":{\"n\":1},\"continues\":true}\0"
+				    "{\"parameters\":{\"n\":2},\"continues\":true}\0"
+				    "{\"parameters\":{\"n\":3}}";
+
+	server_hear(s);
+	server_say_raw(s, three, sizeof(three), NULL, 0);
+	server_hear(s);
+	server_say(s, "{}");
+}
+
+static int collect(const char *reply, int *fds, size_t n_fds, bool continues, void *userdata)
+{
+	char *text = userdata;
+
+	strcat(text, reply);
+	strcat(text, continues ? "+" : ".");
+	return 0;
+}
+
+static int enough(const char *reply, int *fds, size_t n_fds, bool continues, void *userdata)
+{
+	return ++*(int *)userdata == 2 ? 42 : 0;
+}
+
+static void test_more(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_three, TIMEOUT);
+	char text[200] = "";
+
+	assert_int_equal(luo_client_call_more(client, "Monitor", NULL, collect, text), 0);
+	assert_string_equal(text, "{\"n\":1}+{\"n\":2}+{\"n\":3}.");
+	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, NULL, NULL, NULL), 0);
+	stop(s, client);
+	assert_string_equal(s->calls[0], "{\"method\":\"io.luo.Monitor\",\"parameters\":{},"
+					 "\"more\":true}");
+}
+
+static void serve_three_reconnect(struct server *s)
+{
+	serve_three(s);
+	server_accept(s);
+	server_hear(s);
+	server_say(s, "{\"parameters\":{\"new\":true}}");
+}
+
+static void test_more_enough(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_three_reconnect, TIMEOUT);
+	char *reply = NULL;
+	int n = 0;
+
+	assert_int_equal(luo_client_call_more(client, "Monitor", NULL, enough, &n), 42);
+	assert_int_equal(n, 2);
+	/* The third reply must not become that of the next call. */
+	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, &reply, NULL, NULL), 0);
+	assert_string_equal(reply, "{\"new\":true}");
+	free(reply);
+	stop(s, client);
+}
+
+#define server_test(f)	   cmocka_unit_test_setup_teardown(f, server_setup, server_teardown)
+#define server_test_fds(f) cmocka_unit_test_setup_teardown(f, fds_setup, fds_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_connect_refuses),
+		server_test(test_connect_refused),
+		server_test(test_connect_nobody_accepts),
+		server_test(test_connect_environment),
+		server_test(test_call),
+		server_test(test_call_refuses),
+		server_test(test_call_no_parameters),
+		server_test(test_call_split),
+		server_test(test_call_large_reply),
+		server_test(test_call_large_call),
+		server_test(test_call_garbage),
+		server_test(test_call_oversized),
+		server_test(test_call_disconnect),
+		server_test(test_call_disconnect_in_reply),
+		server_test(test_call_timeout),
+		server_test(test_call_surplus_reply),
+		server_test(test_call_reconnects),
+		server_test(test_errors),
+		server_test_fds(test_call_fds),
+		server_test_fds(test_claim),
+		server_test_fds(test_claim_bad),
+		server_test_fds(test_claim_fails_half_way),
+		server_test_fds(test_claim_table_full),
+		server_test_fds(test_open_entry),
+		server_test(test_register),
+		server_test(test_drop),
+		server_test(test_more),
+		server_test(test_more_enough),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
