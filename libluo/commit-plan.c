@@ -315,7 +315,11 @@ static int prepare_plain_copy(struct luo_commit_item *item, const char **ret_rea
 	/* The entry itself may be write-only. */
 	r = luo_memfd_reopen(item->entry->fd, O_RDONLY, &source);
 	if (r >= 0)
-		r = luo_memfd_create(&(struct luo_memfd_options){ .name = "luo-copy" }, &copy);
+		r = luo_memfd_create(
+			&(struct luo_memfd_options){ .name = "luo-copy",
+						     /* its seals are put on it after the journey */
+						     .flags = LUO_MEMFD_ALLOW_SEALING },
+			&copy);
 	if (r >= 0)
 		r = luo_memfd_copy(source, copy);
 	if (r < 0) {

@@ -122,6 +122,37 @@ static void fail_entries_of_missing_sessions(struct luo_incoming *incoming)
 				entry->failed = -ENOENT;
 }
 
+static int append_session(struct luo_incoming *incoming, int fd)
+{
+	int *grown = reallocarray(incoming->sessions, incoming->n_sessions + 1, sizeof(int));
+
+	if (!grown)
+		return -ENOMEM;
+	incoming->sessions = grown;
+	incoming->sessions[incoming->n_sessions++] = fd;
+	return 0;
+}
+
+/*
+ * Nobody says how many further sessions there are, but we number them without gaps. They would stay
+ * in the kernel as well if they were not retrieved; retrieved, they can be carried on.
+ */
+static void hold_spills(struct luo_incoming *incoming, int device_fd)
+{
+	for (unsigned i = 1; i <= LUO_MAPPING_SPILLS_MAX; i++) {
+		char name[LUO_SESSION_NAME_MAX + 1];
+		int fd, n;
+
+		n = snprintf(name, sizeof(name), "%s.%u", incoming->name, i);
+		if (n < 0 || (size_t)n >= sizeof(name) ||
+		    luo_session_retrieve(device_fd, name, &fd) < 0)
+			return;
+		/* On failure it stays open: leaked rather than freed. */
+		if (append_session(incoming, fd) < 0)
+			return;
+	}
+}
+
 _public_ int luo_incoming_retrieve(int device_fd, const char *name,
 				   struct luo_incoming **ret_incoming)
 {
@@ -140,7 +171,9 @@ _public_ int luo_incoming_retrieve(int device_fd, const char *name,
 	TAKE_FD(fd);
 	read_mapping(incoming);
 
-	if (incoming->mapping && make_room_for_spills(incoming) >= 0) {
+	if (!incoming->mapping)
+		hold_spills(incoming, device_fd);
+	else if (make_room_for_spills(incoming) >= 0) {
 		for (size_t i = 0; i < incoming->mapping->n_spills; i++) {
 			const char *spill = incoming->mapping->spills[i];
 
@@ -170,15 +203,8 @@ static void adopt_spills(struct luo_incoming *incoming, const int *fds, size_t n
 				}
 		/* One that the mapping does not name is held at the end of the list all the same.
 		 */
-		if (!wanted) {
-			int *grown = reallocarray(incoming->sessions, incoming->n_sessions + 1,
-						  sizeof(int));
-
-			if (!grown)
-				continue; /* stays open: leaked rather than freed */
-			incoming->sessions = grown;
-			incoming->sessions[incoming->n_sessions++] = fds[k];
-		}
+		if (!wanted)
+			(void)append_session(incoming, fds[k]);
 	}
 }
 
@@ -210,7 +236,9 @@ _public_ int luo_incoming_adopt(const int *session_fds, size_t n,
 	if (incoming->mapping) {
 		adopt_spills(incoming, session_fds + 1, n - 1);
 		fail_entries_of_missing_sessions(incoming);
-	}
+	} else
+		for (size_t i = 1; i < n; i++)
+			(void)append_session(incoming, session_fds[i]);
 	*ret_incoming = incoming;
 	return 0;
 }

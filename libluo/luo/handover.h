@@ -133,7 +133,8 @@ struct luo_incoming;
  *  -ENOENT  there is nothing
  *
  * A session whose mapping is broken, missing or too new is a success: luo_incoming_problem() then
- * says what is wrong, the store is empty, and the session is held. Since: 0.1
+ * says what is wrong, there is no mapping, and the session is held, together with the further
+ * sessions "NAME.1", "NAME.2"... if there are any. Since: 0.1
  */
 int luo_incoming_retrieve(int device_fd, const char *name, struct luo_incoming **ret_incoming);
 
@@ -194,14 +195,26 @@ int luo_incoming_fetch(struct luo_incoming *incoming, const struct luo_entry *en
 int luo_incoming_finish(struct luo_incoming *incoming);
 
 /**
- * luo_incoming_carry() - get the files of a session that is not understood ready for the next kexec.
- * @ret_tokens, @ret_fds: @ret_n tokens and files, to be freed with free()
+ * luo_incoming_carry() - take a session that is not understood along into the next kexec.
+ * @device_timeout_usec: how long to wait for /dev/liveupdate
+ * @ret_session_fds: @ret_n outgoing sessions of the same names; they must stay open until the
+ *                   kexec. To be closed, and the array freed with free(), to undo it
+ * @ret_files: how many files go along; may be NULL
  *
- * Without a mapping the tokens are guessed: every integer in the document, and 0 to 4095. The
- * caller finishes nothing; see luo_carry_new(). Since: 0.1
+ * An incoming session does not travel by itself, and what is in it cannot be preserved anew while
+ * it is not finished, which would free what we do not know of. So each file is copied, and keeps its
+ * token: a later version of the reader finds everything where it was. Without a mapping the tokens
+ * are guessed: 0 to 4095, and every number that stands in the document. What is not found that way
+ * is lost with the kexec, as it would be without this.
+ *
+ *  -EINVAL  the mapping is understood: its entries go along by luo_commit_new()
+ *  -EDQUOT  no room for the copies; nothing was changed
+ *  -EEXIST  a session of that name is going out already
+ *
+ * Since: 0.1
  */
-int luo_incoming_carry(struct luo_incoming *incoming, uint64_t **ret_tokens, int **ret_fds,
-		       size_t *ret_n);
+int luo_incoming_carry(struct luo_incoming *incoming, uint64_t device_timeout_usec,
+		       int **ret_session_fds, size_t *ret_n, size_t *ret_files);
 
 #ifdef __cplusplus
 }
