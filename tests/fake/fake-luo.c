@@ -443,8 +443,10 @@ static int device_ioctl(unsigned long request, void *argument)
 {
 	int r;
 
-	if (request != LUO_ABI_CREATE_SESSION && request != LUO_ABI_RETRIEVE_SESSION)
+	if (_IOC_NR(request) > _IOC_NR(LUO_ABI_RETRIEVE_SESSION))
 		return -EINVAL;
+	if (request != LUO_ABI_CREATE_SESSION && request != LUO_ABI_RETRIEVE_SESSION)
+		return -ENOTTY;
 	r = check_size(argument, sizeof(struct luo_abi_session));
 	if (r < 0)
 		return r;
@@ -479,7 +481,10 @@ static int session_ioctl(struct fake_session *s, unsigned long request, void *ar
 		size = sizeof(struct luo_abi_get_name);
 		break;
 	default:
-		return -EINVAL;
+		return _IOC_NR(request) >= _IOC_NR(LUO_ABI_PRESERVE_FD) &&
+				       _IOC_NR(request) <= _IOC_NR(LUO_ABI_GET_NAME)
+			       ? -ENOTTY
+			       : -EINVAL;
 	}
 	r = check_size(argument, size);
 	if (r < 0)
