@@ -7,6 +7,9 @@ SKIP_STATUS = 77
 # After one of these nothing more comes from this boot.
 TERMINAL = ("panic", "hang", "timeout", "unexpected-reboot", "unexpected-poweroff", "unexpected-kexec",
             "lost", "error")
+# A guest with one of these may never end a stage properly: if it is what we came for, it is enough.
+LOCKUPS = ("soft-lockup", "stall", "hung-task")
+_KEPT_PROBLEMS_OF_A_KIND = 3
 
 
 class Case:
@@ -61,7 +64,15 @@ class Observed:
         return {kind for kind, _ in self.problems}
 
     def terminal(self):
-        return any(kind in TERMINAL for kind, _ in self.problems)
+        return self.has_what_it_came_for() or any(kind in TERMINAL for kind, _ in self.problems)
+
+    def has_what_it_came_for(self):
+        return self.stage.expect in LOCKUPS and self.stage.expect in self.kinds()
+
+    def add_problem(self, kind, text):
+        """Kernels repeat themselves; the first few of a kind tell the story."""
+        if sum(kind == known for known, _ in self.problems) < _KEPT_PROBLEMS_OF_A_KIND:
+            self.problems.append((kind, text))
 
     def skipped(self):
         return bool(self.cases) and all(case.outcome()[0] == ktap.SKIP for case in self.cases)

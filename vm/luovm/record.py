@@ -24,7 +24,7 @@ class Recorder:
     def now(self):
         return time.monotonic() - self.start
 
-    def event(self, kind, **details):
+    def event(self, kind, /, **details):
         self._events.append({"time": round(self.now(), 6), "boot": self.boot, "type": kind, **details})
 
     def log_path(self, boot=None):

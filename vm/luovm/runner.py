@@ -202,8 +202,9 @@ class Run:
 
     def _problem(self, kind, text):
         self._recorder.event("problem", kind=kind, text=text)
-        if len(self._current.problems) < 20:
-            self._current.problems.append((kind, text))
+        self._current.add_problem(kind, text)
+        if self._current.has_what_it_came_for():
+            self._stop = kind
 
     def _end_with(self, kind, text):
         self._problem(kind, text)
