@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <luo/inspect.h>
 #include <luo/memfd.h>
 #include <libluo/memfd-internal.h>
 #include <libluo/session-kernel.h>
@@ -109,10 +110,19 @@ static void fill_with_huge_pages(int fd, size_t size)
 	munmap(p, size);
 }
 
-static int allocate_all(int fd, uint64_t size)
+/*
+ * The mount that memfds are on has no limit of its own: to allocate more than there is gets us
+ * killed, not refused. So look first, for what that is worth.
+ */
+static int allocate_all(int fd, uint64_t size, bool huge)
 {
+	struct luo_memory_room room;
 	int r;
 
+	if (luo_memory_room(&room) == 0 && size > room.bytes)
+		return -ENOMEM;
+	if (huge)
+		fill_with_huge_pages(fd, size);
 	do
 		r = fallocate(fd, 0, 0, (off_t)size);
 	while (r < 0 && errno == EINTR);
@@ -125,11 +135,9 @@ static int set_size(int fd, const struct luo_memfd_options *o)
 		return 0;
 	if (ftruncate(fd, (off_t)o->size) < 0)
 		return -errno;
-	if (o->flags & LUO_MEMFD_HUGEPAGE)
-		fill_with_huge_pages(fd, o->size);
-	if (o->flags & (LUO_MEMFD_HUGEPAGE | LUO_MEMFD_PREALLOCATE))
-		return allocate_all(fd, o->size);
-	return 0;
+	if (!(o->flags & (LUO_MEMFD_HUGEPAGE | LUO_MEMFD_PREALLOCATE)))
+		return 0;
+	return allocate_all(fd, o->size, o->flags & LUO_MEMFD_HUGEPAGE);
 }
 
 _public_ int luo_memfd_create(const struct luo_memfd_options *options, int *ret_fd)

@@ -29,7 +29,7 @@ enum luo_memfd_flags {
 	 * is advise or more; implies LUO_MEMFD_PREALLOCATE. Huge folios are preserved and restored
 	 * about 100 times faster. */
 	LUO_MEMFD_HUGEPAGE = 1 << 4,
-	LUO_MEMFD_PREALLOCATE = 1 << 5, /**< allocate all pages now: no holes, ENOSPC instead of SIGBUS */
+	LUO_MEMFD_PREALLOCATE = 1 << 5, /**< allocate all pages now: no holes */
 };
 
 /** How to make a memfd. Zero-initialise it; what is zero is the default. */
@@ -52,7 +52,8 @@ struct luo_memfd_options {
  *
  *  -EINVAL  unknown flag or seal, flags that exclude each other, too long a name, or
  *           LUO_MEMFD_NOEXEC_SEAL before kernel 6.3
- *  -ENOMEM, -ENOSPC, -EFBIG, -EMFILE, -EACCES (vm.memfd_noexec=2 and LUO_MEMFD_EXEC)
+ *  -ENOMEM   also for LUO_MEMFD_PREALLOCATE of more than luo_memory_room() says there is
+ *  -ENOSPC, -EFBIG, -EMFILE, -EACCES (vm.memfd_noexec=2 and LUO_MEMFD_EXEC)
  *
  * Since: 0.1
  */
