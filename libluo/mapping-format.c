@@ -6,7 +6,7 @@
  * systemd reads "fdstore" and hands out what lies behind each token as it is. A packed copy is not
  * what the service stored, so it must not be found there: such entries stand in "fdstoreSpill",
  * which systemd does not look into, without a "session", which means the main one. Their aliases
- * stand with them: they name the same token, and must come behind it.
+ * stand with them: they name the same token.
  */
 
 #include <search.h>

@@ -20,11 +20,20 @@
 /* What the tree may take while we read. 65,536 entries with all their keys take about half. */
 #define TREE_MEMORY_MAX ((size_t)256 << 20)
 
+/* An alias, looked at again when every token is known. */
+struct alias {
+	struct luo_entry *entry;
+	size_t position; /* in its array */
+	bool spill;
+};
+
 struct parse {
 	struct luo_mapping *mapping;
 	size_t n_entries; /* in the document, those that are skipped too */
 	void *tokens;	  /* tsearch(3) tree of the entries that defined a token */
 	void *spills;	  /* tsearch(3) tree of the places in mapping->spills */
+	struct alias *aliases;
+	size_t n_aliases;
 	char *reason;
 };
 
@@ -62,23 +71,65 @@ static int token_compare(const void *a, const void *b)
 	return x->token < y->token ? -1 : x->token > y->token;
 }
 
-/* NULL, or why the entry may not have its token. */
-static const char *token_problem(struct parse *p, const struct parsed_entry *e, unsigned session)
+static bool token_is_defined(struct parse *p, unsigned session, uint64_t token)
 {
-	struct luo_entry key = { .session = session, .token = e->token };
-	bool defined = tfind(&key, &p->tokens, token_compare);
+	struct luo_entry key = { .session = session, .token = token };
 
-	if (e->type != LUO_ENTRY_FD || defined == e->alias)
-		return NULL;
-	return defined ? "the token belongs to an earlier entry"
-		       : "an alias of a token that no earlier entry has";
+	return tfind(&key, &p->tokens, token_compare);
 }
 
 static int token_define(struct parse *p, struct luo_entry *entry)
 {
-	if (entry->type != LUO_ENTRY_FD || entry->alias)
-		return 0;
 	return tsearch(entry, &p->tokens, token_compare) ? 0 : -ENOMEM;
+}
+
+static int alias_remember(struct parse *p, struct luo_entry *entry, size_t position, bool spill)
+{
+	struct alias *grown;
+
+	/* full at every power of two */
+	if ((p->n_aliases & (p->n_aliases - 1)) == 0) {
+		grown = reallocarray(p->aliases, MAX2(p->n_aliases * 2, (size_t)1), sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		p->aliases = grown;
+	}
+	p->aliases[p->n_aliases++] = (struct alias){ entry, position, spill };
+	return 0;
+}
+
+static int alias_issue(struct parse *p, const struct alias *alias)
+{
+	static const char what[] = "an alias of a token that no entry has";
+	const struct luo_unit *unit = alias->entry->unit;
+
+	if (p->mapping->generation == LUO_MAPPING_V262)
+		return mapping_issue(p->mapping, what, "units.%s.%s[%zu]", unit->name,
+				     alias->spill ? "fdstoreSpill" : "fdstore", alias->position);
+	return mapping_issue(p->mapping, what, "%s[%zu]", unit->cgroup ?: unit->name,
+			     alias->position);
+}
+
+/*
+ * Aliases may stand before what they are an alias of: the units are in no order that would help,
+ * and the entries of a unit in the one in which it stored them.
+ */
+static int aliases_check(struct parse *p)
+{
+	struct luo_unit *u;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < p->n_aliases; i++) {
+		struct luo_entry *e = p->aliases[i].entry;
+
+		if (token_is_defined(p, e->session, e->token))
+			continue;
+		r = alias_issue(p, &p->aliases[i]);
+		e->failed = -ENOENT;
+	}
+	LUO_FOREACH_UNIT (u, p->mapping->store)
+		luo_unit_remove_failed(u);
+	return r;
 }
 
 /* ---- the further sessions ---- */
@@ -151,8 +202,9 @@ static int entry_session(struct parse *p, const struct place *place, const struc
 		*ret_what = "\"session\" outside of fdstoreSpill";
 	else if (index < 0)
 		*ret_what = "\"session\" is not in spillSessions";
-	else
-		*ret_what = token_problem(p, e, (unsigned)index);
+	else if (e->type == LUO_ENTRY_FD && !e->alias &&
+		 token_is_defined(p, (unsigned)index, e->token))
+		*ret_what = "the token belongs to an earlier entry";
 	if (*ret_what)
 		return -EBADMSG;
 	*ret_session = (unsigned)index;
@@ -160,7 +212,7 @@ static int entry_session(struct parse *p, const struct place *place, const struc
 }
 
 static int add_entry(struct parse *p, const struct place *place, struct parsed_entry *e,
-		     unsigned session)
+		     unsigned session, size_t position)
 {
 	struct luo_entry *entry;
 	int r;
@@ -174,7 +226,10 @@ static int add_entry(struct parse *p, const struct place *place, struct parsed_e
 	entry->extra = TAKE_PTR(e->extra);
 	entry->meta = e->meta;
 	memset(&e->meta, 0, sizeof(e->meta));
-	return token_define(p, entry);
+	if (entry->type == LUO_ENTRY_SESSION)
+		return 0;
+	return entry->alias ? alias_remember(p, entry, position, place->spill)
+			    : token_define(p, entry);
 }
 
 static int parse_entry(struct parse *p, const struct place *place, struct json_object *value,
@@ -193,7 +248,7 @@ static int parse_entry(struct parse *p, const struct place *place, struct json_o
 				     place->array, i);
 	if (r < 0)
 		return r;
-	return add_entry(p, place, &e, session);
+	return add_entry(p, place, &e, session, i);
 }
 
 static int parse_array(struct parse *p, const struct place *place, struct json_object *list)
@@ -563,6 +618,9 @@ static int parse_text(struct parse *p, const char *text, size_t size)
 		r = text_to_tree(p, text, size, &root);
 	if (r == 0)
 		r = parse_root(p, root);
+	if (r == 0)
+		r = aliases_check(p);
+	free(p->aliases);
 	tdestroy(p->tokens, keep_node);
 	tdestroy(p->spills, keep_node);
 	return r;

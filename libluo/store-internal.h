@@ -12,6 +12,9 @@
 /* Frees what the struct points to and zeroes it. */
 void luo_entry_meta_clear(struct luo_entry_meta *meta);
 
+/* Removes the entries that have failed set, all at once. */
+void luo_unit_remove_failed(struct luo_unit *unit);
+
 /* An absolute path without empty, "." or ".." components: what /proc/PID/cgroup shows. */
 bool luo_cgroup_is_valid(const char *cgroup);
 

@@ -364,6 +364,24 @@ _public_ void luo_entry_remove(struct luo_entry *entry)
 	entry_free(entry);
 }
 
+void luo_unit_remove_failed(struct luo_unit *unit)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < unit->n_entries; i++) {
+		struct luo_entry *e = unit->entries[i];
+
+		if (e->failed < 0) {
+			table_remove(unit, e);
+			entry_free(e);
+			continue;
+		}
+		e->index = kept;
+		unit->entries[kept++] = e;
+	}
+	unit->n_entries = kept;
+}
+
 _public_ int luo_entry_take_fd(struct luo_entry *entry)
 {
 	int fd;

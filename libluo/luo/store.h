@@ -87,7 +87,7 @@ struct luo_entry {
 	int fd;                  /**< owned; < 0 while it lies in an incoming session */
 	unsigned session;        /**< index of the session it lies in: 0 the main one, then the spills */
 	uint64_t token;          /**< its number there */
-	bool alias;              /**< the same token as an earlier entry: the same file */
+	bool alias;              /**< the same token as another entry: the same file */
 	char *session_name;      /**< LUO_ENTRY_SESSION: the kernel's name of it */
 	struct luo_entry_meta meta;
 	dev_t device;            /**< identity of the inode, while fd >= 0 */

@@ -287,7 +287,7 @@ static void test_skipped(void **state)
 		const char *name;
 		size_t units, entries, issues;
 	} skipped[] = {
-		{ "skip-alias-of-nothing.json", 1, 1, 1 },
+		{ "skip-alias-of-nothing.json", 3, 3, 3 },
 		{ "skip-alias-of-skipped.json", 1, 0, 2 },
 		{ "skip-draft.json", 1, 1, 5 },
 		{ "skip-meta.json", 1, 1, 32 },
@@ -324,6 +324,7 @@ static void test_skipped(void **state)
 
 static void test_skipped_reasons(void **state)
 {
+	static const char alias_of_nothing[] = "an alias of a token that no entry has";
 	struct luo_mapping *m;
 
 	m = must_parse_fixture("skip-token-0.json");
@@ -335,8 +336,11 @@ static void test_skipped_reasons(void **state)
 	luo_mapping_free(m);
 
 	m = must_parse_fixture("skip-alias-of-nothing.json");
-	expect_issue(m, 0, "units.a.service.fdstore[0]",
-		     "an alias of a token that no earlier entry has");
+	expect_issue(m, 0, "units.a.service.fdstore[0]", alias_of_nothing);
+	expect_issue(m, 1, "units.a.service.fdstoreSpill[1]", alias_of_nothing);
+	expect_issue(m, 2, "units.b.service.fdstore[1]", alias_of_nothing);
+	assert_int_equal(entry(m, "a.service", "y")->index, 0);
+	assert_int_equal(entry(m, "a.service", "far")->index, 1);
 	luo_mapping_free(m);
 
 	m = must_parse_fixture("skip-draft.json");
@@ -494,6 +498,16 @@ static void test_duplicate_keys(void **state)
 
 	assert_int_equal(luo_store_n_entries(m->store), 1);
 	assert_int_equal(entry(m, "a.service", "y")->token, 1);
+	luo_mapping_free(m);
+}
+
+static void test_alias_before(void **state)
+{
+	struct luo_mapping *m = must_parse_fixture("v262-alias-before.json");
+
+	assert_int_equal(m->n_all_issues, 0);
+	assert_true(entry(m, "a.service", "x")->alias);
+	assert_false(entry(m, "b.service", "x")->alias);
 	luo_mapping_free(m);
 }
 
@@ -774,6 +788,7 @@ int main(void)
 		T(test_v262),
 		T(test_every_key),
 		T(test_duplicate_keys),
+		T(test_alias_before),
 		T(test_round_trip),
 		T(test_unknown_keys),
 		T(test_both_versions),
