@@ -58,20 +58,23 @@ bool utf8_is_valid(const char *s)
 
 /* ---- the buffer ---- */
 
+/* Once it has failed it stays so: a text with a piece missing must never get out. */
 static bool grow(struct json_writer *w, size_t more)
 {
-	size_t n = MAX2(w->allocated * 2, w->size + more + 1);
+	size_t n = MAX2(MAX2(w->allocated * 2, w->size + more + 1), (size_t)256);
 	char *p;
 
+	if (w->failed)
+		return false;
 	if (w->size + more < w->allocated)
 		return true;
-	p = w->failed ? NULL : realloc(w->text, MAX2(n, (size_t)256));
+	p = realloc(w->text, n);
 	if (!p) {
 		w->failed = true;
 		return false;
 	}
 	w->text = p;
-	w->allocated = MAX2(n, (size_t)256);
+	w->allocated = n;
 	return true;
 }
 

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #include "../mapping-compare.h"
+#include "json-writer.h"
 #include "luo/mapping.h"
 #include "util.h"
 
@@ -702,6 +703,19 @@ static void test_out_of_range_is_not_written(void **state)
 	luo_mapping_free(m);
 }
 
+/* Out of memory once, with room again for what comes after: the text has a hole in it. */
+static void test_writer_stays_failed(void **state)
+{
+	struct json_writer w = { 0 };
+	char *text;
+
+	jw_string(&w, "before");
+	w.failed = true;
+	jw_string(&w, "after");
+	assert_int_equal(jw_take(&w, &text, NULL), -ENOMEM);
+	assert_null(w.text);
+}
+
 static struct luo_mapping *ten_thousand(void)
 {
 	struct luo_mapping *m;
@@ -797,6 +811,7 @@ int main(void)
 		T(test_not_utf8),
 		T(test_left_out),
 		T(test_out_of_range_is_not_written),
+		T(test_writer_stays_failed),
 		T(test_ten_thousand),
 	};
 
