@@ -196,7 +196,7 @@ _public_ int luo_incoming_carry(struct luo_incoming *incoming, uint64_t device_t
 	r = luo_memory_room(&room);
 	if (r < 0)
 		return r;
-	if (room.limited_by[0] != '\0')
+	if (room.cgroup_bytes != UINT64_MAX)
 		return -EDQUOT;
 
 	r = guess_tokens(incoming, &tokens);

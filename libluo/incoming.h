@@ -27,6 +27,7 @@ struct luo_incoming {
 	struct luo_shared_file *shared; /* sorted by session and token */
 	size_t n_shared;
 	uint64_t room; /* what can still be charged, as of the last look, less what was restored */
+	uint64_t room_at; /* when that was, microseconds of CLOCK_MONOTONIC */
 	bool finished;
 };
 

@@ -198,6 +198,7 @@ static void apply_cgroup(const char *root, const char *directory, const char *na
 	max = room_below(read_limit(root, directory, "memory.max"), used);
 	high = room_below(read_limit(root, directory, "memory.high"), used);
 	room->high_bytes = MIN2(room->high_bytes, high);
+	room->cgroup_bytes = MIN2(room->cgroup_bytes, max);
 	if (max < room->bytes) {
 		room->bytes = max;
 		snprintf(room->limited_by, sizeof(room->limited_by), "%s", name);
@@ -221,7 +222,9 @@ static void apply_cgroups(const char *root, char *directory, size_t fixed,
 
 int luo_memory_room_at(const char *root, struct luo_memory_room *ret)
 {
-	struct luo_memory_room room = { .bytes = UINT64_MAX, .high_bytes = UINT64_MAX };
+	struct luo_memory_room room = { .bytes = UINT64_MAX,
+					.cgroup_bytes = UINT64_MAX,
+					.high_bytes = UINT64_MAX };
 	_cleanup_free_
 	char *cgroup = NULL, *directory = NULL;
 	size_t fixed;

@@ -21,6 +21,8 @@
 #include "util.h"
 
 #define ROOM_MARGIN	    (UINT64_C(8) << 20)
+#define SMALL		    (UINT64_C(1) << 20)
+#define LOOK_LASTS_USEC	    (USEC_PER_SEC / 2)
 #define DEVICE_TIMEOUT_USEC (10 * USEC_PER_SEC)
 
 static uint64_t bytes_to_charge(const struct luo_entry_meta *meta)
@@ -35,27 +37,35 @@ static uint64_t bytes_to_charge(const struct luo_entry_meta *meta)
 	return bytes;
 }
 
-/*
- * Reading the limits of a cgroup and its ancestors costs more than restoring a small file, so the
- * last look is used until it is eaten up. What was already preserved is in MemTotal only after it
- * was restored: memory as such cannot run short here, but a packed file needs new pages.
- */
-static int check_room(struct luo_incoming *incoming, uint64_t needed)
+static bool has_room(uint64_t room, uint64_t needed)
 {
+	return room >= ROOM_MARGIN && room - ROOM_MARGIN >= needed;
+}
+
+/*
+ * What was preserved occupies its memory already, so only the limits of the cgroups can be in the
+ * way; a packed file needs new pages too. Reading those limits costs more than restoring a small
+ * file, so for small ones the last look is used until it is eaten up or old.
+ */
+static int check_room(struct luo_incoming *incoming, const struct luo_entry_meta *meta)
+{
+	uint64_t needed = bytes_to_charge(meta), now;
 	struct luo_memory_room room;
 	int r;
 
 	if (needed == 0)
 		return 0;
-	if (incoming->room < ROOM_MARGIN || incoming->room - ROOM_MARGIN < needed) {
+	now = now_usec(CLOCK_MONOTONIC_COARSE);
+	if (meta->packed || needed > SMALL || now - incoming->room_at > LOOK_LASTS_USEC ||
+	    !has_room(incoming->room, needed)) {
 		r = luo_memory_room(&room);
 		if (r < 0)
 			return r;
-		incoming->room = room.bytes;
-	}
-	if (incoming->room < ROOM_MARGIN || incoming->room - ROOM_MARGIN < needed) {
-		incoming->room = 0;
-		return -EDQUOT;
+		incoming->room = room.cgroup_bytes;
+		incoming->room_at = now;
+		if (!has_room(incoming->room, needed) ||
+		    (meta->packed && !has_room(room.bytes, needed)))
+			return -EDQUOT;
 	}
 	if (incoming->room != UINT64_MAX)
 		incoming->room -= needed;
@@ -88,7 +98,7 @@ static int fetch_file(struct luo_incoming *incoming, unsigned session, uint64_t 
 
 	if (session >= incoming->n_sessions || incoming->sessions[session] < 0)
 		return -ENOENT;
-	r = check_room(incoming, bytes_to_charge(meta));
+	r = check_room(incoming, meta);
 	if (r < 0)
 		return r;
 	r = luo_session_restore_fd(incoming->sessions[session], token, &fd);
