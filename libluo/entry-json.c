@@ -461,7 +461,7 @@ static void write_meta(struct json_writer *w, const struct luo_entry_meta *m)
 	write_known(w, m, LUO_META_SIZE, "size", m->size);
 	write_known(w, m, LUO_META_OFFSET, "offset", m->offset);
 	write_known(w, m, LUO_META_STORED_AT, "storedAt", m->stored_at);
-	if (m->packed && m->known & LUO_META_SIZE)
+	if (m->packed)
 		write_packed(w, m);
 }
 

@@ -271,6 +271,15 @@ static int make_pretty(char **text, size_t *size)
 
 /* ---- the entry point ---- */
 
+/* A packed copy that cannot be described must not be written as if it were the file. */
+static bool entry_is_consistent(const struct luo_mapping *m, const struct luo_entry *e)
+{
+	if (e->type == LUO_ENTRY_FD && e->session > m->n_spills)
+		return false;
+	return !e->meta.packed || (e->meta.known & LUO_META_SIZE && e->meta.size <= INT64_MAX &&
+				   e->meta.n_extents <= LUO_MAPPING_EXTENTS_MAX);
+}
+
 static bool is_consistent(const struct luo_mapping *m)
 {
 	struct luo_unit *u;
@@ -281,7 +290,7 @@ static bool is_consistent(const struct luo_mapping *m)
 			return false;
 	LUO_FOREACH_UNIT (u, m->store)
 		LUO_FOREACH_ENTRY (e, u)
-			if (e->type == LUO_ENTRY_FD && e->session > m->n_spills)
+			if (!entry_is_consistent(m, e))
 				return false;
 	return true;
 }

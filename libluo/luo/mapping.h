@@ -114,8 +114,8 @@ enum luo_mapping_format_flags {
  * systemd would complain about each. What the reader would refuse is not written: a cgroup path that
  * is not UTF-8, numbers out of range. Bytes of a memfd's name that are not UTF-8 become "?".
  *
- *  -EINVAL  unknown flags, an entry in a session that mapping->spills does not have, or a name
- *           there that no session can have
+ *  -EINVAL  unknown flags, an entry in a session that mapping->spills does not have, a name there
+ *           that no session can have, or a packed file of unknown size or with too many extents
  *
  * Since: 0.1
  */

@@ -679,6 +679,11 @@ static void test_left_out(void **state)
 	e->token = 1;
 	e->session = 1;
 	assert_int_equal(luo_mapping_format(m, 0, &text, NULL), -EINVAL);
+
+	/* as is a packed copy that would look like the file */
+	e->session = 0;
+	e->meta.packed = true;
+	assert_int_equal(luo_mapping_format(m, 0, &text, NULL), -EINVAL);
 	luo_mapping_free(m);
 }
 
