@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 
+#include <luo/memfd.h>
 #include <luo/session.h>
 #include <libluo/util.h>
 
 #include "conformance.h"
 
 #define DEVICE_TIMEOUT (5 * USEC_PER_SEC)
+#define TMPFS_TYPE     0x01021994
 #define CHUNK	       4096
 
 bool conformance_on_fake;
@@ -107,4 +112,61 @@ int retrieve_session(const char *name)
 bool is_cloexec(int fd)
 {
 	return fcntl(fd, F_GETFD) == FD_CLOEXEC;
+}
+
+int with_seals(int fd, unsigned seals)
+{
+	return fcntl(fd, F_ADD_SEALS, seals) < 0 ? -errno : fd;
+}
+
+int reopened(int original, int flags)
+{
+	_cleanup_close_
+	int mine = original;
+	int fd, r;
+
+	r = luo_memfd_reopen(mine, flags, &fd);
+	return r < 0 ? r : fd;
+}
+
+const char *tmpfs_directory(void)
+{
+	static const char *const candidates[] = { "/dev/shm", "/run", "/tmp" };
+	struct statfs fs;
+
+	for (size_t i = 0; i < ELEMENTSOF(candidates); i++)
+		if (statfs(candidates[i], &fs) == 0 && (unsigned long)fs.f_type == TMPFS_TYPE &&
+		    access(candidates[i], W_OK) == 0)
+			return candidates[i];
+	return NULL;
+}
+
+int tmpfs_file(char *path, size_t size)
+{
+	int fd;
+
+	snprintf(path, size, "%s/luo-conformance-XXXXXX", tmpfs_directory());
+	fd = mkostemp(path, O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int shared_anonymous(unsigned seed)
+{
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char path[96];
+	int fd;
+
+	if (p == MAP_FAILED)
+		return -errno;
+	p[0] = 0;
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)p,
+		 (unsigned long)p + size);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		fd = -errno;
+	else
+		(void)write_pattern(fd, seed, 0, size);
+	munmap(p, size);
+	return fd;
 }

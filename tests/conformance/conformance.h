@@ -72,6 +72,17 @@ int write_pattern(int fd, unsigned seed, uint64_t offset, uint64_t size);
 bool has_pattern(int fd, unsigned seed, uint64_t offset, uint64_t size);
 bool has_zeros(int fd, uint64_t offset, uint64_t size);
 
+/* Each takes @fd, which may be a negative errno, and gives it or another negative errno back. */
+int with_seals(int fd, unsigned seals);
+int reopened(int original, int flags);
+
+/* A directory on a tmpfs that can be written to, or NULL; a new file there, its path in @path. */
+const char *tmpfs_directory(void);
+int tmpfs_file(char *path, size_t size);
+
+/* The file behind a shared anonymous mapping of one page, filled with a pattern; or -errno. */
+int shared_anonymous(unsigned seed);
+
 /* A session of that name, the device being open for that long only. */
 int create_session(const char *name);
 int retrieve_session(const char *name);
