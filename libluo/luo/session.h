@@ -120,7 +120,8 @@ int luo_session_retrieve(int device_fd, const char *name, int *ret_fd);
  *  -ENOSPC  the session is full (128 files before 7.2)
  *  -EOPNOTSUPP  it has a seal that the kernel does not know how to keep
  *  -EINVAL  the session is an incoming one
- *  -EBADF, -ENOMEM, -EFBIG
+ *  -EBADF   not open, or opened with O_PATH
+ *  -ENOMEM, -EFBIG
  *
  * Fills the holes of a sparse file with memory, and gets the caller killed if there is not enough:
  * luo_handover_commit() looks first.
