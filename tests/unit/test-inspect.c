@@ -367,6 +367,7 @@ static void test_room_more_than_available(void **state)
 	put_proc("0::/a\n", MOUNTS);
 	put_limits("/sys/fs/cgroup/a", "500000000\n", "max\n", "0\n");
 	assert_int_equal(room().bytes, 1000 * 1024);
+	assert_int_equal(room().cgroup_bytes, 500000000);
 	assert_string_equal(room().limited_by, "");
 }
 
