@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * Sessions that nobody here understands, on their way through one more kexec.
- *
- * The kernel lists neither sessions nor tokens. What can be known of the tokens is that we and
- * systemd count from 0, and that the document, whatever its form, has them in it as numbers.
- */
+/* Sessions that nobody here understands, on their way through one more kexec. */
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -15,84 +9,11 @@
 #include <luo/memfd.h>
 #include <luo/session.h>
 
+#include "guess.h"
 #include "incoming.h"
 #include "util.h"
 
-#define GUESSED_TOKENS 4096
-#define TOKENS_MAX     (GUESSED_TOKENS + 65536)
-#define MEMORY_MARGIN  (UINT64_C(32) << 20)
-
-struct tokens {
-	uint64_t *values;
-	size_t n;
-};
-
-static int compare(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static void add_numbers_of(struct tokens *tokens, const char *text, size_t size)
-{
-	for (size_t i = 0; i < size && tokens->n < TOKENS_MAX;) {
-		uint64_t value = 0;
-		bool fits = true;
-
-		if (!isdigit((unsigned char)text[i])) {
-			i++;
-			continue;
-		}
-		for (; i < size && isdigit((unsigned char)text[i]); i++)
-			fits = fits && !__builtin_mul_overflow(value, UINT64_C(10), &value) &&
-			       !__builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value);
-		if (fits && value >= GUESSED_TOKENS)
-			tokens->values[tokens->n++] = value;
-	}
-}
-
-static void read_document(struct luo_incoming *incoming, struct tokens *tokens)
-{
-	_cleanup_close_
-	int fd = -EBADF;
-	uint64_t size, left;
-	char buffer[64 * 1024];
-	off_t at = 0;
-
-	if (luo_session_restore_fd(incoming->sessions[0], LUO_TOKEN_MAPPING, &fd) < 0 ||
-	    luo_memfd_get_size(fd, &size) < 0)
-		return;
-	/* A number cut in two by the buffer is a wrong guess, which costs nothing. */
-	for (left = MIN2(size, LUO_MAPPING_SIZE_MAX); left > 0;) {
-		ssize_t n = pread(fd, buffer, MIN2(left, sizeof(buffer)), at);
-
-		if (n <= 0)
-			return;
-		add_numbers_of(tokens, buffer, (size_t)n);
-		at += n;
-		left -= (uint64_t)n;
-	}
-}
-
-static int guess_tokens(struct luo_incoming *incoming, struct tokens *ret_tokens)
-{
-	struct tokens tokens = { .values = calloc(TOKENS_MAX, sizeof(uint64_t)) };
-	size_t kept = 0;
-
-	if (!tokens.values)
-		return -ENOMEM;
-	for (uint64_t i = 0; i < GUESSED_TOKENS; i++)
-		tokens.values[tokens.n++] = i;
-	read_document(incoming, &tokens);
-	qsort(tokens.values, tokens.n, sizeof(*tokens.values), compare);
-	for (size_t i = 0; i < tokens.n; i++)
-		if (kept == 0 || tokens.values[kept - 1] != tokens.values[i])
-			tokens.values[kept++] = tokens.values[i];
-	tokens.n = kept;
-	*ret_tokens = tokens;
-	return 0;
-}
+#define MEMORY_MARGIN (UINT64_C(32) << 20)
 
 static int copy_file(int from, int *ret_fd)
 {
@@ -131,7 +52,7 @@ static int copy_file(int from, int *ret_fd)
 	return 0;
 }
 
-static int carry_session(int from, int to, const struct tokens *tokens, size_t *files)
+static int carry_session(int from, int to, const struct luo_guess *tokens, size_t *files)
 {
 	for (size_t i = 0; i < tokens->n; i++) {
 		_cleanup_close_
@@ -186,7 +107,7 @@ _public_ int luo_incoming_carry(struct luo_incoming *incoming, uint64_t device_t
 	_cleanup_free_
 	int *twins = NULL;
 	struct luo_memory_room room;
-	struct tokens tokens;
+	struct luo_guess tokens;
 	size_t files = 0;
 	int r;
 
@@ -199,7 +120,7 @@ _public_ int luo_incoming_carry(struct luo_incoming *incoming, uint64_t device_t
 	if (room.cgroup_bytes != UINT64_MAX)
 		return -EDQUOT;
 
-	r = guess_tokens(incoming, &tokens);
+	r = luo_guess_tokens(incoming, &tokens);
 	if (r < 0)
 		return r;
 	values = tokens.values;

@@ -239,6 +239,13 @@ static int build_mapping(struct luo_commit *commit, const struct luo_commit_opti
 
 	if (options->state)
 		mapping->state = *options->state;
+	if (options->previous) {
+		r = copy_text(options->previous->extra, &mapping->extra);
+		if (r >= 0)
+			r = copy_text(options->previous->state_extra, &mapping->state_extra);
+		if (r < 0)
+			return r;
+	}
 	r = luo_spill_list(&commit->spill, &mapping->spills, &mapping->n_spills);
 	if (r < 0)
 		return r;

@@ -71,6 +71,8 @@ static void read_mapping(struct luo_incoming *incoming)
 	r = luo_mapping_read_fd(fd, &incoming->mapping, &reason);
 	if (r >= 0) {
 		r = luo_incoming_find_shared(incoming);
+		if (r >= 0)
+			r = luo_incoming_note_places(incoming);
 		if (r < 0) {
 			incoming->mapping = luo_mapping_free(incoming->mapping);
 			problem(incoming, "cannot work with the mapping", r);
@@ -252,6 +254,7 @@ _public_ struct luo_incoming *luo_incoming_free(struct luo_incoming *incoming)
 		luo_entry_meta_clear(&incoming->shared[i].meta);
 	}
 	free(incoming->shared);
+	free(incoming->places);
 	luo_mapping_free(incoming->mapping);
 	close_many(incoming->sessions, incoming->n_sessions);
 	free(incoming->sessions);
@@ -288,7 +291,7 @@ _public_ int luo_incoming_finish(struct luo_incoming *incoming)
 {
 	int result = 0;
 
-	if (!incoming->mapping)
+	if (!incoming->mapping || (incoming->mapping->n_all_issues > 0 && !incoming->rescued))
 		return -EBUSY;
 	for (size_t i = 0; i < incoming->n_sessions; i++) {
 		int r;

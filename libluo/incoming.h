@@ -26,13 +26,19 @@ struct luo_incoming {
 	char *problem;
 	struct luo_shared_file *shared; /* sorted by session and token */
 	size_t n_shared;
+	void *places; /* which tokens the mapping names; only if it has issues, see rescue.c */
+	size_t n_places;
 	uint64_t room; /* what can still be charged, as of the last look, less what was restored */
 	uint64_t room_at; /* when that was, microseconds of CLOCK_MONOTONIC */
+	bool rescued;	  /* nothing is left that a skipped entry meant */
 	bool finished;
 };
 
 /* Builds ->shared from the aliases in the mapping. */
 int luo_incoming_find_shared(struct luo_incoming *incoming);
+
+/* Takes down which tokens are named, while every entry is still in the mapping's store. */
+int luo_incoming_note_places(struct luo_incoming *incoming);
 
 struct luo_shared_file *luo_incoming_shared_of(struct luo_incoming *incoming,
 					       const struct luo_entry *entry);

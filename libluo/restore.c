@@ -114,6 +114,11 @@ static int fetch_file(struct luo_incoming *incoming, unsigned session, uint64_t 
 	return luo_fixup_consume_fd(TAKE_FD(fd), meta, ret_fd);
 }
 
+static int open_flags_of(const struct luo_entry_meta *meta)
+{
+	return (meta->known & LUO_META_OPEN_FLAGS) ? meta->open_flags : O_RDWR;
+}
+
 /* A description of its own of a file that another entry has as well. */
 static int open_alias(int primary_fd, const struct luo_entry_meta *meta, int *ret_fd)
 {
@@ -141,6 +146,14 @@ static int duplicate(int fd, int *ret_fd)
 	return 0;
 }
 
+/* Also if only the access differs: a read-only alias must not become writable by sharing. */
+static bool needs_own_description(const struct luo_shared_file *shared,
+				  const struct luo_entry *entry)
+{
+	return entry->alias && ((entry->meta.known & LUO_META_OFFSET) ||
+				open_flags_of(&entry->meta) != open_flags_of(&shared->meta));
+}
+
 static int fetch_shared(struct luo_incoming *incoming, struct luo_shared_file *shared,
 			const struct luo_entry *entry, int *ret_fd)
 {
@@ -152,7 +165,7 @@ static int fetch_shared(struct luo_incoming *incoming, struct luo_shared_file *s
 		if (r < 0)
 			return r;
 	}
-	if (entry->alias && (entry->meta.known & LUO_META_OFFSET))
+	if (needs_own_description(shared, entry))
 		return open_alias(shared->fd, &entry->meta, ret_fd);
 	return duplicate(shared->fd, ret_fd);
 }

@@ -33,33 +33,38 @@ extern "C" {
 /** How one entry fared. */
 enum luo_result {
 	LUO_RESULT_PRESERVED,
-	LUO_RESULT_COPIED,  /**< travels as a copy: what is written after the commit is not carried */
+	LUO_RESULT_COPIED,  /**< travels as a copy: what is written after the commit is not carried
+			     */
 	LUO_RESULT_ALIAS,   /**< the same file as another entry, which was preserved */
 	LUO_RESULT_SESSION, /**< a LUO session of its own, goes along by itself */
 	LUO_RESULT_NOT_PRESERVABLE, /**< a kind that the kernel cannot preserve */
-	LUO_RESULT_FAILED,  /**< the kernel, or our own look before, said no: see error */
+	LUO_RESULT_FAILED,	    /**< the kernel, or our own look before, said no: see error */
 };
 
 /** The report on one entry. */
 struct luo_commit_result {
 	const struct luo_entry *entry; /**< valid as long as the store is not changed */
 	enum luo_result result;
-	int error;          /**< negative errno of LUO_RESULT_FAILED, else 0 */
+	int error;	    /**< negative errno of LUO_RESULT_FAILED, else 0 */
 	const char *reason; /**< a sentence, static or the report's; NULL if preserved */
 	const struct luo_entry *alias_of;
 	uint64_t bytes; /**< preserved for this entry; 0 for an alias */
-	uint64_t usec;  /**< time in the kernel for this entry, microseconds */
+	uint64_t usec;	/**< time in the kernel for this entry, microseconds */
 };
 
 /** How to commit. Zero-initialise it; what is zero is the default. */
 struct luo_commit_options {
 	const char *session_name; /**< NULL: LUO_DEFAULT_SESSION */
 	/** Files in one session before the next is begun; 0: what is fast and what the kernel takes
-	 * (512, and 128 where the kernel says -ENOSPC). Further sessions are "NAME.1", "NAME.2"... */
+	 * (512, and 128 where the kernel says -ENOSPC). Further sessions are "NAME.1", "NAME.2"...
+	 */
 	unsigned max_files_per_session;
-	unsigned flags;                /**< enum luo_commit_flags */
-	uint64_t device_timeout_usec;  /**< how long to wait for /dev/liveupdate */
+	unsigned flags;			       /**< enum luo_commit_flags */
+	uint64_t device_timeout_usec;	       /**< how long to wait for /dev/liveupdate */
 	const struct luo_mapping_state *state; /**< written into the mapping; may be NULL */
+	/** The mapping that came in, if any: its unknown keys at the top level and in "state" go
+	 * along. NULL for none. */
+	const struct luo_mapping *previous;
 };
 
 enum luo_commit_flags {
@@ -97,7 +102,8 @@ int luo_commit_new(struct luo_store *const *stores, size_t n_stores,
  */
 struct luo_commit *luo_commit_free(struct luo_commit *commit);
 
-/** luo_commit_sessions() - the session fds, still the commit's; the first is the main one. Since: 0.1 */
+/** luo_commit_sessions() - the session fds, still the commit's; the first is the main one. Since:
+ * 0.1 */
 const int *luo_commit_sessions(const struct luo_commit *commit, size_t *ret_n);
 
 /** luo_commit_results() - one per entry, in the order of the stores. Since: 0.1 */
@@ -110,7 +116,7 @@ const char *luo_commit_mapping(const struct luo_commit *commit, size_t *ret_size
 struct luo_commit_summary {
 	uint64_t entries;
 	uint64_t preserved; /**< with copies, aliases and sessions */
-	uint64_t lost;      /**< not preservable or failed */
+	uint64_t lost;	    /**< not preservable or failed */
 	uint64_t bytes;
 	uint64_t usec; /**< of the whole commit */
 };
@@ -118,7 +124,8 @@ struct luo_commit_summary {
 /** luo_commit_summary() - the totals. Since: 0.1 */
 void luo_commit_summary(const struct luo_commit *commit, struct luo_commit_summary *ret);
 
-/** luo_result_to_string() - "preserved", "copied", "alias", "session", "not-preservable", "failed". Since: 0.1 */
+/** luo_result_to_string() - "preserved", "copied", "alias", "session", "not-preservable", "failed".
+ * Since: 0.1 */
 const char *luo_result_to_string(enum luo_result result);
 
 /* ---- incoming -------------------------------------------------------------------------------- */
@@ -158,7 +165,8 @@ const char *luo_incoming_name(const struct luo_incoming *incoming);
 /** luo_incoming_problem() - why the mapping is not understood; NULL if it is. Since: 0.1 */
 const char *luo_incoming_problem(const struct luo_incoming *incoming);
 
-/** luo_incoming_mapping() - the document; its store is the holdings. NULL if not understood. Since: 0.1 */
+/** luo_incoming_mapping() - the document; its store is the holdings. NULL if not understood. Since:
+ * 0.1 */
 struct luo_mapping *luo_incoming_mapping(const struct luo_incoming *incoming);
 
 /** luo_incoming_sessions() - the session fds, still its own; the main one first. Since: 0.1 */
@@ -189,10 +197,27 @@ int luo_incoming_fetch(struct luo_incoming *incoming, const struct luo_entry *en
 /**
  * luo_incoming_finish() - finish the sessions: the kernel forgets them.
  *
- * -EBUSY if the mapping is not understood. It is the caller's word that every entry worth keeping
- * has its fd; the kernel frees the rest. Since: 0.1
+ * It is the caller's word that every entry worth keeping has its fd; the kernel frees the rest.
+ *
+ *  -EBUSY  the mapping is not understood, or entries of it were skipped (mapping->n_issues) and
+ *          luo_incoming_rescue() was not called: memory that we do not understand is not freed
+ *
+ * Since: 0.1
  */
 int luo_incoming_finish(struct luo_incoming *incoming);
+
+/**
+ * luo_incoming_rescue() - take out what the mapping names in a way that we do not understand.
+ * @to: gets an entry "SESSION.TOKEN" for each file that is in the sessions and that
+ *      no entry of the mapping names
+ * @ret_n: how many; may be NULL
+ *
+ * For a mapping of which entries were skipped. The tokens are guessed like in luo_incoming_carry().
+ * After it luo_incoming_finish() is allowed. May be repeated after an error; what was rescued
+ * already is in @to. -EINVAL if the mapping is not understood at all, -EDQUOT if there is no room
+ * under a memory limit. Since: 0.1
+ */
+int luo_incoming_rescue(struct luo_incoming *incoming, struct luo_unit *to, size_t *ret_n);
 
 /**
  * luo_incoming_carry() - take a session that is not understood along into the next kexec.
@@ -202,10 +227,10 @@ int luo_incoming_finish(struct luo_incoming *incoming);
  * @ret_files: how many files go along; may be NULL
  *
  * An incoming session does not travel by itself, and what is in it cannot be preserved anew while
- * it is not finished, which would free what we do not know of. So each file is copied, and keeps its
- * token: a later version of the reader finds everything where it was. Without a mapping the tokens
- * are guessed: 0 to 4095, and every number that stands in the document. What is not found that way
- * is lost with the kexec, as it would be without this.
+ * it is not finished, which would free what we do not know of. So each file is copied, and keeps
+ * its token: a later version of the reader finds everything where it was. Without a mapping the
+ * tokens are guessed: 0 to 4095, and every number that stands in the document. What is not found
+ * that way is lost with the kexec, as it would be without this.
  *
  *  -EINVAL  the mapping is understood: its entries go along by luo_commit_new()
  *  -EDQUOT  no room for the copies; nothing was changed

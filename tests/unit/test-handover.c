@@ -774,6 +774,55 @@ static void test_foreign_spill(void **state)
 	luo_incoming_free(incoming);
 }
 
+/* An entry of a type that is not there yet: its memory is not freed, and goes along. */
+static void test_rescue(void **state)
+{
+	struct luo_incoming *incoming = incoming_with_mapping(
+		"{\"version\":1,\"future\":7,\"units\":{\"a.service\":{\"fdstore\":["
+		"{\"type\":\"teapot\",\"name\":\"t\",\"token\":1}]}}}");
+	struct luo_store *store = new_store();
+	struct luo_commit_options options = {};
+	struct luo_commit *commit;
+	struct luo_unit *unit;
+	size_t n;
+
+	assert_int_equal(luo_incoming_mapping(incoming)->n_issues, 1);
+	assert_int_equal(luo_incoming_finish(incoming), -EBUSY);
+	assert_int_equal(luo_store_add_unit(store, "rescued", NULL, &unit), 0);
+	assert_int_equal(luo_incoming_rescue(incoming, unit, &n), 0);
+	assert_int_equal(n, 1);
+	assert_string_equal(unit->entries[0]->name, LUO_DEFAULT_SESSION ".1");
+	assert_content(unit->entries[0]->fd, "payload");
+	assert_int_equal(luo_incoming_finish(incoming), 0);
+
+	options.previous = luo_incoming_mapping(incoming);
+	commit = commit_store(store, &options);
+	fake_luo_kexec();
+	luo_commit_free(commit);
+	luo_store_free(store);
+	luo_incoming_free(incoming);
+
+	incoming = retrieve(LUO_DEFAULT_SESSION);
+	assert_content(restored(incoming, "rescued", LUO_DEFAULT_SESSION ".1"), "payload");
+	assert_non_null(strstr(luo_incoming_mapping(incoming)->extra, "future"));
+	luo_incoming_free(incoming);
+}
+
+/* A mapping may not make a read-only alias writable by not writing down its offset. */
+static void test_alias_keeps_its_access(void **state)
+{
+	struct luo_incoming *incoming =
+		incoming_with_mapping("{\"version\":1,\"units\":{\"a.service\":{\"fdstore\":["
+				      "{\"type\":\"fd\",\"name\":\"rw\",\"token\":1},"
+				      "{\"type\":\"fd\",\"name\":\"ro\",\"token\":1,\"alias\":true,"
+				      "\"access\":\"ro\"}]}}}");
+
+	restored(incoming, "a.service", "rw");
+	assert_int_equal(fcntl(restored(incoming, "a.service", "ro"), F_GETFL) & O_ACCMODE,
+			 O_RDONLY);
+	luo_incoming_free(incoming);
+}
+
 static void test_token_that_is_not_there(void **state)
 {
 	struct luo_incoming *incoming =
@@ -895,6 +944,8 @@ int main(void)
 		T(test_held),
 		T(test_carry),
 		T(test_foreign_spill),
+		T(test_rescue),
+		T(test_alias_keeps_its_access),
 		T(test_token_that_is_not_there),
 		T(test_adopt),
 		T(test_adopt_remembers_packed),
