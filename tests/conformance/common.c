@@ -13,8 +13,12 @@
 #include "conformance.h"
 
 #define DEVICE_TIMEOUT (5 * USEC_PER_SEC)
-#define TMPFS_TYPE     0x01021994
-#define CHUNK	       4096
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+
+#define TMPFS_TYPE 0x01021994
+#define CHUNK	   4096
 
 bool conformance_on_fake;
 
@@ -71,15 +75,27 @@ bool has_zeros(int fd, uint64_t offset, uint64_t size)
 	return true;
 }
 
-/* With memfd_create(2) as it is, mode 0777 and all, because that is what services do. */
+/*
+ * Mode 0777 and no exec seal, as memfd_create(2) always was, and as it is today unless sysctl
+ * vm.memfd_noexec is 1 and the caller does not say otherwise.
+ */
+int plain_memfd(const char *name, unsigned flags)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_EXEC | flags);
+
+	if (fd < 0 && errno == EINVAL) /* before 6.3 */
+		fd = memfd_create(name, MFD_CLOEXEC | flags);
+	return fd < 0 ? -errno : fd;
+}
+
 int make_memfd(const char *name, unsigned seed, uint64_t size)
 {
 	_cleanup_close_
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = plain_memfd(name, MFD_ALLOW_SEALING);
 	int r;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	r = write_pattern(fd, seed, 0, size);
 	if (r < 0)
 		return r;

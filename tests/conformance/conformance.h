@@ -66,6 +66,9 @@ enum {
 #define SPARSE_SIZE  (1024 * 1024)
 #define SPARSE_AT    (512 * 1024)
 
+/* A memfd as services make it; or -errno. */
+int plain_memfd(const char *name, unsigned flags);
+
 /* A memfd that can be sealed, with a pattern of @size bytes that depends on @seed; or -errno. */
 int make_memfd(const char *name, unsigned seed, uint64_t size);
 int write_pattern(int fd, unsigned seed, uint64_t offset, uint64_t size);

@@ -115,7 +115,7 @@ enum tap_result leave_seals(void)
 	CHECK(s >= 0 && late >= 0);
 	hold(s);
 	CHECK_RESULT(put(s, SEALS_NONE, make_memfd("none", SEALS_NONE, 100)));
-	fd = memfd_create("seal", MFD_CLOEXEC);
+	fd = plain_memfd("seal", 0);
 	CHECK_RESULT(put(s, SEALS_SEAL, fd));
 	CHECK_RESULT(put(s, SEALS_ALL, with_seals(make_memfd("all", SEALS_ALL, 100), 0x1f)));
 	CHECK_IS(luo_session_preserve_fd(s, SEALS_LATE, late), 0);

@@ -222,8 +222,10 @@ static void test_runs(void **state)
 	for (off_t i = 0; i < 100; i++) /* every other page of the begin and the end */
 		assert_int_equal(pwrite(fd, "x", 1, i < 50 ? i * 8192 : (1 << 27) - i * 8192), 1);
 	r = luo_fd_count_runs(fd, &pages, &runs);
-	if (r == -EPERM)
+	if (r == -EPERM) { /* skip() jumps, cleanup does not happen */
+		fd = safe_close(fd);
 		skip();
+	}
 	assert_int_equal(r, 0);
 	assert_int_equal(pages, 100);
 	assert_true(runs >= 1 && runs <= 100);
@@ -240,8 +242,10 @@ static void test_runs_of_sealed(void **state)
 
 	assert_int_equal(luo_memfd_new_sealed(NULL, "x", 1, &fd), 0);
 	r = luo_fd_count_runs(fd, &pages, &runs);
-	if (r == -EPERM)
+	if (r == -EPERM) { /* skip() jumps, cleanup does not happen */
+		fd = safe_close(fd);
 		skip();
+	}
 	assert_int_equal(r, 0);
 	assert_int_equal(pages, 1);
 	assert_int_equal(runs, 1);
