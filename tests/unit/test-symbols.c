@@ -151,10 +151,13 @@ static const char *function_name(const char *p, const char *end)
 static void read_since(struct symbol *s, const char *comment)
 {
 	const char *end = comment ? strstr(comment, "*/") : NULL;
-	const char *since = comment ? strstr(comment, "Since: ") : NULL;
+	const char *since = comment ? strstr(comment, "Since:") : NULL;
 
-	if (since && since < end)
-		(void)sscanf(since, "Since: %15[0-9.]", s->version);
+	if (since && since < end) {
+		since += strlen("Since:");
+		since += strspn(since, " \t\n*"); /* the line may have been broken here */
+		(void)sscanf(since, "%15[0-9.]", s->version);
+	}
 	/* the full stop of a sentence is not part of it */
 	if (s->version[0] && s->version[strlen(s->version) - 1] == '.')
 		s->version[strlen(s->version) - 1] = '\0';
