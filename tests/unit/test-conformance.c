@@ -8,16 +8,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <sys/stat.h>
 
 #include "conformance/conformance.h"
 #include "fake-luo.h"
 
-static void test_fake_is_like_the_kernel(void **state)
+static void run_both_parts(void)
 {
 	struct fake_luo_stats stats;
 
-	fake_luo_install();
 	umask(0);
 	assert_int_equal(conformance_before(true), 0);
 	fake_luo_kexec();
@@ -29,6 +29,21 @@ static void test_fake_is_like_the_kernel(void **state)
 	assert_int_equal(stats.files, 0);
 	assert_int_equal(stats.bytes, 0);
 	assert_int_equal(stats.fds, 0);
+}
+
+static void test_fake_is_like_the_kernel(void **state)
+{
+	fake_luo_install();
+	run_both_parts();
+	fake_luo_uninstall();
+}
+
+static void test_fake_is_like_a_kernel_before_7_2(void **state)
+{
+	fake_luo_install();
+	fake_luo_set_file_limit(128);
+	fake_luo_set_get_name_error(EINVAL);
+	run_both_parts();
 	fake_luo_uninstall();
 }
 
@@ -36,6 +51,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fake_is_like_the_kernel),
+		cmocka_unit_test(test_fake_is_like_a_kernel_before_7_2),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
