@@ -12,6 +12,9 @@ import json
 import os
 import shutil
 import tempfile
+import time
+
+_ABANDONED_AFTER = 60.0
 
 
 def default_root():
@@ -46,11 +49,35 @@ class Cache:
         """A scratch folder on the cache's file system, gone afterwards."""
         folder = self.path("work")
         os.makedirs(folder, exist_ok=True)
+        self._remove_abandoned(folder)
         path = tempfile.mkdtemp(prefix=name + ".", dir=folder)
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
+            # Says that somebody is at work here; goes with the process, however that ends.
+            fcntl.flock(handle, fcntl.LOCK_EX)
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
+            os.close(handle)
+
+    @staticmethod
+    def _remove_abandoned(folder):
+        """A killed kernel build leaves gigabytes."""
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            try:
+                handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            except OSError:
+                continue
+            try:
+                # The age keeps us off a folder that another process has made and not yet locked.
+                if time.time() - os.fstat(handle).st_mtime > _ABANDONED_AFTER:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path, ignore_errors=True)
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(handle)
 
     def file(self, kind, name, parts, write):
         """The path of a one-file entry; `write(file)` makes it if it is not there."""

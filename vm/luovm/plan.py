@@ -15,7 +15,7 @@ from . import bzimage, cpio, image
 
 _KEXECS = ("kexec", "self-kexec")
 BASE_CMDLINE = (
-    "console=ttyS0,115200 earlycon=uart8250,io,0x3f8,115200n8 printk.time=1 panic=-1 no_timer_check "
+    "console=ttyS0,115200 earlycon=uart8250,io,0x3f8,115200n8 printk.time=1 panic=-1 no_timer_check watchdog_thresh=20 "
     "retain_initrd kho=on liveupdate=on"
 )
 
@@ -36,8 +36,10 @@ class Plan:
         self.kernels = kernels
         self.cmdlines = cmdlines
         self.pieces = []
+        self.cuts = []
 
-    def write_initrd(self, path):
+    def write_initrd(self, path, stage):
+        """The initramfs of a guest that starts with `stage`."""
         with open(path, "wb") as out:
             for piece in self.pieces:
                 if isinstance(piece, bytes):
@@ -46,6 +48,7 @@ class Plan:
                     with open(piece, "rb") as file:
                         while block := file.read(1 << 20):
                             out.write(block)
+            out.truncate(out.tell() - self.cuts[stage - 1])
 
 
 def _kernel_archive(kernel):
@@ -82,13 +85,16 @@ def make(cache, kernels, ends, cmdlines, variables, overlays=(), scenario=None, 
     last = _last_use(kernels, ends)
     archives = {kernel: _kernel_archive(kernel) for kernel in last}
 
+    # How much less the initramfs of each stage has than the whole one.
+    plan.cuts = [0 if keep_kernels else sum(len(archives[k]) for k, used in last.items() if used <= stage)
+                 for stage in range(1, len(kernels) + 1)]
+
     variables = dict(variables, LUOVM_STAGES=len(kernels))
     for stage in range(2, len(kernels) + 1):
         if ends[stage - 2] not in _KEXECS:
             continue
-        cut = 0 if keep_kernels else sum(len(archives[k]) for k, used in last.items() if used <= stage)
         variables[f"LUOVM_KERNEL_{stage}"] = kernels[stage - 1].guest_path
-        variables[f"LUOVM_CUT_{stage}"] = cut
+        variables[f"LUOVM_CUT_{stage}"] = plan.cuts[stage - 1] - plan.cuts[stage - 2]
         variables[f"LUOVM_CMDLINE_{stage}"] = lines[stage - 1]
 
     plan.pieces.append(image.build_minimal(cache))
@@ -109,6 +115,7 @@ def for_scenario(cache, scenario, kernels, overlays):
         "LUOVM_HEARTBEAT": max(1, scenario.hang // 6),
         "LUOVM_SHELL": "",
         "LUOVM_ENVIRONMENT": environment,
+        "LUOVM_REQUIRES": " ".join(scenario.requires),
     }
     for stage in scenario.stages:
         variables[f"LUOVM_END_{stage.number}"] = stage.end

@@ -56,11 +56,11 @@ class Run:
     def run(self, initrd):
         started = time.monotonic()
         self._deadline = started + self.scenario.timeout
-        self._plan.write_initrd(initrd)
         stages = self.scenario.stages
         try:
             while len(self._observed) < len(stages):
                 self._enter(len(self._observed) + 1)
+                self._plan.write_initrd(initrd, self._current.stage.number)
                 self._guest(initrd)
                 if not self._may_go_on():
                     break

@@ -183,6 +183,10 @@ def load(folder):
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or not isinstance(value, str):
             _fail(path, f"env.{name} should be a variable's name with a string as its value")
     _check_cmdline(path, "cmdline", values["cmdline"])
+    for name in values["requires"]:
+        if not re.fullmatch(r"/[A-Za-z0-9._+@/-]+", name):
+            _fail(path, f"requires has {name!r}; write absolute paths of the guest, such as /usr/bin/luod")
+
     tables = values.pop("stage")
     count = _count(path, folder, values.pop("stages"))
     for key, table in tables.items():

@@ -39,6 +39,16 @@ class Cache(unittest.TestCase):
         self.assertEqual(os.listdir(self.cache.path("kind")), [])
         self.assertEqual(os.listdir(self.cache.path("work")), [])
 
+    def test_what_a_killed_build_left_is_removed(self):
+        with self.cache.work_folder("busy") as busy:
+            left = self.cache.path("work", "left")
+            os.makedirs(os.path.join(left, "source"))
+            for path in (busy, left):
+                os.utime(path, (0, 0))
+            with self.cache.work_folder("next"):
+                self.assertTrue(os.path.exists(busy))
+                self.assertFalse(os.path.exists(left))
+
     def test_folder_knows_its_inputs(self):
         place = self.cache.folder("kind", "name", {"a": 1}, lambda folder: None)
         self.assertEqual(os.listdir(place), ["inputs.json"])
