@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs the demo; `./dev demo --help` says how. Python's standard library only."""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from show import collect, follow, judge, render
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_TOP = os.path.dirname(_HERE)
+_SCENARIO = os.path.join(_HERE, "scenario")
+
+
+def _arguments():
+    parser = argparse.ArgumentParser(prog="./dev demo", description="Three services keep their memory while the "
+                                     "kernel below them is replaced, in QEMU.")
+    parser.add_argument("--json", action="store_true", help="print the data of the report instead of the report")
+    parser.add_argument("--keep", action="store_true", help="keep logs and timeline, and say where")
+    parser.add_argument("--results", metavar="DIR", help="keep them there")
+    parser.add_argument("--kernel", metavar="K", help="the kernel to begin with (7.2); as for luo-vm run")
+    parser.add_argument("--next-kernel", metavar="K", help="the one to go to (7.3)")
+    parser.add_argument("--overlay", metavar="DIR", default=os.path.join(_TOP, "build", "vm-overlay"),
+                        help="what ./dev has installed for guests")
+    return parser.parse_args()
+
+
+def _command(arguments, folder):
+    command = [sys.executable, os.path.join(_TOP, "vm", "luo-vm"), "run", _SCENARIO,
+               "--overlay", arguments.overlay, "--results", folder]
+    for option in ("kernel", "next_kernel"):
+        if getattr(arguments, option):
+            command += ["--" + option.replace("_", "-"), getattr(arguments, option)]
+    return command
+
+
+def _run(arguments, folder):
+    """Run the scenario, showing each phase on standard error. (exit status, complaint of the guest)"""
+    follower = follow.Follower(os.path.join(folder, "scenario"), sys.stderr)
+    with open(os.path.join(folder, "luo-vm.log"), "wb") as log:
+        runner = subprocess.Popen(_command(arguments, folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            while runner.poll() is None:
+                follower.poll()
+                time.sleep(0.1)
+        except BaseException:
+            # It ends its guest by itself.
+            runner.send_signal(signal.SIGTERM)
+            runner.wait()
+            raise
+        finally:
+            follower.close()
+    return runner.returncode, follower.failure
+
+
+def _explain_failure(folder, failure):
+    say = lambda text: print(text, file=sys.stderr)
+    say("")
+    say(f"The demo did not get to its end: {failure}" if failure else "The demo did not get to its end. luo-vm says:")
+    with open(os.path.join(folder, "luo-vm.log"), encoding="utf-8", errors="replace") as log:
+        for line in log.read().splitlines()[-25:]:
+            say("  " + line)
+    say(f"What the guest printed: {os.path.join(folder, 'scenario')}/boot*.log")
+
+
+def _report(arguments, folder):
+    data = collect.collect(os.path.join(folder, "scenario"))
+    data["problems"] = judge.judge(data)
+    data["ok"] = not data["problems"]
+    if arguments.json:
+        json.dump(data, sys.stdout, indent=1)
+        print()
+    else:
+        render.render(data, sys.stdout)
+    return data["ok"]
+
+
+def _demo(arguments, folder):
+    status, failure = _run(arguments, folder)
+    if status != 0:
+        _explain_failure(folder, failure)
+        return False
+    return _report(arguments, folder)
+
+
+def main():
+    arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    folder = os.path.abspath(arguments.results or tempfile.mkdtemp(prefix="luo-demo-"))
+    os.makedirs(folder, exist_ok=True)
+    # An earlier run's logs would be followed as if they were this one's.
+    shutil.rmtree(os.path.join(folder, "scenario"), ignore_errors=True)
+    keep = arguments.keep or arguments.results
+    try:
+        good = _demo(arguments, folder)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        good, status = True, 130
+    else:
+        status = 0 if good else 1
+    if keep or not good:
+        print(f"Logs and timeline: {folder}", file=sys.stderr)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

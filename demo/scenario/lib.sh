@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Shared by both stages.
+
+PATH=/usr/lib/luo/demo:$PATH
+answers=/tmp/answers
+
+# phase NAME: for whoever watches the log, and for the timeline.
+phase() {
+	echo "demo-phase $1"
+	luo-vm-mark "$1"
+}
+
+fail() {
+	echo "demo-failure $*"
+	exit 1
+}
+
+# eventually COMMAND...: it succeeds within twenty seconds.
+eventually() {
+	left=400
+	until "$@" >/dev/null 2>&1; do
+		left=$((left - 1))
+		[ $left -gt 0 ] || fail "did not happen: $*"
+		sleep 0.05
+	done
+}
+
+# ask PORT REQUEST: the answer of the counter (7001) or of mini-vmm (7002).
+ask() {
+	echo "$2" | nc 127.0.0.1 "$1"
+}
+
+answers() {
+	[ -n "$(ask "$1" "$2")" ]
+}
+
+# The whole of what it takes to run a service under luod is the luo-run in front of it.
+start_services() {
+	luo-run --unit counter.service --required -- counter &
+	counter=$!
+	luo-run --unit notes.service --required -- keep-memfd 8=starts 9=notes -- notes &
+	notes=$!
+	eventually answers 7001 total
+	luo-vm-mark up:counter.service
+	luo-run --unit vmm.service --required -- mini-vmm &
+	vmm=$!
+	eventually [ -p /run/notes ]
+	luo-vm-mark up:notes.service
+	eventually answers 7002 check
+	luo-vm-mark up:vmm.service
+}
+
+stop_services() {
+	kill $vmm $notes $counter
+	# The state lies in memory that outlives them, so they have nothing to save.
+	wait $vmm $notes $counter 2>/dev/null
+}
+
+# What tells one kernel, and one boot, from another.
+kernel_facts() {
+	echo "release=$(uname -r)"
+	echo "boot_id=$(cat /proc/sys/kernel/random/boot_id)"
+	echo "btime=$(sed -n 's/^btime //p' /proc/stat)"
+}
+
+# record KEY COMMAND...: what it prints is a line of $answers.
+record() {
+	key=$1
+	shift
+	echo "$key=$("$@")" >>$answers
+}
+
+# sum UNIT NAME [FILTER...]: sha256 of what luod has under that name.
+sum() {
+	unit=$1 name=$2
+	shift 2
+	digest=$(luoctl dump "$unit" "$name" | "${@:-cat}" | sha256sum)
+	echo "$unit $name ${digest%% *}"
+}
+
+# Every memfd once. $1 and what follows: a filter for what has grown since the kexec.
+sums() {
+	sum counter.service counters
+	sum notes.service starts "$@"
+	sum notes.service notes
+	sum vmm.service ram
+	sum vmm.service vcpu
+	sum vmm.service config
+}

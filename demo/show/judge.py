@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Is everything as it should be? Each complaint is a sentence; none means that it is."""
+
+# What a service would notice if it came back different.
+_ATTRIBUTES = ("size", "seals", "access", "append", "mode", "uid", "gid", "fileName")
+# notes.service writes down each of its starts.
+_GROWN = {("notes.service", "starts")}
+
+
+def _entry(unit, entry, complain):
+    name, before, after = f"{entry['name']} of {unit}", entry["before"], entry["after"]
+    if not before["preservable"]:
+        return
+    if after is None:
+        complain(f"{name} is gone.")
+        return
+    for key in _ATTRIBUTES:
+        if key == "size" and (unit, entry["name"]) in _GROWN:
+            continue
+        if before.get(key) != after.get(key):
+            complain(f"{name}: {key} was {before.get(key)!r} and is {after.get(key)!r}.")
+    if entry["sameAs"]:
+        return
+    if not entry["sha256Before"] or not entry["sha256After"]:
+        complain(f"{name} has no checksum.")
+    elif entry["sha256Before"] != entry["sha256After"]:
+        complain(f"{name}: its bytes differ. sha256 was {entry['sha256Before']} and is {entry['sha256After']}.")
+
+
+def _shared(services, complain):
+    inodes = {(s["unit"], e["name"]): e["after"] and e["after"]["inode"] for s in services for e in s["entries"]}
+    for service in services:
+        for entry in service["entries"]:
+            if entry["sameAs"] and entry["after"] and entry["after"]["inode"] != inodes[tuple(entry["sameAs"])]:
+                complain(f"{entry['name']} of {service['unit']} was the same memory as "
+                         f"{' '.join(reversed(entry['sameAs']))}, and is a copy now.")
+
+
+def _answers(before, after, complain):
+    for key in ("visits", "ada", "steps", "notes"):
+        if not before.get(key, "").isdigit() or before[key] != after.get(key):
+            complain(f"{key} was {before.get(key)} before and {after.get(key)} after.")
+        elif int(after.get(f"{key}_then") or 0) <= int(before[key]):
+            complain(f"{key} does not go on: it is still {after.get(f'{key}_then')}.")
+    for key in ("check", "check_then"):
+        if after.get(key) != "good":
+            complain(f"mini-vmm's own look at all of its RAM says {after.get(key)!r}.")
+    if after.get("shared_then") != after.get("visits_then"):
+        complain("vmm.service does not see what counter.service writes into the memory that they share.")
+
+
+def judge(data):
+    """A list of complaints about what collect() found."""
+    complaints = []
+    complain = complaints.append
+    kernel = data["kernel"]
+    if kernel["before"]["boot_id"] == kernel["after"]["boot_id"]:
+        complain("The boot id is the same: this kernel was not replaced.")
+    for service in data["services"]:
+        if not service["entries"]:
+            complain(f"{service['unit']} has nothing in its store.")
+        for entry in service["entries"]:
+            _entry(service["unit"], entry, complain)
+    _shared(data["services"], complain)
+    _answers(data["answers"]["before"], data["answers"]["after"], complain)
+    return complaints

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The report that a person reads."""
+
+import textwrap
+import time
+
+from . import style
+
+_WIDTH = 92
+_BAR = 40
+_TEXTS = {
+    "stop": "SIGTERM, and they are gone",
+    "commit": "luod has the kernel preserve every memfd",
+    "kexec": "the old kernel ends",
+    "boot": "the new kernel, until its first program",
+    "restore": "luod has everything back",
+    "start": "until every service has answered",
+}
+_KNOWLEDGE = (
+    ("visits", "counter.service", "visits it has counted"),
+    ("ada", "counter.service", "of them by ada"),
+    ("notes", "notes.service", "notes it has taken"),
+    ("steps", "vmm.service", "steps its guest has made"),
+)
+
+
+class _Page:
+    def __init__(self, look):
+        self.look = look
+        self.lines = []
+
+    def line(self, text=""):
+        self.lines.append(text.rstrip())
+
+    def heading(self, text, aside=""):
+        self.line()
+        self.line(self.look.paint(text, "bold") + ("  " + aside if aside else ""))
+        self.line(self.look.paint(self.look.mark("rule") * _WIDTH, "dim"))
+
+
+# ---- kernel ------------------------------------------------------------------------------------
+
+def _clock(btime):
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(int(btime)))
+
+
+def _kernel(page, kernel):
+    before, after = kernel["before"], kernel["after"]
+    page.heading("Kernel")
+    page.line(f"  {'':12}{'before':40}after")
+    for label, key, form in (("release", "release", str), ("boot id", "boot_id", str), ("booted at", "btime", _clock)):
+        old, new = form(before[key]), form(after[key])
+        page.line(f"  {label:12}{old:40}{page.look.paint(new, 'bold') if key == 'release' else new}")
+
+
+# ---- services ----------------------------------------------------------------------------------
+
+def _nature(entry):
+    before = entry["before"]
+    words = [before["kind"] or "fd"]
+    if "write" in (before.get("seals") or []):
+        words.append("sealed")
+    if before.get("access") == "read-only":
+        words.append("read-only")
+    if before.get("append"):
+        words.append("append")
+    return ", ".join(words)
+
+
+def _fate(page, unit, entry):
+    """The right-hand side of an entry's line: what became of it, and in which colour."""
+    look = page.look
+    if not entry["before"]["preservable"]:
+        return look.paint(f"{look.mark('lost')} cannot be preserved", "yellow")
+    if entry["after"] is None:
+        return look.paint(f"{look.mark('bad')} is gone", "red")
+    if entry["sameAs"]:
+        other, name = entry["sameAs"]
+        return (look.paint(look.mark("good"), "green") + f" same memory as {name}"
+                + ("" if other == unit else f" of {other}"))
+    if entry["sha256Before"] != entry["sha256After"]:
+        return look.paint(f"{look.mark('bad')} ITS BYTES DIFFER", "red")
+    return (look.paint(look.mark("good"), "green") + f" {entry['before']['size']:>10,} bytes the same  "
+            + look.paint(f"sha256 {entry['sha256After'][:12]}", "dim"))
+
+
+def _entry(page, unit, entry):
+    size = entry["before"].get("size")
+    size = style.size(size) if entry["before"]["preservable"] and size is not None else ""
+    page.line(f"    {entry['name']:10}{size:>8}  {_nature(entry):20}  {_fate(page, unit, entry)}")
+
+
+def _service(page, service):
+    page.line(f"  {page.look.paint(service['unit'], 'bold', 'cyan')}  {service['what']}")
+    for entry in service["entries"]:
+        _entry(page, service["unit"], entry)
+
+
+def _services(page, services):
+    page.heading("Memory")
+    for service in services:
+        _service(page, service)
+
+
+def _lost(page, services):
+    lost = [(s["unit"], e) for s in services for e in s["entries"] if not e["before"]["preservable"]]
+    if not lost:
+        return
+    page.heading("Not carried", "said by the dry run before anything was stopped")
+    for unit, entry in lost:
+        reason = (entry["result"] or {}).get("reason") or entry["before"].get("reason") or "no reason given"
+        again = f" {unit} has made a new one." if entry["after"] else ""
+        head = f"  {entry['name']:10}"
+        for line in textwrap.wrap(f"{reason.rstrip('.')}.{again}", _WIDTH - len(head)):
+            page.line(head + line)
+            head = " " * len(head)
+
+
+# ---- what they know ----------------------------------------------------------------------------
+
+def _number(text):
+    return f"{int(text):,}" if (text or "").isdigit() else str(text)
+
+
+def _knowledge(page, answers, notes):
+    before, after = answers["before"], answers["after"]
+    page.heading("What they know")
+    page.line(f"  {'':18}{'':28}{'before':>12}{'after':>12}{'and then':>12}")
+    for key, unit, text in _KNOWLEDGE:
+        values = (before.get(key), after.get(key), after.get(f"{key}_then"))
+        page.line(f"  {unit:18}{text:28}" + "".join(f"{_number(v):>12}" for v in values))
+    page.line(f"  vmm.service       sees {_number(after.get('shared_then'))} visits in the memory that it shares "
+              "with counter.service")
+    for note in notes:
+        page.line(page.look.paint(f"  notes.service     {note}", "dim"))
+
+
+# ---- the blackout ------------------------------------------------------------------------------
+
+def _bar(page, start, length, total):
+    """Where in the blackout a phase lies, and how long it is."""
+    first = round(start / total * _BAR)
+    cells = round((start + length) / total * _BAR) - first
+    bar = page.look.mark("bar") * cells or page.look.mark("half")
+    return " " * min(first, _BAR - 1) + page.look.paint(bar, "cyan") + " " * (_BAR - first - len(bar))
+
+
+def _blackout(page, timeline, accelerator):
+    total = timeline["blackoutSeconds"]
+    page.heading(f"Blackout: {style.seconds(total)}", "on the host's clock, which no kexec stops")
+    for step in timeline["phases"]:
+        if not step["blackout"]:
+            continue
+        bar = _bar(page, step["start"] - timeline["blackoutStart"], step["seconds"], total)
+        page.line(f"  {step['phase']:9}{style.seconds(step['seconds']):>7}  {bar}  {_TEXTS[step['phase']]}")
+    page.line()
+    if accelerator == "kvm":
+        note = "The guest ran under KVM."
+    else:
+        note = ("The guest was emulated (QEMU TCG), which is 10 to 50 times slower than the machine itself, and "
+                "unevenly so: take the proportions, not the seconds.")
+    for line in textwrap.wrap(note, _WIDTH - 2):
+        page.line("  " + page.look.paint(line, "dim"))
+
+
+# ---- all of it ---------------------------------------------------------------------------------
+
+def _totals(services):
+    entries = [e for s in services for e in s["entries"]]
+    verified = [e for e in entries if e["sha256Before"] and e["sha256Before"] == e["sha256After"]]
+    return (len(verified), sum(e["before"]["size"] for e in verified),
+            sum(1 for e in entries if e["sameAs"]), sum(1 for e in entries if not e["before"]["preservable"]))
+
+
+def _verdict(page, data):
+    look, kernel = page.look, data["kernel"]
+    memfds, count, shared, lost = _totals(data["services"])
+    page.line()
+    if data["problems"]:
+        page.line(look.paint(f"{look.mark('bad')} Something is not as it was:", "bold", "red"))
+        for problem in data["problems"]:
+            for line in textwrap.wrap(problem, _WIDTH - 4, initial_indent="  - ", subsequent_indent="    "):
+                page.line(line)
+        return
+    page.line(look.paint(f"{look.mark('good')} Linux {kernel['before']['release']} {look.mark('arrow')} "
+                         f"{kernel['after']['release']}: {count:,} bytes in {memfds} memfds went along, all the same.",
+                         "bold", "green"))
+    page.line(f"  {shared} more fds are the same memory as before, {lost} could not be preserved, "
+              "as was said beforehand.")
+
+
+def render(data, out):
+    """Write the report on what collect() and judge() found."""
+    page = _Page(style.Style(out))
+    _kernel(page, data["kernel"])
+    _services(page, data["services"])
+    _lost(page, data["services"])
+    _knowledge(page, data["answers"], data["notes"])
+    _blackout(page, data["timeline"], data["accelerator"])
+    _verdict(page, data)
+    out.write("\n".join(page.lines) + "\n")
