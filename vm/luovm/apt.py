@@ -122,6 +122,16 @@ class Archive:
                             "Name another version, or build from a tree (--source DIR).")
         return match[1]
 
+    def dependency(self, package, prefix):
+        """The package whose name begins with `prefix` that another one depends on."""
+        shown = subprocess.run(["apt-cache", *self._options(), "--no-all-versions", "show", package],
+                               capture_output=True, text=True, check=False).stdout
+        match = re.search(rf"^Depends: .*?({re.escape(prefix)}[a-z0-9.+~-]*)", shown, re.MULTILINE)
+        if match is None:
+            raise UserError(f"{SUITE} has no package {package} that depends on a {prefix}... package.\n"
+                            f"{self._advice()}")
+        return match[1]
+
     def download(self, package, version):
         """The path of the package file; fetched if it is not there yet."""
         wanted = f"{package}={version}"

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 
-from . import apt, bzimage, cache as caches, step
+from . import apt, bzimage, cache as caches, distro, step
 from .errors import UserError
 from .progress import Progress, duration
 
@@ -269,10 +269,12 @@ def resolve(cache, name):
     place = cache.path("kernels", name, "bzImage")
     if os.path.isfile(place):
         return place
+    if name == distro.NAME:
+        return os.path.join(distro.entry(cache), "bzImage")
     if re.fullmatch(r"\d+\.\d+", name):
         return os.path.join(build_version(cache, name), "bzImage")
     raise UserError(f"there is no kernel called {name!r}.\n"
-                    "Give a version (7.2), the path of a bzImage, or a name from `luo-vm kernel list`.")
+                    "Give a version (7.2), \"debian\", the path of a bzImage, or a name from `luo-vm kernel list`.")
 
 
 __all__ = ["VERSIONS", "add_bzimage", "build_source", "build_version", "duration", "listing", "resolve"]
