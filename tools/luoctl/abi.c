@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include <ctype.h>
+#include <endian.h>
+
+#include "abi.h"
+#include "unpack.h"
+#include "util.h"
+
+static const char *const prefixes[] = { "kho", "luo", "memfd" };
+
+/* The length of "luo-session-v2" and the like at @s up to its NUL; 0 if it is none. */
+static size_t match(const char *s, size_t left)
+{
+	size_t n = 0, version;
+
+	for (size_t i = 0; i < ELEMENTSOF(prefixes) && n == 0; i++)
+		if (left > strlen(prefixes[i]) && startswith(s, prefixes[i]))
+			n = strlen(prefixes[i]);
+	if (n == 0)
+		return 0;
+	while (n < left && (islower((unsigned char)s[n]) || s[n] == '-'))
+		n++;
+	if (n < 2 || s[n - 1] != 'v' || s[n - 2] != '-')
+		return 0;
+	version = n;
+	while (n < left && isdigit((unsigned char)s[n]))
+		n++;
+	return n > version && n < left && s[n] == '\0' && n < 32 ? n : 0;
+}
+
+static bool known(const struct abi *abi, const char *s)
+{
+	for (size_t i = 0; i < abi->n; i++)
+		if (streq(abi->strings[i], s))
+			return true;
+	return false;
+}
+
+void abi_scan(struct abi *abi, const char *data, size_t size)
+{
+	const char *end = data + size;
+
+	for (const char *p = data; p < end && abi->n < ABI_MAX; p++) {
+		size_t n;
+
+		/* each stands behind a NUL, as every string of C or of a device tree */
+		if ((p > data && p[-1] != '\0') || (*p != 'k' && *p != 'l' && *p != 'm'))
+			continue;
+		n = match(p, (size_t)(end - p));
+		if (n > 0 && !known(abi, p))
+			memcpy(abi->strings[abi->n++], p, n + 1);
+	}
+}
+
+/* The packed kernel in a bzImage: Documentation/arch/x86/boot.rst. */
+static int find_payload(const char *data, size_t size, const char **ret, size_t *ret_size)
+{
+	uint32_t offset, length;
+	size_t start;
+
+	if (size < 0x260 || memcmp(data + 0x202, "HdrS", 4) != 0)
+		return -ENOEXEC;
+	memcpy(&offset, data + 0x248, sizeof(offset));
+	memcpy(&length, data + 0x24c, sizeof(length));
+	/* no setup_sects means four */
+	start = ((size_t)((unsigned char)data[0x1f1] ?: 4) + 1) * 512 + le32toh(offset);
+	if (start > size || le32toh(length) > size - start)
+		return -ENOEXEC;
+	*ret = data + start;
+	*ret_size = le32toh(length);
+	return 0;
+}
+
+int abi_of_image(const char *data, size_t size, struct abi *ret, const char **ret_reason)
+{
+	_cleanup_free_ char *kernel = NULL;
+	struct abi abi = { 0 };
+	const char *payload;
+	size_t n;
+	int r;
+
+	r = find_payload(data, size, &payload, &n);
+	if (r < 0) {
+		*ret_reason = "it is not a bzImage of x86";
+		return r;
+	}
+	r = unpack(payload, n, &kernel, &n);
+	if (r < 0) {
+		*ret_reason = r == -ENOENT ? "the program that unpacks it is not installed"
+					   : "it cannot be unpacked";
+		return r;
+	}
+	abi_scan(&abi, kernel, n);
+	*ret = abi;
+	return 0;
+}
+
+const char *abi_find(const struct abi *abi, const char *like)
+{
+	size_t n = (size_t)(strrchr(like, 'v') - like);
+
+	for (size_t i = 0; i < abi->n; i++)
+		if (strncmp(abi->strings[i], like, n + 1) == 0 &&
+		    isdigit((unsigned char)abi->strings[i][n + 1]))
+			return abi->strings[i];
+	return NULL;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include <stdio.h>
+
+#include "entries.h"
+#include "json.h"
+#include "util.h"
+
+/* The fds themselves are not wanted, only that they are where they belong. */
+static int collect(const char *reply, int *fds, size_t n_fds, bool continues, void *userdata)
+{
+	_cleanup_json_ struct json_object *o = json_parse(reply);
+	struct json_object *all = userdata, *entries = json_child(o, "entries");
+
+	close_many(fds, n_fds);
+	for (size_t i = 0; i < json_length(entries); i++) {
+		struct json_object *entry = json_at(entries, i);
+
+		json_object_object_del(entry, "fileDescriptor");
+		json_object_array_add(all, json_object_get(entry));
+	}
+	return 0;
+}
+
+static int claim(struct context *c, struct json_object *parameters, struct json_object *entries)
+{
+	int r;
+
+	r = connect_to_luod(c);
+	if (r != LUOCTL_OK)
+		return r;
+	r = luo_client_call_more(c->client, "Claim", json_object_to_json_string(parameters),
+				 collect, entries);
+	return r < 0 ? explain(c, "claim", r) : LUOCTL_OK;
+}
+
+int verb_claim(struct context *c, int argc, char **argv)
+{
+	enum { UNIT = OPTION_VERB, NAME };
+	static const struct option options[] = {
+		{ "unit", required_argument, NULL, UNIT },
+		{ "name", required_argument, NULL, NAME },
+		{ 0 },
+	};
+	_cleanup_json_ struct json_object *parameters = NULL, *reply = NULL;
+	const char *to = NULL, *name = NULL;
+	struct json_object *entries;
+	int option, r;
+
+	while ((option = next_option(c, argc, argv, options, &r)) >= 0)
+		if (option == UNIT)
+			to = optarg;
+		else
+			name = optarg;
+	if (option != -1)
+		return r;
+	if (!count_arguments(c, argc, 1, 1) || !unit_is_valid(c, argv[optind]) ||
+	    (to && !unit_is_valid(c, to)) || (name && !name_is_valid(c, name)))
+		return LUOCTL_USAGE;
+
+	parameters = json_strings("unit", argv[optind], "name", name, "to", to, NULL);
+	reply = json_object_new_object();
+	entries = json_object_new_array();
+	json_add(reply, "entries", entries);
+	r = claim(c, parameters, entries);
+	if (r != LUOCTL_OK)
+		return r;
+	if (c->json) {
+		json_print(reply);
+		return LUOCTL_OK;
+	}
+	return print_entries(c, entries);
+}

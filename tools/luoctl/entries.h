@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef LUOCTL_ENTRIES_H
+#define LUOCTL_ENTRIES_H
+
+#include "luoctl.h"
+
+/* The parts that several verbs share in showing units and entries. */
+
+/* The entries of a unit (NULL: all), in one state (NULL: any), as an array that the caller puts. */
+int ask_entries(struct context *context, const char *what, const char *unit, const char *state,
+		struct json_object **ret_entries);
+
+/* A table of them, with a line of totals. */
+int print_entries(const struct context *context, struct json_object *entries);
+
+/* Everything about each, one below the other. */
+void print_entry_details(struct json_object *entry);
+
+/* "stored", "held" or "lost"; anything else has been complained about. */
+bool state_is_valid(const struct context *context, const char *state);
+
+/* The same for names, which luod would refuse less clearly. */
+bool unit_is_valid(const struct context *context, const char *unit);
+bool name_is_valid(const struct context *context, const char *name);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include <fcntl.h>
+
+#include "file.h"
+#include "util.h"
+
+/* More than any kernel or initial RAM disk that is looked into here. */
+#define FILE_MAX ((size_t)1 << 30)
+
+/* Files of /proc have no size, so it is read until there is no more. */
+int read_fd(int fd, size_t max, char **ret_data, size_t *ret_size)
+{
+	_cleanup_free_ char *data = NULL;
+	size_t size = 0, allocated = 0;
+	ssize_t n;
+
+	do {
+		if (size == allocated) {
+			size_t want = MIN2(allocated * 2 + 65536, max);
+			char *more = realloc(data, want + 1);
+
+			if (!more)
+				return -ENOMEM;
+			data = more;
+			allocated = want;
+		}
+		n = read(fd, data + size, allocated - size);
+		if (n < 0)
+			return -errno;
+		size += (size_t)n;
+	} while (n > 0 && size < max);
+	data[size] = '\0';
+	*ret_data = TAKE_PTR(data);
+	*ret_size = size;
+	return 0;
+}
+
+int read_file(const char *path, char **ret_data, size_t *ret_size)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	return read_fd(fd, FILE_MAX, ret_data, ret_size);
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef LUOCTL_FILE_H
+#define LUOCTL_FILE_H
+
+#include <stddef.h>
+
+/* From where the fd is to the end, at most @max bytes; a NUL follows that does not count. */
+int read_fd(int fd, size_t max, char **ret_data, size_t *ret_size);
+int read_file(const char *path, char **ret_data, size_t *ret_size);
+
+#endif

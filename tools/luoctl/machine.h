@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef LUOCTL_MACHINE_H
+#define LUOCTL_MACHINE_H
+
+/*
+ * What luoctl reads of this machine, and does to it. The tests link another machine.c, in which
+ * files lie below a directory and nothing is ever rebooted.
+ */
+
+#include <stddef.h>
+
+/* The whole of a file of /proc, /sys, /boot; ends with a NUL that does not count. */
+int machine_read(const char *path, char **ret_data, size_t *ret_size);
+
+/* kexec_file_load(2). @initrd_fd is -1 for none. */
+int machine_kexec_file_load(int kernel_fd, int initrd_fd, const char *cmdline);
+
+/* The program kexec of kexec-tools; its exit status, or negative errno. */
+int machine_kexec_tools(const char *kernel, const char *initrd, const char *cmdline);
+
+void machine_sync(void);
+
+/* Returns only if it fails. */
+int machine_reboot_kexec(void);
+
+#endif
