@@ -109,8 +109,8 @@ def _base(out):
     archive.file("usr/sbin/kexec", kexec_data, 0o755)
     _add_libraries(archive, [(kexec, kexec_data)], set())
     archive.file("init", _read(os.path.join(GUEST, "init")), 0o755)
-    archive.file("luovm/lib.sh", _read(os.path.join(GUEST, "lib.sh")))
-    archive.file("luovm/stages", _read(os.path.join(GUEST, "stages")), 0o755)
+    for name in ("lib.sh", "interactive", "stages"):
+        archive.file("luovm/" + name, _read(os.path.join(GUEST, name)), 0o755)
     for name in _HELPERS:
         archive.file("usr/bin/" + name, _read(os.path.join(GUEST, name)), 0o755)
     archive.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")

@@ -78,9 +78,12 @@ def _last_use(kernels, ends):
     return dict(sorted(last.items(), key=lambda item: -item[1]))
 
 
-def make(cache, kernels, ends, cmdlines, variables, overlays=(), scenario=None, keep_kernels=False):
-    """Plan boots: one kernel, one end and one extra command line per stage."""
-    lines = [f"{BASE_CMDLINE} luovm.stage={n} {extra}".rstrip() for n, extra in enumerate(cmdlines, 1)]
+def make(cache, kernels, ends, cmdlines, variables, overlays=(), scenario=None, keep_kernels=False, first=""):
+    """Plan boots: one kernel, one end and one extra command line per stage.
+
+    `first` goes to the front of each line, for options that decide what is done with the rest.
+    """
+    lines = [f"{first} {BASE_CMDLINE} luovm.stage={n} {extra}".strip() for n, extra in enumerate(cmdlines, 1)]
     plan = Plan(kernels, lines)
     last = _last_use(kernels, ends)
     archives = {kernel: _kernel_archive(kernel) for kernel in last}

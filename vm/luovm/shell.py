@@ -31,8 +31,9 @@ def run(cache, arguments):
         "LUOVM_TERMINAL": "; ".join(f"{name}={shlex.quote(str(value))}" for name, value in terminal.items()),
         "LUOVM_ENVIRONMENT": "",
     }
-    planned = plan.make(cache, kernels, ["kexec"] * _BOOTS, ["loglevel=5"] * _BOOTS, variables,
-                        [os.path.abspath(folder) for folder in arguments.overlay], keep_kernels=True)
+    planned = plan.make(cache, kernels, ["kexec"] * _BOOTS, [""] * _BOOTS, variables,
+                        [os.path.abspath(folder) for folder in arguments.overlay], keep_kernels=True,
+                        first="loglevel=4")
     options = qemu.Options(qemu.accelerator(arguments.accel, cache), arguments.memory or "1G", arguments.cpus or 2)
     print(f"Linux {kernels[0].release}; luo-vm-kexec goes to {kernels[1].release}. "
           "To end: exit, or Ctrl-A X.", flush=True)
