@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "identity.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#include <luo/store.h>
+
+#include "libluo/store-internal.h"
+#include "libluo/util.h"
+
+/* Linux 6.5; the headers of the build host may be older. */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+#define PIDFS_MAGIC 0x50494446 /* Linux 6.9 */
+
+#define PROC_FILE_MAX 16384
+
+int pidfd_open_process(pid_t pid)
+{
+	int fd;
+
+	if (pid <= 0)
+		return -ESRCH;
+	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+bool pidfd_is_there(int pidfd)
+{
+	/* EPERM: it is there, and not ours to signal. */
+	return pidfd >= 0 &&
+	       (syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0 || errno == EPERM);
+}
+
+bool pidfd_is_running(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return pidfd >= 0 && poll(&p, 1, 0) == 0;
+}
+
+int pidfd_same(int a, int b)
+{
+	struct statfs fs;
+	struct stat sa, sb;
+
+	if (fstatfs(a, &fs) < 0)
+		return -errno;
+	if (fs.f_type != PIDFS_MAGIC)
+		return -EOPNOTSUPP;
+	if (fstat(a, &sa) < 0 || fstat(b, &sb) < 0)
+		return -errno;
+	return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+int peer_from_socket(int fd, struct peer *ret)
+{
+	struct ucred ucred;
+	socklen_t size = sizeof(ucred);
+	struct peer peer = { .pidfd = -EBADF };
+	int pidfd = -1;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &size) < 0)
+		return -errno;
+	peer.pid = ucred.pid;
+	peer.uid = ucred.uid;
+	size = sizeof(pidfd);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) >= 0)
+		peer.pidfd = pidfd;
+	else
+		peer_complete(&peer);
+	*ret = peer;
+	return 0;
+}
+
+void peer_complete(struct peer *peer)
+{
+	if (peer->pidfd < 0)
+		peer->pidfd = pidfd_open_process(peer->pid);
+}
+
+void peer_done(struct peer *peer)
+{
+	peer->pidfd = safe_close(peer->pidfd);
+}
+
+/* ---- /proc ----------------------------------------------------------------------------------- */
+
+static int read_proc(pid_t pid, const char *what, char **ret)
+{
+	_cleanup_close_ int fd = -EBADF;
+	_cleanup_free_ char *text = NULL;
+	size_t done = 0;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, what);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	text = malloc(PROC_FILE_MAX + 1);
+	if (!text)
+		return -ENOMEM;
+	while (done < PROC_FILE_MAX) {
+		ssize_t n = read(fd, text + done, PROC_FILE_MAX - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	text[done] = 0;
+	*ret = TAKE_PTR(text);
+	return 0;
+}
+
+int stat_parse(const char *text, pid_t *ret_parent, uint64_t *ret_start)
+{
+	/* The name of the program stands in parentheses and may contain any byte, ")" too. */
+	const char *p = strrchr(text, ')');
+	unsigned long long start;
+	int parent;
+
+	if (!p || sscanf(p,
+			 ") %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+			 "%*d %llu",
+			 &parent, &start) != 2)
+		return -EBADMSG;
+	*ret_parent = parent;
+	*ret_start = start;
+	return 0;
+}
+
+int proc_stat(pid_t pid, pid_t *ret_parent, uint64_t *ret_start)
+{
+	_cleanup_free_ char *text = NULL;
+	int r = read_proc(pid, "stat", &text);
+
+	return r < 0 ? r : stat_parse(text, ret_parent, ret_start);
+}
+
+int cgroup_parse(const char *text, char **ret_path)
+{
+	static const char deleted[] = " (deleted)";
+
+	for (const char *line = text; *line;) {
+		const char *end = strchrnul(line, '\n');
+
+		if (startswith(line, "0::/")) {
+			const char *path = line + 3;
+			size_t n = (size_t)(end - path);
+			char *copy;
+
+			if (n > sizeof(deleted) - 1 &&
+			    memcmp(end - (sizeof(deleted) - 1), deleted, sizeof(deleted) - 1) == 0)
+				n -= sizeof(deleted) - 1;
+			copy = strndup(path, n);
+			if (!copy)
+				return -ENOMEM;
+			/* "/../x": outside of our cgroup namespace. */
+			if (!streq(copy, "/") && !luo_cgroup_is_valid(copy)) {
+				free(copy);
+				return -ENOENT;
+			}
+			*ret_path = copy;
+			return 0;
+		}
+		line = *end ? end + 1 : end;
+	}
+	return -ENOENT;
+}
+
+int proc_cgroup(pid_t pid, char **ret_path)
+{
+	_cleanup_free_ char *text = NULL;
+	int r = read_proc(pid, "cgroup", &text);
+
+	return r < 0 ? r : cgroup_parse(text, ret_path);
+}
+
+/* ---- cgroups --------------------------------------------------------------------------------- */
+
+static bool has_suffix(const char *s, size_t n, const char *suffix)
+{
+	size_t m = strlen(suffix);
+
+	return n > m && memcmp(s + n - m, suffix, m) == 0;
+}
+
+static bool is_unit(const char *s, size_t n)
+{
+	static const char *const suffixes[] = {
+		".service", ".scope", ".socket", ".mount", ".swap", ".path", ".timer",
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(suffixes); i++)
+		if (has_suffix(s, n, suffixes[i]))
+			return true;
+	return false;
+}
+
+int cgroup_to_unit(const char *path, char **ret_unit)
+{
+	const char *p = path;
+
+	while (*p == '/') {
+		size_t n = strcspn(++p, "/");
+		const char *name = p;
+		char *unit;
+
+		p += n;
+		if (has_suffix(name, n, ".slice"))
+			continue;
+		/* A name that systemd had to escape, because it looks like one of the kernel's. */
+		if (n > 1 && name[0] == '_') {
+			name++;
+			n--;
+		}
+		/* OpenRC: /openrc.NAME */
+		if (n > 7 && startswith(name, "openrc.")) {
+			name += 7;
+			n -= 7;
+		} else if (!is_unit(name, n))
+			return -ENOENT;
+		unit = strndup(name, n);
+		if (!unit)
+			return -ENOMEM;
+		if (!luo_unit_name_is_valid(unit)) {
+			free(unit);
+			return -ENOENT;
+		}
+		*ret_unit = unit;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+bool cgroup_is_below(const char *path, const char *cgroup)
+{
+	size_t n = strlen(cgroup);
+
+	if (n < 2 || cgroup[0] != '/')
+		return false;
+	return strncmp(path, cgroup, n) == 0 && (path[n] == 0 || path[n] == '/');
+}

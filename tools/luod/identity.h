@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef LUOD_IDENTITY_H
+#define LUOD_IDENTITY_H
+
+/*
+ * Who is calling, as the kernel tells it: never as the caller does.
+ *
+ * What /proc says about a pid is worth something only as long as the pid belongs to the process
+ * that we mean. So a peer is a pidfd first; /proc is read, and then the pidfd is asked whether the
+ * process is still there (a zombie is: its pid cannot be used again before it is reaped).
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct peer {
+	pid_t pid; /* 0: not in our pid namespace */
+	uid_t uid;
+	int pidfd; /* owned; < 0 if it could not be had */
+};
+
+/* Of a connected stream socket: SO_PEERCRED, SO_PEERPIDFD where there is (6.5), else pidfd_open. */
+int peer_from_socket(int fd, struct peer *ret);
+/* Makes sure that there is a pidfd, if the process is still there. */
+void peer_complete(struct peer *peer);
+void peer_done(struct peer *peer);
+
+/* The process was not reaped yet. */
+bool pidfd_is_there(int pidfd);
+/* The process has not ended yet. */
+bool pidfd_is_running(int pidfd);
+int pidfd_open_process(pid_t pid);
+/* Both are pidfds of one process: 1, 0; -EOPNOTSUPP where pidfds have no inode of their own. */
+int pidfd_same(int a, int b);
+
+/* Parent and start time (clock ticks since boot) of /proc/PID/stat. */
+int proc_stat(pid_t pid, pid_t *ret_parent, uint64_t *ret_start);
+/* The path in the cgroup 2 hierarchy of /proc/PID/cgroup, "/..."; -ENOENT if it has none. */
+int proc_cgroup(pid_t pid, char **ret_path);
+
+/* The parts that look only at text, for tests. */
+int stat_parse(const char *text, pid_t *ret_parent, uint64_t *ret_start);
+int cgroup_parse(const char *text, char **ret_path);
+
+/*
+ * The unit that a cgroup path belongs to: its first component that is not a slice. What lies below
+ * it may be delegated, so names further down are its owner's invention. -ENOENT if there is none.
+ */
+int cgroup_to_unit(const char *path, char **ret_unit);
+
+/* @path is @cgroup or lies below it. The root is nobody's. */
+bool cgroup_is_below(const char *path, const char *cgroup);
+
+#endif

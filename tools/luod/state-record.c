@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The writing of the records that state.c reads. */
+
+#include "state.h"
+
+#include "libluo/mapping-internal.h"
+
+static void begin(struct json_writer *w, const char *name)
+{
+	jw_open(w, '{');
+	jw_key(w, "r");
+	jw_string(w, name);
+}
+
+static void number(struct json_writer *w, const char *key, uint64_t value)
+{
+	jw_key(w, key);
+	jw_number(w, value);
+}
+
+static void string(struct json_writer *w, const char *key, const char *value)
+{
+	jw_key(w, key);
+	jw_string(w, value);
+}
+
+static void flag(struct json_writer *w, const char *key, bool value)
+{
+	if (!value)
+		return;
+	jw_key(w, key);
+	jw_bool(w, true);
+}
+
+static void write_place(struct json_writer *w, enum record_place place)
+{
+	if (place != RECORD_STORED)
+		string(w, "in", place == RECORD_HELD ? "held" : "lost");
+}
+
+void record_header(struct json_writer *w, const struct state *state, const char *session)
+{
+	begin(w, "luod");
+	number(w, "version", STATE_LOG_VERSION);
+	number(w, "generation", state->generation);
+	number(w, "next", state->next_id);
+	number(w, "restarts", state->restarts);
+	number(w, "startedAt", state->started_at);
+	string(w, "session", session);
+	jw_close(w, '}');
+}
+
+void record_unit(struct json_writer *w, const struct luo_unit *unit, enum record_place place)
+{
+	const struct state_unit *data = state_unit_peek(unit);
+
+	begin(w, "unit");
+	string(w, "u", unit->name);
+	write_place(w, place);
+	if (unit->cgroup)
+		string(w, "cgroup", unit->cgroup);
+	if (unit->fdstore_max > 0)
+		number(w, "max", unit->fdstore_max);
+	flag(w, "ready", data->ready);
+	flag(w, "stopping", data->stopping);
+	if (data->status && data->status[0])
+		string(w, "status", data->status);
+	if (unit->extra) {
+		jw_key(w, "extra");
+		jw_raw(w, unit->extra);
+	}
+	jw_close(w, '}');
+}
+
+void record_unit_gone(struct json_writer *w, const char *unit)
+{
+	begin(w, "unit-");
+	string(w, "u", unit);
+	jw_close(w, '}');
+}
+
+void record_add(struct json_writer *w, const struct luo_entry *entry, enum record_place place,
+		uint64_t holding)
+{
+	begin(w, "add");
+	number(w, "id", entry->id);
+	number(w, "f", entry->token);
+	string(w, "u", entry->unit->name);
+	write_place(w, place);
+	if (place == RECORD_LOST)
+		number(w, "errno", (uint64_t)-entry->failed);
+	if (holding > 0)
+		number(w, "h", holding);
+	jw_key(w, "e");
+	entry_to_json(w, entry, NULL);
+	jw_close(w, '}');
+}
+
+void record_move(struct json_writer *w, uint64_t id, const char *unit)
+{
+	begin(w, "move");
+	number(w, "id", id);
+	string(w, "u", unit);
+	jw_close(w, '}');
+}
+
+void record_delete(struct json_writer *w, uint64_t id)
+{
+	begin(w, "del");
+	number(w, "id", id);
+	jw_close(w, '}');
+}
+
+void record_gone(struct json_writer *w, const struct state_gone *gone)
+{
+	begin(w, "gone");
+	number(w, "h", gone->holding);
+	if (gone->id > 0)
+		number(w, "id", gone->id);
+	jw_close(w, '}');
+}
+
+static void timestamp(struct json_writer *w, const char *key, const struct luo_timestamp *t)
+{
+	if (t->realtime == 0 && t->monotonic == 0)
+		return;
+	jw_key(w, key);
+	jw_open(w, '{');
+	number(w, "realtime", t->realtime);
+	number(w, "monotonic", t->monotonic);
+	jw_close(w, '}');
+}
+
+void record_incoming(struct json_writer *w, const struct state *state)
+{
+	begin(w, "in");
+	if (state->previous.have_kexec_count)
+		number(w, "kexecCount", state->previous.kexec_count);
+	timestamp(w, "start", &state->previous.shutdown_start);
+	timestamp(w, "finish", &state->previous.shutdown_finish);
+	jw_close(w, '}');
+}
+
+void record_finished(struct json_writer *w)
+{
+	begin(w, "fin");
+	jw_close(w, '}');
+}
+
+void record_registered(struct json_writer *w, const struct state_registration *registration)
+{
+	begin(w, "reg");
+	string(w, "u", registration->unit);
+	number(w, "pid", (uint64_t)registration->pid);
+	number(w, "start", registration->start);
+	jw_close(w, '}');
+}
+
+void record_unregistered(struct json_writer *w, pid_t pid, uint64_t start)
+{
+	begin(w, "reg-");
+	number(w, "pid", (uint64_t)pid);
+	number(w, "start", start);
+	jw_close(w, '}');
+}
+
+void record_commit(struct json_writer *w, const struct state *state)
+{
+	begin(w, "commit");
+	string(w, "name", state->commit_name);
+	number(w, "o", state->commit_number);
+	number(w, "n", state->commit_sessions);
+	flag(w, "stale", state->stale);
+	jw_close(w, '}');
+}
+
+void record_abort(struct json_writer *w)
+{
+	begin(w, "abort");
+	jw_close(w, '}');
+}
+
+int state_write(struct state_log *log, struct json_writer *w)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+	int r;
+
+	r = jw_take(w, &text, &size);
+	return r < 0 ? r : state_log_append(log, text, size);
+}
+
+static int write_store(const struct luo_store *store, enum record_place place,
+		       struct state_log *log)
+{
+	struct json_writer w = { 0 };
+	struct luo_entry *entry;
+	struct luo_unit *unit;
+	int r;
+
+	LUO_FOREACH_UNIT (unit, store) {
+		record_unit(&w, unit, place);
+		r = state_write(log, &w);
+		if (r < 0)
+			return r;
+		LUO_FOREACH_ENTRY (entry, unit) {
+			record_add(&w, entry, place, 0);
+			r = state_write(log, &w);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int write_around(const struct state *state, struct state_log *log)
+{
+	struct json_writer w = { 0 };
+	int r = 0;
+
+	if (state->incoming_known) {
+		record_incoming(&w, state);
+		r = state_write(log, &w);
+	}
+	if (r >= 0 && state->incoming_finished) {
+		record_finished(&w);
+		r = state_write(log, &w);
+	}
+	for (size_t i = 0; r >= 0 && i < state->n_gone; i++) {
+		record_gone(&w, &state->gone[i]);
+		r = state_write(log, &w);
+	}
+	for (size_t i = 0; r >= 0 && i < state->n_registrations; i++) {
+		record_registered(&w, &state->registrations[i]);
+		r = state_write(log, &w);
+	}
+	return r;
+}
+
+int state_snapshot(const struct state *state, const char *session, struct state_log *log)
+{
+	struct json_writer w = { 0 };
+	int r;
+
+	record_header(&w, state, session);
+	r = state_write(log, &w);
+	if (r >= 0)
+		r = write_around(state, log);
+	if (r >= 0)
+		r = write_store(state->stored, RECORD_STORED, log);
+	if (r >= 0)
+		r = write_store(state->held, RECORD_HELD, log);
+	if (r >= 0)
+		r = write_store(state->lost, RECORD_LOST, log);
+	/* The last, because every entry read after it would make it stale. */
+	if (r >= 0 && state->commit_name) {
+		record_commit(&w, state);
+		r = state_write(log, &w);
+	}
+	return r;
+}
