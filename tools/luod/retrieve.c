@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Taking the sessions of the previous kernel over.
+ *
+ * From the moment of the ioctl until the keeper has a copy, our fd is the only one: whoever is
+ * killed there takes everything with it. So each session is handed on before anything else is done,
+ * also before its mapping is looked at.
+ */
+
+#include "luod.h"
+
+#include <fcntl.h>
+
+#define DEVICE_TIMEOUT_USEC (10 * USEC_PER_SEC)
+
+static void explain_busy(void)
+{
+	_cleanup_free_ char *comm = NULL;
+	pid_t pid;
+
+	if (luo_device_holder(&pid, &comm) >= 0)
+		log_error(
+			"Cannot open /dev/liveupdate: process %d (%s) has had it open for %u "
+			"seconds. What the previous kernel left stays in the kernel; restart luod "
+			"when the device is free.",
+			(int)pid, comm, (unsigned)(DEVICE_TIMEOUT_USEC / USEC_PER_SEC));
+	else
+		log_error("Cannot open /dev/liveupdate: another process has had it open for %u "
+			  "seconds.",
+			  (unsigned)(DEVICE_TIMEOUT_USEC / USEC_PER_SEC));
+}
+
+static int open_device(int *ret)
+{
+	int r = luo_device_open(0, ret);
+
+	if (r == -EBUSY) {
+		_cleanup_free_ char *comm = NULL;
+		pid_t pid;
+
+		if (luo_device_holder(&pid, &comm) >= 0)
+			log_notice("/dev/liveupdate is open in process %d (%s), waiting for it.",
+				   (int)pid, comm);
+		r = luo_device_open(DEVICE_TIMEOUT_USEC, ret);
+	}
+	if (r == -EBUSY)
+		explain_busy();
+	else if (r == -EIO)
+		log_error("Cannot open /dev/liveupdate: the kernel could not read what its "
+			  "predecessor left. It stays so until a reboot.");
+	else if (r < 0 && r != -ENODEV && r != -EOPNOTSUPP)
+		log_error("Cannot open /dev/liveupdate: %s.", strerror(-r));
+	return r;
+}
+
+/* The further sessions that the mapping names; it may only name its own. */
+static int retrieve_spills(int device, int main_fd, const char *name, retrieve_fn callback,
+			   void *userdata)
+{
+	struct luo_mapping *mapping = NULL;
+	_cleanup_close_ int fd = -EBADF;
+	int n = 0, r;
+
+	r = luo_session_restore_fd(main_fd, LUO_TOKEN_MAPPING, &fd);
+	if (r >= 0)
+		r = luo_mapping_read_fd(fd, &mapping, NULL);
+	if (r < 0)
+		return 0; /* said when the session is adopted */
+	for (size_t i = 0; i < mapping->n_spills; i++) {
+		const char *spill = mapping->spills[i];
+		int spill_fd;
+
+		if (!startswith(spill, name) || spill[strlen(name)] != '.')
+			continue;
+		r = luo_session_retrieve(device, spill, &spill_fd);
+		if (r < 0) {
+			log_error("Cannot retrieve session \"%s\", which belongs to \"%s\": %s.",
+				  spill, name, strerror(-r));
+			continue;
+		}
+		n++;
+		(void)callback(spill_fd, userdata);
+	}
+	luo_mapping_free(mapping);
+	return n;
+}
+
+int retrieve_sessions(const char *name, retrieve_fn callback, void *userdata)
+{
+	_cleanup_close_ int device = -EBADF, copy = -EBADF;
+	int fd, r;
+
+	r = open_device(&device);
+	if (r < 0)
+		return r;
+	r = luo_session_retrieve(device, name, &fd);
+	if (r == -ENOENT)
+		return 0;
+	if (r == -EINVAL) {
+		log_error(
+			"Session \"%s\" of the previous kernel was retrieved by somebody already.",
+			name);
+		return r;
+	}
+	if (r < 0) {
+		log_error("Cannot retrieve session \"%s\": %s.", name, strerror(-r));
+		return r;
+	}
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	r = callback(fd, userdata);
+	if (r < 0 || copy < 0)
+		return r < 0 ? r : 1;
+	return 1 + retrieve_spills(device, copy, name, callback, userdata);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The supervisor takes over the sessions of the previous kernel, so that there is no moment in
+ * which a killed luod would take them with it. Finding them means reading a mapping, which is not
+ * for the supervisor to do: a child does it that shares our table of fds (CLONE_FILES) and nothing
+ * else. Whatever it has opened is ours, however it ends.
+ */
+
+#include "supervise.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define FDS_BESIDE   1024
+#define FDS_SEEN_MAX 4096
+
+void supervise_limits(const struct options *options)
+{
+	/* A child has each twice for a moment: where it was, and where it has to be. */
+	rlim_t want = 2 * (rlim_t)options->fdstore_max_total + FDS_BESIDE;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = MAX2(limit.rlim_max, want);
+	if (limit.rlim_max < want) {
+		struct rlimit more = { want, want };
+
+		if (setrlimit(RLIMIT_NOFILE, &more) >= 0)
+			return;
+		limit.rlim_cur = limit.rlim_max;
+	}
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void supervise_protect(struct supervisor *s, bool protect)
+{
+	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return;
+	if (protect) {
+		n = read(fd, s->oom_score, sizeof(s->oom_score) - 1);
+		s->oom_score[n > 0 ? n : 0] = 0;
+	}
+	/* Without the right to it, it stays as it is. */
+	n = pwrite(fd, protect ? "-1000" : s->oom_score,
+		   protect ? strlen("-1000") : strlen(s->oom_score), 0);
+	(void)n;
+}
+
+static int keep_open(int fd, void *userdata)
+{
+	return 0;
+}
+
+static bool was_open(const int *before, size_t n, int fd)
+{
+	for (size_t i = 0; i < n; i++)
+		if (before[i] == fd)
+			return true;
+	return false;
+}
+
+static size_t list_fds(int *fds, size_t max)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *de;
+	size_t n = 0;
+
+	if (!dir)
+		return 0;
+	while ((de = readdir(dir)) && n < max)
+		if (de->d_name[0] != '.' && atoi(de->d_name) != dirfd(dir))
+			fds[n++] = atoi(de->d_name);
+	closedir(dir);
+	return n;
+}
+
+static void run_child(const char *session)
+{
+	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	int status;
+
+	if (pid == 0)
+		_exit(retrieve_sessions(session, keep_open, NULL) < 0 ? EXIT_FAILURE
+								      : EXIT_SUCCESS);
+	if (pid < 0) {
+		log_error(
+			"Cannot make a process that takes over what the previous kernel left: %s.",
+			strerror(errno));
+		return;
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFSIGNALED(status))
+		log_error("The process that takes over what the previous kernel left was killed by "
+			  "signal %d.",
+			  WTERMSIG(status));
+}
+
+void supervise_retrieve(struct supervisor *s, const char *session,
+			int (*keep)(struct supervisor *s, const char *name, int fd))
+{
+	_cleanup_free_ int *before = NULL, *after = NULL;
+	size_t n_before, n_after, n = 0;
+
+	if (luo_support() != LUO_SUPPORT_ON)
+		return;
+	before = calloc(FDS_SEEN_MAX, sizeof(int));
+	after = calloc(FDS_SEEN_MAX, sizeof(int));
+	if (!before || !after)
+		return;
+	n_before = list_fds(before, FDS_SEEN_MAX);
+	run_child(session);
+	n_after = list_fds(after, FDS_SEEN_MAX);
+	for (size_t i = 0; i < n_after; i++) {
+		char name[KEEPER_NAME_SIZE];
+		int fd = after[i];
+
+		if (was_open(before, n_before, fd))
+			continue;
+		if (luo_fd_is_session(fd) != 1) {
+			/* The device, if the child was killed. */
+			safe_close(fd);
+			continue;
+		}
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+		/* On failure it stays open: rather leaked than freed. */
+		(void)keep(s, keeper_name('i', n, name), fd);
+		n++;
+	}
+	if (n > 0)
+		log_info("Took over %zu sessions of the previous kernel.", n);
+}

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * luod --supervise: the keeper of luod where there is no systemd. A process that does as little as
+ * possible, so that nothing can go wrong in it: it has a copy of each of luod's fds, and starts
+ * luod again when it dies.
+ *
+ * luod talks to it through a socket of which it has both ends, so that what a luod that was killed
+ * had said is still there to be read. It is read to its end before the next luod is started.
+ */
+
+#include "luod.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <systemd/sd-daemon.h>
+
+#include "notify-parse.h"
+#include "supervise.h"
+
+#define DELAY_MAX_USEC (5 * USEC_PER_SEC)
+#define YOUNG_USEC     (5 * USEC_PER_SEC)
+/* How long luod may take to end when it was asked to. */
+#define END_USEC (20 * USEC_PER_SEC)
+
+/* ---- what is kept ---------------------------------------------------------------------------- */
+
+static int keep(struct supervisor *s, const char *name, int fd)
+{
+	struct kept *grown;
+	char *copy;
+
+	if (s->n_kept >= s->kept_allocated) {
+		size_t n = MAX2(s->kept_allocated * 2, (size_t)64);
+
+		grown = reallocarray(s->kept, n, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		s->kept = grown;
+		s->kept_allocated = n;
+	}
+	copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	s->kept[s->n_kept++] = (struct kept){ .name = copy, .fd = fd };
+	return 0;
+}
+
+static void forget(struct supervisor *s, const char *name)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < s->n_kept; i++) {
+		if (!streq(s->kept[i].name, name)) {
+			s->kept[left++] = s->kept[i];
+			continue;
+		}
+		safe_close(s->kept[i].fd);
+		free(s->kept[i].name);
+	}
+	s->n_kept = left;
+}
+
+/* ---- listening to luod ----------------------------------------------------------------------- */
+
+static void act(struct supervisor *s, const struct notify_message *m, int *fd)
+{
+	if (m->fdstore && m->fdname && *fd >= 0) {
+		if (keep(s, m->fdname, *fd) >= 0)
+			*fd = -EBADF;
+		else
+			log_error("Not enough memory to keep \"%s\".", m->fdname);
+	} else if (m->fdstore_remove && m->fdname)
+		forget(s, m->fdname);
+	if (m->ready) {
+		s->ready = true;
+		if (!s->was_ready)
+			(void)sd_notify(false, "READY=1");
+		s->was_ready = true;
+	}
+	/* A barrier opens when its fd is closed, by the caller. */
+}
+
+/* 1: there was something. */
+static int receive_one(struct supervisor *s)
+{
+	union {
+		struct cmsghdr header;
+		char buffer[CMSG_SPACE(sizeof(int))];
+	} control;
+	char text[NOTIFY_SIZE_MAX + 1];
+	struct iovec iov = { .iov_base = text, .iov_len = NOTIFY_SIZE_MAX };
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct notify_message m;
+	_cleanup_close_ int fd = -EBADF;
+	struct cmsghdr *c;
+	ssize_t n;
+
+	n = recvmsg(s->ours, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n <= 0)
+		return 0;
+	c = CMSG_FIRSTHDR(&mh);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	if (mh.msg_flags & MSG_CTRUNC)
+		log_error("An fd of luod could not be received: are there too many open?");
+	if (notify_parse(text, (size_t)n, &m) >= 0)
+		act(s, &m, &fd);
+	return 1;
+}
+
+static void drain(struct supervisor *s)
+{
+	while (receive_one(s) > 0)
+		;
+}
+
+/* ---- starting luod --------------------------------------------------------------------------- */
+
+/*
+ * In the child: fd 3 and up are to be the kept ones in their order, and then our socket. They are
+ * first copied out of the way, because any of them may sit where another one has to go.
+ */
+static int arrange_fds(struct supervisor *s, int *ret_socket)
+{
+	int n = (int)s->n_kept, base = 3 + n + 1;
+	int *copies = calloc((size_t)n + 1, sizeof(int));
+
+	if (!copies)
+		return -ENOMEM;
+	for (int i = 0; i <= n; i++) {
+		copies[i] = fcntl(i < n ? s->kept[i].fd : s->theirs, F_DUPFD_CLOEXEC, base);
+		if (copies[i] < 0)
+			return -errno;
+	}
+	for (int i = 0; i <= n; i++)
+		if (dup2(copies[i], 3 + i) < 0)
+			return -errno;
+	free(copies);
+	*ret_socket = 3 + n;
+	return 0;
+}
+
+static int set_number(const char *name, long value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%ld", value);
+	return setenv(name, text, 1) < 0 ? -errno : 0;
+}
+
+static int set_names(struct supervisor *s)
+{
+	_cleanup_free_ char *names = NULL;
+	size_t size = 1, at = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < s->n_kept; i++)
+		size += strlen(s->kept[i].name) + 1;
+	names = calloc(1, size);
+	if (!names)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->n_kept; i++)
+		at += (size_t)sprintf(names + at, "%s%s", i > 0 ? ":" : "", s->kept[i].name);
+	if (setenv("LISTEN_FDNAMES", names, 1) < 0)
+		r = -errno;
+	return r;
+}
+
+static int set_environment(struct supervisor *s, int socket_fd)
+{
+	int r;
+
+	unsetenv("NOTIFY_SOCKET");
+	unsetenv("FDSTORE");
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("WATCHDOG_PID");
+	r = set_number("LUOD_KEEPER", socket_fd);
+	if (r >= 0)
+		r = set_number("LUOD_CRASHES", s->crashes);
+	/* Not the ones that we were started with; and no number at all is no error, but 0 is one. */
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	if (r < 0 || s->n_kept == 0)
+		return r;
+	r = set_number("LISTEN_PID", getpid());
+	if (r >= 0)
+		r = set_number("LISTEN_FDS", (long)s->n_kept);
+	return r < 0 ? r : set_names(s);
+}
+
+static void be_luod(struct supervisor *s)
+{
+	sigset_t none;
+	int socket_fd = -EBADF, r;
+
+	r = arrange_fds(s, &socket_fd);
+	if (r >= 0)
+		r = set_environment(s, socket_fd);
+	if (r >= 0) {
+		supervise_protect(s, false);
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		/* By its path: after an upgrade this is the new program. */
+		execv(s->path, s->argv);
+		execv("/proc/self/exe", s->argv);
+		r = -errno;
+	}
+	log_error("Cannot start luod: %s.", strerror(-r));
+	_exit(EXIT_FAILURE);
+}
+
+static int start(struct supervisor *s)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		be_luod(s);
+	s->child = pid;
+	s->ready = false;
+	s->started = now_usec(CLOCK_MONOTONIC);
+	return 0;
+}
+
+/* ---- its end --------------------------------------------------------------------------------- */
+
+static bool is_crash(int status)
+{
+	if (!WIFSIGNALED(status))
+		return WEXITSTATUS(status) != 0;
+	return WTERMSIG(status) != SIGKILL && WTERMSIG(status) != SIGTERM;
+}
+
+static void describe(int status, char text[64])
+{
+	if (WIFSIGNALED(status))
+		snprintf(text, 64, "killed by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
+	else
+		snprintf(text, 64, "exit status %d", WEXITSTATUS(status));
+}
+
+/* When to start it again. Whoever is killed from outside did nothing wrong and need not wait. */
+static void plan_restart(struct supervisor *s, int status)
+{
+	uint64_t now = now_usec(CLOCK_MONOTONIC), delay = 0;
+	bool young = now - s->started < YOUNG_USEC;
+	char text[64];
+
+	s->crashes = is_crash(status) && young ? s->crashes + 1 : 0;
+	s->failures = (is_crash(status) && young) || !s->ready ? s->failures + 1 : 0;
+	if (s->failures > 1)
+		delay = MIN2((uint64_t)10000 << MIN2(s->failures, 12u), DELAY_MAX_USEC);
+	s->start_at = now + delay;
+	describe(status, text);
+	log_full(is_crash(status) || !s->ready ? LOG_ERR : LOG_NOTICE,
+		 "luod (process %d) has ended: %s. Starting it again%s, with %zu fds.",
+		 (int)s->child, text, delay > 0 ? " in a while" : "", s->n_kept);
+}
+
+/* 1: it is over, *ret_status is ours. */
+static int reap(struct supervisor *s, int *ret_status)
+{
+	int status;
+
+	if (s->child <= 0 || waitpid(s->child, &status, WNOHANG) != s->child)
+		return 0;
+	/* Its last words. */
+	drain(s);
+	if (s->ending || (!s->was_ready && s->n_kept_at_start == 0)) {
+		*ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+		return 1;
+	}
+	plan_restart(s, status);
+	s->child = 0;
+	return 0;
+}
+
+static int on_signal(struct supervisor *s)
+{
+	struct signalfd_siginfo si;
+
+	if (read(s->signals, &si, sizeof(si)) != sizeof(si) || si.ssi_signo == SIGCHLD)
+		return 0;
+	if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT) {
+		s->ending = true;
+		s->end_by = now_usec(CLOCK_MONOTONIC) + END_USEC;
+	}
+	if (s->child > 0)
+		(void)kill(s->child, (int)si.ssi_signo);
+	return s->ending && s->child <= 0;
+}
+
+static int timeout_msec(const struct supervisor *s)
+{
+	uint64_t now = now_usec(CLOCK_MONOTONIC), at;
+
+	if (s->child > 0 && !s->ending)
+		return -1;
+	at = s->child > 0 ? s->end_by : s->start_at;
+	return at > now ? (int)MIN2((at - now) / USEC_PER_MSEC + 1, UINT64_C(60000)) : 0;
+}
+
+static int loop(struct supervisor *s)
+{
+	for (;;) {
+		struct pollfd p[] = {
+			{ .fd = s->ours, .events = POLLIN },
+			{ .fd = s->signals, .events = POLLIN },
+		};
+		int status;
+
+		if (s->child <= 0 && now_usec(CLOCK_MONOTONIC) >= s->start_at && start(s) < 0)
+			s->start_at = now_usec(CLOCK_MONOTONIC) + USEC_PER_SEC;
+		if (poll(p, ELEMENTSOF(p), timeout_msec(s)) < 0 && errno != EINTR)
+			return -errno;
+		drain(s);
+		if (p[1].revents && on_signal(s))
+			return 0;
+		if (reap(s, &status))
+			return status;
+		if (s->ending && s->child > 0 && now_usec(CLOCK_MONOTONIC) >= s->end_by) {
+			log_error("luod does not end, killing it.");
+			(void)kill(s->child, SIGKILL);
+			s->end_by += END_USEC;
+		}
+	}
+}
+
+/* ---- setting up ------------------------------------------------------------------------------ */
+
+static void make_arguments(struct supervisor *s, const struct options *o, char *argv0)
+{
+	size_t n = 0;
+
+	/* A failed asprintf leaves the default, which is what ends the list: no worse than that. */
+	s->argv[n++] = argv0;
+	if (asprintf(&s->argv[n], "--session=%s", o->session) > 0)
+		n++;
+	if (asprintf(&s->argv[n], "--runtime-dir=%s", o->runtime_dir) > 0)
+		n++;
+	if (asprintf(&s->argv[n], "--fdstore-max-total=%u", o->fdstore_max_total) > 0)
+		n++;
+	if (asprintf(&s->argv[n], "--fdstore-max=%u", o->fdstore_max) > 0)
+		n++;
+	if (asprintf(&s->argv[n], "--log-level=%s", log_level_name(o->log_level)) > 0)
+		n++;
+	if (o->no_live_update)
+		s->argv[n++] = (char *)"--no-live-update";
+	s->argv[n] = NULL;
+}
+
+static int setup(struct supervisor *s)
+{
+	sigset_t mask;
+	ssize_t n;
+	int pair[2];
+
+	n = readlink("/proc/self/exe", s->path, sizeof(s->path) - 1);
+	if (n < 0)
+		return -errno;
+	s->path[n] = 0;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	s->ours = pair[0];
+	s->theirs = pair[1];
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGHUP);
+	sigaddset(&mask, SIGCHLD);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	s->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	return s->signals < 0 ? -errno : 0;
+}
+
+int supervise(const struct options *options, int argc, char *argv[])
+{
+	struct supervisor s = { .ours = -EBADF, .theirs = -EBADF, .signals = -EBADF };
+	int r;
+
+	/* "killall luod" means the other one. */
+	(void)prctl(PR_SET_NAME, "luod-supervisor");
+	make_arguments(&s, options, argv[0]);
+	supervise_limits(options);
+	r = setup(&s);
+	if (r < 0) {
+		log_error("Cannot set up the supervisor: %s.", strerror(-r));
+		return r;
+	}
+	if (!options->no_live_update)
+		supervise_retrieve(&s, options->session, keep);
+	s.n_kept_at_start = s.n_kept;
+	supervise_protect(&s, true);
+	r = loop(&s);
+	kept_free(s.kept, s.n_kept);
+	return r;
+}

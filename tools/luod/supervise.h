@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef LUOD_SUPERVISE_H
+#define LUOD_SUPERVISE_H
+
+/* What the files of the supervisor share. */
+
+#include <limits.h>
+
+#include "luod.h"
+
+struct supervisor {
+	int ours, theirs; /* the socket that luod talks to us through */
+	int signals;
+	char path[PATH_MAX];
+	char *argv[16];
+	char oom_score[16]; /* as it was before we protected ourselves */
+
+	struct kept *kept;
+	size_t n_kept, kept_allocated, n_kept_at_start;
+
+	pid_t child; /* 0: none */
+	bool ready;  /* this one */
+	bool was_ready;
+	bool ending;
+	uint64_t started, start_at, end_by; /* microseconds of CLOCK_MONOTONIC */
+	unsigned failures, crashes;	    /* in a row */
+};
+
+/* Room for every fd that luod may hand over. */
+void supervise_limits(const struct options *options);
+/* The OOM killer must not take the keeper; luod gets its old score back. */
+void supervise_protect(struct supervisor *s, bool protect);
+/* Takes over what the previous kernel left, before there is a luod that could be killed. */
+void supervise_retrieve(struct supervisor *s, const char *session,
+			int (*keep)(struct supervisor *s, const char *name, int fd));
+
+#endif
