@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * What came from the previous kernel and is unclaimed. It lies in the kernel until somebody wants
+ * it; as long as anything does, the session fds stay open. A session that is not understood stays
+ * open for ever: closing it would free what is in it.
+ */
+
+#include "luod.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "libluo/incoming.h"
+
+struct luo_store *holdings_store(const struct luod *l)
+{
+	struct luo_mapping *mapping = l->incoming ? luo_incoming_mapping(l->incoming) : NULL;
+
+	return mapping ? mapping->store : NULL;
+}
+
+/* ---- taking over ----------------------------------------------------------------------------- */
+
+struct retrieving {
+	struct luod *luod;
+	struct kept_session sessions[1 + LUO_MAPPING_SPILLS_MAX];
+	size_t n;
+};
+
+static int on_session(int fd, void *userdata)
+{
+	struct retrieving *rt = userdata;
+	char name[KEEPER_NAME_SIZE];
+	int r;
+
+	if (rt->n >= ELEMENTSOF(rt->sessions)) {
+		/* Rather leaked than freed. */
+		log_error("More sessions came in than luod can count; one is only held.");
+		return 0;
+	}
+	r = keeper_push(&rt->luod->keeper, keeper_name('i', rt->n, name), fd);
+	if (r >= 0)
+		r = keeper_settle(&rt->luod->keeper);
+	if (r < 0)
+		luod_problem(rt->luod,
+			     "Cannot hand a session of the previous kernel to the keeper: %s. If "
+			     "luod dies, what is in it is gone.",
+			     strerror(-r));
+	rt->sessions[rt->n] = (struct kept_session){ .number = rt->n, .fd = fd };
+	rt->n++;
+	return 0;
+}
+
+void holdings_retrieve(struct luod *l)
+{
+	struct retrieving *rt;
+	int r;
+
+	rt = calloc(1, sizeof(*rt));
+	if (!rt)
+		return;
+	rt->luod = l;
+	r = retrieve_sessions(l->options.session, on_session, rt);
+	if (r < 0 && r != -ENODEV && r != -EOPNOTSUPP)
+		luod_problem(l, "Cannot take over what the previous kernel left: %s.",
+			     strerror(-r));
+	if (rt->n > 0)
+		holdings_adopt(l, rt->sessions, rt->n);
+	free(rt);
+}
+
+/* Entries that came in have their place in the mapping as number. */
+static int number_entries(struct luo_store *store, struct luo_entry ***ret, size_t *ret_n)
+{
+	struct luo_entry **list, *e;
+	struct luo_unit *u;
+	size_t n = 0;
+
+	list = calloc(luo_store_n_entries(store) + 1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	LUO_FOREACH_UNIT (u, store)
+		LUO_FOREACH_ENTRY (e, u) {
+			list[n++] = e;
+			e->id = n;
+		}
+	*ret = list;
+	*ret_n = n;
+	return 0;
+}
+
+static struct luo_entry *find_id(const struct luo_store *store, uint64_t id)
+{
+	struct luo_entry *e;
+	struct luo_unit *u;
+
+	LUO_FOREACH_UNIT (u, store)
+		LUO_FOREACH_ENTRY (e, u)
+			if (e->id == id)
+				return e;
+	return NULL;
+}
+
+/* Aliases of what was claimed before the restart must become the same file again. */
+static void remember_claimed(struct luod *l, struct luo_entry *entry, uint64_t id)
+{
+	struct luo_entry *claimed;
+
+	if (id == 0 || !luo_incoming_shared_of(l->incoming, entry))
+		return;
+	claimed = find_id(l->state.stored, id);
+	if (!claimed)
+		claimed = find_id(l->state.held, id);
+	if (!claimed || claimed->fd < 0)
+		return;
+	entry->fd = claimed->fd;
+	(void)luo_incoming_remember(l->incoming, entry);
+	entry->fd = -EBADF;
+}
+
+static void remove_with_unit(struct luo_entry *entry)
+{
+	struct luo_unit *unit = entry->unit;
+
+	luo_entry_remove(entry);
+	if (unit->n_entries == 0)
+		luo_unit_remove(unit);
+}
+
+/* What the log says was claimed or dropped before the restart. */
+static int remove_gone(struct luod *l, struct luo_store *store)
+{
+	_cleanup_free_ struct luo_entry **list = NULL;
+	size_t n;
+	int r;
+
+	r = number_entries(store, &list, &n);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < l->state.n_gone; i++) {
+		uint64_t holding = l->state.gone[i].holding;
+
+		if (holding > n || !list[holding - 1])
+			continue;
+		remember_claimed(l, list[holding - 1], l->state.gone[i].id);
+	}
+	for (size_t i = 0; i < l->state.n_gone; i++) {
+		uint64_t holding = l->state.gone[i].holding;
+
+		if (holding > n || !list[holding - 1])
+			continue;
+		remove_with_unit(list[holding - 1]);
+		list[holding - 1] = NULL;
+	}
+	/* Their session did not come in. */
+	for (size_t i = 0; i < n; i++)
+		if (list[i] && list[i]->failed < 0)
+			(void)vault_adopt_lost(l, list[i]);
+	return 0;
+}
+
+static void report_issues(struct luod *l, const struct luo_mapping *mapping)
+{
+	for (size_t i = 0; i < mapping->n_issues && i < 20; i++)
+		log_warning("The mapping of session \"%s\": %s: %s, skipping it.",
+			    luo_incoming_name(l->incoming), mapping->issues[i].where,
+			    mapping->issues[i].what);
+	if (mapping->n_all_issues > 0)
+		luod_problem(l,
+			     "%zu entries of the mapping of session \"%s\" made no sense and were "
+			     "skipped; their files are not restored.",
+			     mapping->n_all_issues, luo_incoming_name(l->incoming));
+}
+
+static void adopt_mapping(struct luod *l, struct luo_mapping *mapping)
+{
+	struct json_writer w = { 0 };
+
+	if (!l->state.incoming_known) {
+		l->state.incoming_known = true;
+		l->state.previous = mapping->state;
+		record_incoming(&w, &l->state);
+		journal_must(l, &w);
+		report_issues(l, mapping);
+		log_info("The previous kernel left %zu file descriptors of %zu units.",
+			 luo_store_n_entries(mapping->store), luo_store_n_units(mapping->store));
+		monitor_emit(l, "restored", NULL, NULL, NULL);
+	}
+	if (remove_gone(l, mapping->store) < 0)
+		luod_problem(l,
+			     "Not enough memory to sort out what came from the previous kernel.");
+}
+
+static void hold_stranger(struct luod *l, struct kept_session *session)
+{
+	luod_problem(l,
+		     "Session \"%s\" came from the previous kernel and belongs to nobody that luod "
+		     "knows. It is held, not freed.",
+		     session->name ? session->name : "?");
+}
+
+/* The main session first; strangers keep their fd, the others' are in *ret_fds. */
+static size_t sort_sessions(struct luod *l, int *ret_fds)
+{
+	size_t n = 0, prefix = strlen(l->options.session);
+
+	for (size_t i = 0; i < l->n_sessions; i++)
+		if (l->sessions[i].name && streq(l->sessions[i].name, l->options.session) && n == 0)
+			ret_fds[n++] = TAKE_FD(l->sessions[i].fd);
+	if (n == 0)
+		return 0;
+	for (size_t i = 0; i < l->n_sessions; i++) {
+		const char *name = l->sessions[i].name;
+
+		if (l->sessions[i].fd >= 0 && name && startswith(name, l->options.session) &&
+		    name[prefix] == '.')
+			ret_fds[n++] = TAKE_FD(l->sessions[i].fd);
+	}
+	return n;
+}
+
+void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t n)
+{
+	_cleanup_free_ int *fds = calloc(n + 1, sizeof(int));
+	size_t n_fds;
+	int r;
+
+	l->sessions = calloc(n + 1, sizeof(*l->sessions));
+	if (!l->sessions || !fds) {
+		luod_problem(l,
+			     "Not enough memory to look into what came from the previous kernel. "
+			     "It is held.");
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		l->sessions[i] = sessions[i];
+		l->sessions[i].name = NULL;
+		(void)luo_session_get_name(sessions[i].fd, &l->sessions[i].name);
+	}
+	l->n_sessions = n;
+
+	n_fds = sort_sessions(l, fds);
+	for (size_t i = 0; i < n; i++)
+		if (l->sessions[i].fd >= 0)
+			hold_stranger(l, &l->sessions[i]);
+	if (n_fds == 0)
+		return;
+	r = luo_incoming_adopt(fds, n_fds, &l->incoming);
+	if (r < 0) {
+		luod_problem(l, "Cannot look into session \"%s\": %s. It is held, not freed.",
+			     l->options.session, strerror(-r));
+		return;
+	}
+	if (luo_incoming_problem(l->incoming))
+		luod_problem(l, "Session \"%s\" is not understood: %s. It is held, not freed.",
+			     luo_incoming_name(l->incoming), luo_incoming_problem(l->incoming));
+	else
+		adopt_mapping(l, luo_incoming_mapping(l->incoming));
+	holdings_settle(l);
+}
+
+void holdings_free(struct luod *l)
+{
+	l->incoming = luo_incoming_free(l->incoming);
+	for (size_t i = 0; i < l->n_sessions; i++) {
+		safe_close(l->sessions[i].fd);
+		free(l->sessions[i].name);
+	}
+	free(TAKE_PTR(l->sessions));
+	l->n_sessions = 0;
+}
+
+/* ---- finishing ------------------------------------------------------------------------------- */
+
+static void remove_at_keeper(struct luod *l)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->n_sessions; i++) {
+		char name[KEEPER_NAME_SIZE];
+
+		if (l->sessions[i].fd >= 0) {
+			l->sessions[kept++] = l->sessions[i];
+			continue;
+		}
+		(void)keeper_remove(&l->keeper, keeper_name('i', l->sessions[i].number, name));
+		free(l->sessions[i].name);
+	}
+	l->n_sessions = kept;
+}
+
+void holdings_settle(struct luod *l)
+{
+	struct luo_store *store = holdings_store(l);
+	struct json_writer w = { 0 };
+	int r;
+
+	if (!store || luo_store_n_entries(store) > 0)
+		return;
+	/* First the word that nothing in it is needed: a session that is half finished tells no
+	 * tale. */
+	record_finished(&w);
+	journal_must(l, &w);
+	l->state.incoming_finished = true;
+	l->state.n_gone = 0;
+	r = luo_incoming_finish(l->incoming);
+	if (r < 0)
+		log_warning("Cannot finish session \"%s\": %s. Closing it instead.",
+			    luo_incoming_name(l->incoming), strerror(-r));
+	log_info("Session \"%s\" is finished: nothing of it lies in the kernel any more.",
+		 luo_incoming_name(l->incoming));
+	l->incoming = luo_incoming_free(l->incoming);
+	remove_at_keeper(l);
+}
+
+/* ---- taking out ------------------------------------------------------------------------------ */
+
+/* 0: it has its fd; 1: it is lost for ever, and moved; negative: may be tried again. */
+static int restore(struct luod *l, struct luo_entry *entry)
+{
+	int r;
+
+	if (entry->failed == 0) {
+		r = luo_incoming_restore(l->incoming, entry);
+		if (r >= 0)
+			return 0;
+		if (entry->failed == 0) {
+			log_warning("%s: cannot take \"%s\" out of the kernel: %s. It may be tried "
+				    "again.",
+				    entry->unit->name, entry->name, strerror(-r));
+			return r;
+		}
+	}
+	r = vault_adopt_lost(l, entry);
+	return r < 0 ? r : 1;
+}
+
+static int claim_from_kernel(struct luod *l, struct luo_unit *unit, const char *name,
+			     struct luo_unit *to)
+{
+	size_t i = 0, left = unit->n_entries;
+
+	/* The unit goes with its last entry, so count down instead of looking at it. */
+	while (left-- > 0) {
+		struct luo_entry *entry = unit->entries[i];
+		int r;
+
+		if (name && !streq(entry->name, name)) {
+			i++;
+			continue;
+		}
+		r = restore(l, entry);
+		if (r == 0)
+			r = vault_adopt(l, entry, to, RECORD_STORED);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int holdings_claim(struct luod *l, const char *unit_name, const char *name, struct luo_unit *to)
+{
+	struct luo_store *incoming = holdings_store(l);
+	struct luo_unit *unit = incoming ? luo_store_find_unit(incoming, unit_name) : NULL;
+	size_t left;
+	int r = 0;
+
+	if (unit)
+		r = claim_from_kernel(l, unit, name, to);
+	if (r < 0)
+		return r;
+	unit = luo_store_find_unit(l->state.held, unit_name);
+	left = unit ? unit->n_entries : 0;
+	for (size_t i = 0; left-- > 0;) {
+		struct luo_entry *entry = unit->entries[i];
+
+		if (name && !streq(entry->name, name)) {
+			i++;
+			continue;
+		}
+		r = vault_move(l, entry, to);
+		if (r < 0)
+			return r;
+	}
+	holdings_settle(l);
+	return 0;
+}
+
+int holdings_restore_all(struct luod *l)
+{
+	struct luo_store *store = holdings_store(l);
+
+	while (store && luo_store_n_units(store) > 0) {
+		struct luo_unit *unit = luo_store_unit_at(store, 0), *to;
+		size_t left = unit->n_entries;
+		int r;
+
+		if (left == 0) {
+			luo_unit_remove(unit);
+			continue;
+		}
+		r = vault_unit_held(l, unit, &to);
+		if (r < 0)
+			return r;
+		while (left-- > 0) {
+			struct luo_entry *entry = unit->entries[0];
+
+			r = restore(l, entry);
+			if (r == 0)
+				r = vault_adopt(l, entry, to, RECORD_HELD);
+			if (r < 0)
+				return r;
+		}
+	}
+	holdings_settle(l);
+	return 0;
+}
+
+/* ---- dropping -------------------------------------------------------------------------------- */
+
+static bool store_has_inode(const struct luo_store *store, const struct stat *st)
+{
+	struct luo_entry *e;
+	struct luo_unit *u;
+
+	LUO_FOREACH_UNIT (u, store)
+		LUO_FOREACH_ENTRY (e, u)
+			if (e->fd >= 0 && e->inode == st->st_ino && e->device == st->st_dev)
+				return true;
+	return false;
+}
+
+static bool others_have_token(const struct luo_store *store, const struct luo_entry *entry)
+{
+	struct luo_entry *e;
+	struct luo_unit *u;
+
+	LUO_FOREACH_UNIT (u, store)
+		LUO_FOREACH_ENTRY (e, u)
+			if (e != entry && e->type == entry->type && e->session == entry->session &&
+			    e->token == entry->token)
+				return true;
+	return false;
+}
+
+/*
+ * The session holds a reference to the file until it is finished, which may be long: others have
+ * something in it. The memory comes back at once if the file is emptied.
+ */
+static void empty_file(struct luod *l, struct luo_entry *entry)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct stat st;
+	int r;
+
+	if (entry->type != LUO_ENTRY_FD || others_have_token(holdings_store(l), entry))
+		return;
+	r = luo_incoming_fetch(l->incoming, entry, &fd);
+	if (r >= 0 && fstat(fd, &st) < 0)
+		r = -errno;
+	if (r >= 0 &&
+	    (store_has_inode(l->state.stored, &st) || store_has_inode(l->state.held, &st)))
+		return;
+	if (r >= 0 && ftruncate(fd, 0) < 0)
+		r = -errno;
+	if (r < 0)
+		log_notice(
+			"%s: \"%s\" was dropped, but its memory comes back only when the rest of "
+			"session \"%s\" was claimed or dropped: %s.",
+			entry->unit->name, entry->name, luo_incoming_name(l->incoming),
+			strerror(-r));
+}
+
+int holdings_drop(struct luod *l, struct luo_entry *entry, uint64_t *ret_bytes)
+{
+	struct state_gone gone = { .holding = entry->id };
+	struct json_writer w = { 0 };
+	int r;
+
+	*ret_bytes = entry->alias ? 0 : entry->meta.size;
+	record_gone(&w, &gone);
+	r = journal(l, &w);
+	if (r >= 0)
+		r = state_add_gone(&l->state, gone.holding, 0);
+	if (r < 0)
+		return r;
+	l->state.stale = true;
+	if (luo_store_n_entries(holdings_store(l)) > 1 && entry->failed == 0)
+		empty_file(l, entry);
+	remove_with_unit(entry);
+	return 0;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The state log at work: appending, and writing it anew when most of it is history. */
+
+#include "luod.h"
+
+#define COMPACT_MIN (256 * 1024)
+
+static int push_log(struct luod *l, int fd, uint64_t generation)
+{
+	char name[KEEPER_NAME_SIZE];
+
+	return keeper_push(&l->keeper, keeper_name('L', generation, name), fd);
+}
+
+/*
+ * The new log is complete before the keeper has it, and the old one goes after that: at any moment
+ * the keeper has one that is right. If it has both, they say the same, and the newer counts.
+ */
+int journal_compact(struct luod *l)
+{
+	struct state_log fresh = { .fd = -EBADF };
+	uint64_t old = l->state.generation;
+	char name[KEEPER_NAME_SIZE];
+	int r;
+
+	r = state_log_create(&fresh);
+	if (r < 0)
+		return r;
+	l->state.generation = old + 1;
+	r = state_snapshot(&l->state, l->options.session, &fresh);
+	if (r >= 0)
+		r = push_log(l, fresh.fd, l->state.generation);
+	if (r >= 0)
+		r = keeper_settle(&l->keeper);
+	if (r < 0) {
+		/* What the keeper may have of it must not be taken for the newest later. */
+		(void)keeper_remove(&l->keeper, keeper_name('L', l->state.generation, name));
+		l->state.generation = old;
+		state_log_close(&fresh);
+		return r;
+	}
+	if (l->log.fd >= 0)
+		(void)keeper_remove(&l->keeper, keeper_name('L', old, name));
+	state_log_close(&l->log);
+	l->log = fresh;
+	l->log_compact_at = 2 * fresh.end + COMPACT_MIN;
+	l->log_broken = false;
+	return 0;
+}
+
+/* From the loop, when no change is half-way. */
+static int on_compact(sd_event_source *source, void *userdata)
+{
+	struct luod *l = userdata;
+	int r = journal_compact(l);
+
+	if (r < 0)
+		log_limited(LOG_WARNING, "Cannot write the state log anew: %s. It goes on growing.",
+			    strerror(-r));
+	return 0;
+}
+
+int journal_start(struct luod *l)
+{
+	int r;
+
+	r = journal_compact(l);
+	if (r < 0)
+		return r;
+	r = sd_event_add_defer(l->event, &l->compact_source, on_compact, l);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(l->compact_source, SD_EVENT_OFF);
+	return r;
+}
+
+int journal(struct luod *l, struct json_writer *w)
+{
+	int r = state_write(&l->log, w);
+
+	if (r < 0) {
+		log_error("Cannot write to the state log: %s. The change is refused.",
+			  strerror(-r));
+		return r;
+	}
+	l->state.stale = true;
+	if (l->log.end >= l->log_compact_at && l->compact_source)
+		(void)sd_event_source_set_enabled(l->compact_source, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+void journal_must(struct luod *l, struct json_writer *w)
+{
+	int r = state_write(&l->log, w);
+
+	if (r < 0 && !l->log_broken) {
+		l->log_broken = true;
+		luod_problem(l,
+			     "Cannot write to the state log: %s. If luod were killed now, it would "
+			     "remember an older state. It tries to write the log anew.",
+			     strerror(-r));
+	}
+	if ((r < 0 || l->log.end >= l->log_compact_at) && l->compact_source)
+		(void)sd_event_source_set_enabled(l->compact_source, SD_EVENT_ONESHOT);
+}

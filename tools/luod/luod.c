@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Setting luod up, and the signals that end it. */
+
+#include "luod.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+
+#define PROBLEMS_MAX 100
+/* For RestartForceExitStatus= in luod.service; the supervisor starts us again in any case. */
+#define EXIT_RESTART 133
+/* Beside the store: sockets, connections, what is on its way through them, sessions. */
+#define FDS_BESIDE 8192
+
+uint64_t now_realtime(void)
+{
+	return now_usec(CLOCK_REALTIME);
+}
+
+void luod_problem(struct luod *l, const char *format, ...)
+{
+	char **grown;
+	char *text;
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vasprintf(&text, format, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	log_error("%s", text);
+	grown = l->n_problems < PROBLEMS_MAX
+			? reallocarray(l->problems, l->n_problems + 1, sizeof(char *))
+			: NULL;
+	if (!grown) {
+		free(text);
+		return;
+	}
+	l->problems = grown;
+	l->problems[l->n_problems++] = text;
+}
+
+/* Every stored fd is one of ours, for a moment two. */
+static void raise_fd_limit(const struct luod *l)
+{
+	rlim_t want = 2 * (rlim_t)l->options.fdstore_max_total + FDS_BESIDE;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	if (limit.rlim_max < want) {
+		struct rlimit more = { want, want };
+
+		if (setrlimit(RLIMIT_NOFILE, &more) >= 0)
+			return;
+		log_warning("Only %llu fds can be open (RLIMIT_NOFILE), for the %u of "
+			    "--fdstore-max-total it should be %llu.",
+			    (unsigned long long)limit.rlim_max, l->options.fdstore_max_total,
+			    (unsigned long long)want);
+	}
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+	struct luod *l = userdata;
+	struct luo_store *incoming = holdings_store(l);
+	size_t n = luo_store_n_entries(l->state.stored) + luo_store_n_entries(l->state.held);
+
+	/* Who ends us for good decides about the fds; the supervisor's end is the end of them. */
+	if (l->keeper.kind == KEEPER_NONE && (n > 0 || incoming))
+		log_warning("Ending; the %zu fds that nobody else holds go with it.", n);
+	else
+		log_info("Ending.");
+	return sd_event_exit(l->event, 0);
+}
+
+/* SIGHUP: start again, with the program as it is on disk now. Only who is kept can do that. */
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+	struct luod *l = userdata;
+
+	if (l->keeper.kind == KEEPER_NONE) {
+		log_warning("SIGHUP is ignored: there is no keeper that would start luod again.");
+		return 0;
+	}
+	log_info("Starting again.");
+	return sd_event_exit(l->event, l->keeper.kind == KEEPER_SYSTEMD ? EXIT_RESTART : 0);
+}
+
+static int on_trim(sd_event_source *source, void *userdata)
+{
+	/* What a large message has needed goes back to the system. */
+	malloc_trim(0);
+	return 0;
+}
+
+static int setup_events(struct luod *l)
+{
+	sigset_t mask;
+	int r;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGHUP);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	signal(SIGPIPE, SIG_IGN);
+
+	r = sd_event_new(&l->event);
+	if (r >= 0)
+		r = sd_event_add_signal(l->event, NULL, SIGTERM, on_terminate, l);
+	if (r >= 0)
+		r = sd_event_add_signal(l->event, NULL, SIGINT, on_terminate, l);
+	if (r >= 0)
+		r = sd_event_add_signal(l->event, NULL, SIGHUP, on_hangup, l);
+	if (r >= 0)
+		r = sd_event_add_defer(l->event, &l->trim_source, on_trim, l);
+	if (r >= 0)
+		r = sd_event_source_set_priority(l->trim_source, SD_EVENT_PRIORITY_IDLE);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(l->trim_source, SD_EVENT_OFF);
+	return r;
+}
+
+/* Once, at the very first start. */
+static void look_at_kernel(struct luod *l)
+{
+	l->support = l->options.no_live_update ? LUO_SUPPORT_NONE : luo_support();
+	if (l->state.restarts > 0)
+		return;
+	if (l->options.no_live_update)
+		log_info("Live update is switched off by --no-live-update: a plain fd store.");
+	else if (l->support == LUO_SUPPORT_NONE)
+		log_notice("This kernel has no live update (CONFIG_LIVEUPDATE): a plain fd store, "
+			   "nothing is kept over a reboot.");
+	else if (l->support == LUO_SUPPORT_OFF)
+		log_notice("Live update is off in this kernel (kho=on liveupdate=on on its command "
+			   "line): a plain fd store, nothing is kept over a reboot.");
+	/* The supervisor has done it before it started us. */
+	else if (l->keeper.kind != KEEPER_SUPERVISOR && !l->state.incoming_known)
+		holdings_retrieve(l);
+}
+
+static int setup(struct luod *l)
+{
+	int r;
+
+	r = keeper_open(&l->keeper);
+	if (r < 0)
+		log_warning("Cannot talk to the keeper: %s.", strerror(-r));
+	if (l->keeper.kind == KEEPER_NONE)
+		log_warning(
+			"Nobody keeps luod's fds: if it is killed, they are gone. Start it with "
+			"--supervise, or from systemd with FileDescriptorStoreMax=.");
+	raise_fd_limit(l);
+	r = setup_events(l);
+	if (r >= 0)
+		r = state_init(&l->state);
+	if (r < 0) {
+		log_error("Cannot set up: %s.", strerror(-r));
+		return r;
+	}
+	r = recover(l);
+	if (r < 0)
+		return r;
+	look_at_kernel(l);
+	r = notify_start(l);
+	if (r >= 0)
+		r = server_start(l);
+	if (r < 0)
+		log_error("Cannot start: %s.", strerror(-r));
+	return r;
+}
+
+static void clear(struct luod *l)
+{
+	struct luo_unit *unit;
+	struct luo_entry *entry;
+
+	server_free(l->server);
+	registrations_free(l);
+	sockets_close(l);
+	if (l->state.stored)
+		LUO_FOREACH_UNIT (unit, l->state.stored)
+			LUO_FOREACH_ENTRY (entry, unit)
+				vault_unwatch(entry);
+	holdings_free(l);
+	close_many(l->outgoing.fds, l->outgoing.n);
+	free(l->outgoing.fds);
+	safe_close(l->outgoing.mapping_fd);
+	state_log_close(&l->log);
+	state_clear(&l->state);
+	for (size_t i = 0; i < l->n_problems; i++)
+		free(l->problems[i]);
+	free(l->problems);
+	sd_event_source_disable_unref(l->compact_source);
+	sd_event_source_disable_unref(l->trim_source);
+	sd_event_unref(l->event);
+	safe_close(l->keeper.fd);
+}
+
+int luod_run(const struct options *options)
+{
+	struct luod l = {
+		.options = *options,
+		.keeper.fd = -EBADF,
+		.log.fd = -EBADF,
+		.notify_fd = -EBADF,
+		.varlink_fd = -EBADF,
+		.outgoing.mapping_fd = -EBADF,
+	};
+	int r;
+
+	r = setup(&l);
+	if (r >= 0) {
+		(void)keeper_notify(&l.keeper, "READY=1");
+		malloc_trim(0);
+		r = sd_event_loop(l.event);
+		if (r < 0)
+			log_error("The event loop failed: %s.", strerror(-r));
+	}
+	clear(&l);
+	return r;
+}

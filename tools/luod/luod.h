@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef LUOD_LUOD_H
+#define LUOD_LUOD_H
+
+/*
+ * The whole of luod: one process, one loop, one struct.
+ *
+ * The order that makes a kill harmless is always the same:
+ *
+ *   an fd comes    push it to the keeper, append the record, then tell the sender that it is safe
+ *   an fd goes     append the record, drop it at the keeper, then answer
+ *
+ * So after a kill the log is right: an fd at the keeper that it does not know was never
+ * acknowledged, or was deleted. vault.c does this for entries; nobody else writes to the stores.
+ */
+
+#include <systemd/sd-event.h>
+
+#include <luo/handover.h>
+#include <luo/inspect.h>
+#include <luo/session.h>
+
+#include "identity.h"
+#include "keeper.h"
+#include "libluo/util.h"
+#include "log.h"
+#include "options.h"
+#include "state.h"
+
+struct server;
+
+/* The running side of a registration in the state. */
+struct watcher {
+	struct luod *luod;
+	pid_t pid;
+	uint64_t start;
+	int pidfd;
+	sd_event_source *source;
+	struct watcher *next;
+};
+
+/* A session that came in, as the keeper knows it. */
+struct kept_session {
+	uint64_t number; /* "i<number>" */
+	int fd;		 /* of a stranger, which is held and not looked into; else -EBADF */
+	char *name;
+};
+
+/* A commit that stands. */
+struct outgoing {
+	int *fds; /* the main session first */
+	size_t n;
+	int mapping_fd; /* a copy of the mapping, in a memfd; < 0 after a restart */
+};
+
+struct luod {
+	struct options options;
+	sd_event *event;
+	struct keeper keeper;
+	struct state state;
+	struct state_log log;
+	uint64_t log_compact_at; /* bytes */
+	bool log_broken;	 /* writing failed: nothing can be promised any more */
+	sd_event_source *compact_source;
+	sd_event_source *trim_source;
+
+	struct luo_incoming *incoming; /* NULL: nothing came in, or it is finished */
+	struct kept_session *sessions; /* what came in, all of it: names with the keeper */
+	size_t n_sessions;
+	enum luo_support support;
+	char **problems;
+	size_t n_problems;
+
+	struct outgoing outgoing;
+	struct watcher *watchers;
+
+	int notify_fd;
+	sd_event_source *notify_source;
+	int varlink_fd;
+	struct server *server;
+	bool live_update_said;
+};
+
+/* ---- luod.c: setting it up ---- */
+
+int luod_run(const struct options *options);
+/* Shown by Status until luod ends, and logged. */
+void luod_problem(struct luod *l, const char *format, ...) _printf_(2, 3);
+uint64_t now_realtime(void);
+
+/* ---- recover.c: what the keeper gives back ---- */
+
+int recover(struct luod *l);
+
+/* ---- sockets.c ---- */
+
+int sockets_open(struct luod *l, struct kept *kept, size_t n);
+void sockets_close(struct luod *l);
+
+/* ---- journal.c: the state log at work ---- */
+
+/* Writes a record; < 0: it is not safe, and the caller undoes what it was for. */
+int journal(struct luod *l, struct json_writer *w);
+/* The same, where nothing can be undone: a failure is a problem that is reported. */
+void journal_must(struct luod *l, struct json_writer *w);
+int journal_start(struct luod *l);
+int journal_compact(struct luod *l);
+
+/* ---- vault.c: entries come and go ---- */
+
+enum vault_add_result { VAULT_ADDED = 0, VAULT_EXISTED = 1 };
+/*
+ * Stores @fd, which is taken over in any case. When it returns >= 0 the fd is safe, if
+ * keeper_settle() is called before anybody is told.
+ *  -EINVAL bad name; -EDQUOT the unit is full; -ENOSPC luod is full; others: from keeper or log
+ */
+int vault_add_fd(struct luod *l, struct luo_unit *unit, const char *name, int fd, bool poll);
+/* The unit in the store, made and recorded if it is not there. */
+int vault_unit(struct luod *l, const char *name, struct luo_unit **ret);
+/* As above, with what is known of it from the previous kernel. */
+int vault_unit_like(struct luod *l, const char *name, const struct luo_unit *like,
+		    struct luo_unit **ret);
+/* The same in held: for a holding that a commit needs here. */
+int vault_unit_held(struct luod *l, const struct luo_unit *like, struct luo_unit **ret);
+/* Forgets it if nothing is known of it but its name. */
+void vault_unit_release(struct luod *l, const char *name);
+/* Records a change to cgroup, limit or status. */
+int vault_unit_changed(struct luod *l, struct luo_unit *unit);
+/* Frees an entry of stored, held or lost. */
+int vault_remove(struct luod *l, struct luo_entry *entry);
+/* Moves a held entry to a unit of the store. */
+int vault_move(struct luod *l, struct luo_entry *entry, struct luo_unit *to);
+/*
+ * Moves an entry of the incoming store, which has its fd by now, to a unit of stored or held.
+ * @place: where to
+ */
+int vault_adopt(struct luod *l, struct luo_entry *entry, struct luo_unit *to,
+		enum record_place place);
+/* The same for one that failed for ever: to lost. */
+int vault_adopt_lost(struct luod *l, struct luo_entry *entry);
+/* Removes an entry on POLLHUP and POLLERR, where it can be polled. */
+void vault_watch(struct luod *l, struct luo_entry *entry);
+void vault_unwatch(struct luo_entry *entry);
+unsigned unit_max(const struct luod *l, const struct luo_unit *unit);
+bool unit_is_known(const struct luod *l, const char *name);
+
+/* ---- holdings.c: what came from the previous kernel ---- */
+
+/* Retrieves it, if the kernel has LUO; waits for the device. */
+void holdings_retrieve(struct luod *l);
+/* Takes over session fds with their numbers; they are held, whatever is in them. */
+void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t n);
+void holdings_free(struct luod *l);
+/* The store of what still lies in the kernel; NULL if nothing does. */
+struct luo_store *holdings_store(const struct luod *l);
+/*
+ * Claims everything of @unit (NULL name: all names) for @to. The first error that can be tried
+ * again is returned; what is lost for ever becomes a lost entry.
+ */
+int holdings_claim(struct luod *l, const char *unit, const char *name, struct luo_unit *to);
+/* Restores everything that lies in the kernel into held, and finishes the session. */
+int holdings_restore_all(struct luod *l);
+int holdings_drop(struct luod *l, struct luo_entry *entry, uint64_t *ret_bytes);
+/* If nothing is left in the kernel: the session is finished. */
+void holdings_settle(struct luod *l);
+
+/* ---- retrieve.c: the ioctls of it; also used by the supervisor ---- */
+
+typedef int (*retrieve_fn)(int session_fd, void *userdata);
+/*
+ * Retrieves the session @name and those that its mapping names. Each fd is handed to @callback at
+ * once, which owns it: until it is with the keeper, a kill would free what is in it.
+ * 0 if there was none, else the number.
+ */
+int retrieve_sessions(const char *name, retrieve_fn callback, void *userdata);
+
+/* ---- registration.c ---- */
+
+int registration_add(struct luod *l, const char *unit, const struct peer *peer);
+/* After a restart: those whose processes are still the same. */
+void registrations_resume(struct luod *l);
+void registrations_free(struct luod *l);
+
+/* ---- resolve.c: which unit is it? ---- */
+
+/* -ESRCH if there is no telling; -ESTALE if the process is gone. */
+int resolve_unit(struct luod *l, const struct peer *peer, char **ret_unit, char **ret_cgroup);
+
+/* ---- notify.c ---- */
+
+int notify_start(struct luod *l);
+
+/* ---- commit.c ---- */
+
+struct commit_request {
+	const char *session_name;
+	bool dry_run;
+	unsigned max_files;
+};
+/* What is reported; texts are malloc'd. */
+struct commit_report {
+	struct luo_commit_summary summary;
+	size_t sessions;
+	struct json_object *results;
+	char *text;	       /* on failure: a sentence */
+	uint64_t needed, room; /* of -EDQUOT */
+	pid_t pid;	       /* of -EBUSY: who has the device; 0 if that is not it */
+	char *process;
+};
+void commit_report_done(struct commit_report *report);
+int commit_make(struct luod *l, const struct commit_request *request, struct commit_report *ret);
+/* 1 if there was one, 0 if not. */
+int commit_abort(struct luod *l);
+void commit_forget(struct luod *l);
+/* The mapping as a commit would write it now; to be freed. */
+int mapping_preview(struct luod *l, char **ret_text);
+
+/* ---- varlink-server.c ---- */
+
+int server_start(struct luod *l);
+void server_free(struct server *server);
+/* To everybody who monitors. Anything but the event may be NULL. */
+void monitor_emit(struct luod *l, const char *event, const char *unit, const char *name,
+		  const char *text);
+
+/* ---- supervise.c ---- */
+
+int supervise(const struct options *options, int argc, char *argv[]);
+
+#endif

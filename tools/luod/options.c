@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "options.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <syslog.h>
+
+#include <luo/client.h>
+#include <luo/handover.h>
+#include <luo/session.h>
+
+#include "libluo/util.h"
+#include "log.h"
+
+static const char help[] =
+	"Usage: luod [OPTION]...\n"
+	"\n"
+	"Keeps the file descriptors of services, through a kernel live update too.\n"
+	"\n"
+	"  --supervise              restart luod when it dies, and keep every fd meanwhile.\n"
+	"                           Not needed under systemd with FileDescriptorStoreMax=\n"
+	"  --session=NAME           of the session in the kernel (" LUO_DEFAULT_SESSION ")\n"
+	"  --runtime-dir=DIR        where the sockets \"notify\" and \"io.luo\" are made\n"
+	"                           ($LUO_RUNTIME_DIR, else " LUO_RUNTIME_DIR ")\n"
+	"  --fdstore-max-total=N    fds over all units (16384, at most 18000)\n"
+	"  --fdstore-max=N          fds of a unit that did not register with another number "
+	"(1024)\n"
+	"  --no-live-update         leave the kernel's live update alone: be a plain fd store\n"
+	"  --log-level=LEVEL        error, warning, notice, info or debug (info)\n"
+	"  -h, --help               show this\n"
+	"  -V, --version            show the version\n"
+	"\n"
+	"See luod(8).\n";
+
+static int parse_count(const char *option, const char *text, unsigned max, unsigned *ret)
+{
+	unsigned long n;
+	char *end;
+
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (errno || *end || end == text || text[0] == '-' || n < 1 || n > max) {
+		fprintf(stderr, "luod: --%s=%s: not a number between 1 and %u.\n", option, text,
+			max);
+		return -EINVAL;
+	}
+	*ret = (unsigned)n;
+	return 0;
+}
+
+static int usage_error(const char *format, const char *text)
+{
+	fprintf(stderr, "luod: ");
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	fprintf(stderr, format, text);
+#pragma GCC diagnostic pop
+	fprintf(stderr, "\nTry luod --help.\n");
+	return -EINVAL;
+}
+
+enum { OPT_SESSION = 256, OPT_RUNTIME_DIR, OPT_TOTAL, OPT_MAX, OPT_SUPERVISE, OPT_NO_LUO, OPT_LOG };
+
+static int apply(struct options *o, int c, const char *value)
+{
+	switch (c) {
+	case OPT_SESSION:
+		if (!luo_session_name_is_valid(value))
+			return usage_error("--session=%s: a session has a name of 1 to 63 "
+					   "printable bytes without a slash.",
+					   value);
+		o->session = value;
+		return 1;
+	case OPT_RUNTIME_DIR:
+		o->runtime_dir = value;
+		return 1;
+	case OPT_TOTAL:
+		return parse_count("fdstore-max-total", value, FDSTORE_MAX_TOTAL_LIMIT,
+				   &o->fdstore_max_total) < 0
+			       ? -EINVAL
+			       : 1;
+	case OPT_MAX:
+		return parse_count("fdstore-max", value, FDSTORE_MAX_TOTAL_LIMIT, &o->fdstore_max) <
+				       0
+			       ? -EINVAL
+			       : 1;
+	case OPT_SUPERVISE:
+		o->supervise = true;
+		return 1;
+	case OPT_NO_LUO:
+		o->no_live_update = true;
+		return 1;
+	case OPT_LOG:
+		o->log_level = log_level_parse(value);
+		if (o->log_level < 0)
+			return usage_error(
+				"--log-level=%s: one of error, warning, notice, info, debug.",
+				value);
+		return 1;
+	case 'h':
+		fputs(help, stdout);
+		return 0;
+	case 'V':
+		puts("luod " LUO_VERSION);
+		return 0;
+	default:
+		fprintf(stderr, "Try luod --help.\n");
+		return -EINVAL;
+	}
+}
+
+int options_parse(int argc, char *argv[], struct options *ret)
+{
+	static const struct option longs[] = {
+		{ "session", required_argument, NULL, OPT_SESSION },
+		{ "runtime-dir", required_argument, NULL, OPT_RUNTIME_DIR },
+		{ "fdstore-max-total", required_argument, NULL, OPT_TOTAL },
+		{ "fdstore-max", required_argument, NULL, OPT_MAX },
+		{ "supervise", no_argument, NULL, OPT_SUPERVISE },
+		{ "no-live-update", no_argument, NULL, OPT_NO_LUO },
+		{ "log-level", required_argument, NULL, OPT_LOG },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *dir = getenv("LUO_RUNTIME_DIR");
+	struct options o = {
+		.session = LUO_DEFAULT_SESSION,
+		.runtime_dir = dir && *dir ? dir : LUO_RUNTIME_DIR,
+		.fdstore_max_total = FDSTORE_MAX_TOTAL_DEFAULT,
+		.fdstore_max = FDSTORE_MAX_DEFAULT,
+		.log_level = LOG_INFO,
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "hV", longs, NULL)) >= 0) {
+		int r = apply(&o, c, optarg);
+
+		if (r <= 0)
+			return r;
+	}
+	if (optind < argc)
+		return usage_error("\"%s\": luod takes no arguments.", argv[optind]);
+	*ret = o;
+	return 1;
+}

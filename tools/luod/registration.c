@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The main processes of units, told apart by pidfd. A registration ends with its process; what the
+ * unit has stored stays.
+ */
+
+#include "luod.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+
+/* Below the sockets: what a process sent last is read before it is forgotten. */
+#define PRIORITY_EXIT (SD_EVENT_PRIORITY_NORMAL + 10)
+#define WATCHERS_MAX  4096
+
+static void watcher_free(struct watcher *watcher)
+{
+	sd_event_source_disable_unref(watcher->source);
+	safe_close(watcher->pidfd);
+	free(watcher);
+}
+
+static void watcher_unlink(struct watcher *watcher)
+{
+	struct watcher **p = &watcher->luod->watchers;
+
+	while (*p && *p != watcher)
+		p = &(*p)->next;
+	if (*p)
+		*p = watcher->next;
+}
+
+static const char *unit_of(const struct luod *l, const struct watcher *watcher)
+{
+	for (size_t i = 0; i < l->state.n_registrations; i++)
+		if (l->state.registrations[i].pid == watcher->pid &&
+		    l->state.registrations[i].start == watcher->start)
+			return l->state.registrations[i].unit;
+	return NULL;
+}
+
+static void forget(struct luod *l, pid_t pid, uint64_t start)
+{
+	struct json_writer w = { 0 };
+
+	state_remove_registration(&l->state, pid, start);
+	record_unregistered(&w, pid, start);
+	journal_must(l, &w);
+}
+
+static int on_exit_of(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct watcher *watcher = userdata;
+	struct luod *l = watcher->luod;
+	const char *known = unit_of(l, watcher);
+	_cleanup_free_ char *unit = known ? strdup(known) : NULL;
+
+	forget(l, watcher->pid, watcher->start);
+	if (unit) {
+		log_info("%s: its process %d is gone, the store stays.", unit, (int)watcher->pid);
+		monitor_emit(l, "gone", unit, NULL, NULL);
+		vault_unit_release(l, unit);
+	}
+	watcher_unlink(watcher);
+	watcher_free(watcher);
+	return 0;
+}
+
+/* Takes over the pidfd. */
+static int watch(struct luod *l, pid_t pid, uint64_t start, int pidfd)
+{
+	struct watcher *watcher = calloc(1, sizeof(*watcher));
+	int r;
+
+	if (!watcher) {
+		safe_close(pidfd);
+		return -ENOMEM;
+	}
+	*watcher = (struct watcher){ .luod = l, .pid = pid, .start = start, .pidfd = pidfd };
+	r = sd_event_add_io(l->event, &watcher->source, pidfd, EPOLLIN, on_exit_of, watcher);
+	if (r >= 0)
+		r = sd_event_source_set_priority(watcher->source, PRIORITY_EXIT);
+	if (r < 0) {
+		watcher_free(watcher);
+		return r;
+	}
+	watcher->next = l->watchers;
+	l->watchers = watcher;
+	return 0;
+}
+
+static struct watcher *find_watcher(struct luod *l, pid_t pid, uint64_t start, size_t *ret_n)
+{
+	struct watcher *found = NULL;
+
+	*ret_n = 0;
+	for (struct watcher *w = l->watchers; w; w = w->next, (*ret_n)++)
+		if (w->pid == pid && w->start == start)
+			found = w;
+	return found;
+}
+
+int registration_add(struct luod *l, const char *unit, const struct peer *peer)
+{
+	struct state_registration record = { .unit = (char *)unit, .pid = peer->pid };
+	struct json_writer w = { 0 };
+	int pidfd, r;
+	pid_t parent;
+	size_t n;
+
+	r = proc_stat(peer->pid, &parent, &record.start);
+	if (r < 0)
+		return r;
+	/* Only now it is known that /proc spoke of this process. */
+	if (!pidfd_is_running(peer->pidfd))
+		return -ESRCH;
+	if (!find_watcher(l, peer->pid, record.start, &n)) {
+		if (n >= WATCHERS_MAX)
+			return -ENOSPC;
+		pidfd = fcntl(peer->pidfd, F_DUPFD_CLOEXEC, 3);
+		if (pidfd < 0)
+			return -errno;
+		r = watch(l, peer->pid, record.start, pidfd);
+		if (r < 0)
+			return r;
+	}
+	r = state_add_registration(&l->state, unit, record.pid, record.start);
+	if (r < 0)
+		return r;
+	record_registered(&w, &record);
+	return journal(l, &w);
+}
+
+void registrations_resume(struct luod *l)
+{
+	for (size_t i = 0; i < l->state.n_registrations;) {
+		pid_t pid = l->state.registrations[i].pid, parent;
+		uint64_t start = l->state.registrations[i].start, now;
+		int pidfd = pidfd_open_process(pid), r;
+
+		r = pidfd < 0 ? pidfd : proc_stat(pid, &parent, &now);
+		if (r >= 0 && now == start && watch(l, pid, start, TAKE_FD(pidfd)) >= 0) {
+			i++;
+			continue;
+		}
+		safe_close(pidfd);
+		log_debug("%s: its process %d went while luod was not there.",
+			  l->state.registrations[i].unit, (int)pid);
+		state_remove_registration(&l->state, pid, start);
+	}
+}
+
+void registrations_free(struct luod *l)
+{
+	while (l->watchers) {
+		struct watcher *watcher = l->watchers;
+
+		l->watchers = watcher->next;
+		watcher_free(watcher);
+	}
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The two listening sockets. The keeper has them too: what clients have sent to a luod that was
+ * killed waits in them for the next one, and nobody sees "connection refused".
+ */
+
+#include "luod.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <luo/client.h>
+
+#define BACKLOG 128
+
+static int make_address(const struct luod *l, const char *name, struct sockaddr_un *ret)
+{
+	int n;
+
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	n = snprintf(ret->sun_path, sizeof(ret->sun_path), "%s/%s", l->options.runtime_dir, name);
+	if (n < 0 || (size_t)n >= sizeof(ret->sun_path)) {
+		log_error("The path %s/%s is too long for a socket, at most 107 bytes.",
+			  l->options.runtime_dir, name);
+		return -ENAMETOOLONG;
+	}
+	return 0;
+}
+
+/* Somebody answers there: another luod. */
+static bool is_alive(const struct sockaddr_un *address, int type)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) >= 0;
+}
+
+static int make_socket(struct luod *l, const char *name, int type, mode_t mode, int *ret)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct sockaddr_un address;
+	int r;
+
+	r = make_address(l, name, &address);
+	if (r < 0)
+		return r;
+	if (is_alive(&address, type)) {
+		log_error("%s is in use: another luod is running.", address.sun_path);
+		return -EADDRINUSE;
+	}
+	if (unlink(address.sun_path) < 0 && errno != ENOENT) {
+		log_error("Cannot remove the old %s: %s.", address.sun_path, strerror(errno));
+		return -errno;
+	}
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	/* The mode of the socket is set before anybody can connect: there is no listen() yet. */
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    chmod(address.sun_path, mode) < 0) {
+		r = -errno;
+		log_error("Cannot make the socket %s: %s.", address.sun_path, strerror(-r));
+		return r;
+	}
+	if (type == SOCK_STREAM && listen(fd, BACKLOG) < 0)
+		return -errno;
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
+/* The socket that the keeper had is still the one at this path. */
+static bool is_at(struct luod *l, int fd, const char *name)
+{
+	struct sockaddr_un address, its = { 0 };
+	socklen_t size = sizeof(its);
+	struct stat st;
+
+	return make_address(l, name, &address) >= 0 &&
+	       getsockname(fd, (struct sockaddr *)&its, &size) >= 0 &&
+	       streq(its.sun_path, address.sun_path) && lstat(address.sun_path, &st) >= 0 &&
+	       S_ISSOCK(st.st_mode);
+}
+
+static int open_socket(struct luod *l, struct kept *kept, size_t n, const char *kept_name,
+		       const char *name, int type, mode_t mode, int *ret)
+{
+	int fd = -EBADF, r;
+
+	for (size_t i = 0; i < n; i++)
+		if (streq(kept[i].name, kept_name) && kept[i].fd >= 0) {
+			safe_close(fd);
+			fd = TAKE_FD(kept[i].fd);
+		}
+	if (fd >= 0) {
+		if (is_at(l, fd, name)) {
+			*ret = fd;
+			return 0;
+		}
+		log_warning("%s/%s was taken away, making it again.", l->options.runtime_dir, name);
+		safe_close(fd);
+		(void)keeper_remove(&l->keeper, kept_name);
+		(void)keeper_barrier(&l->keeper);
+	}
+	r = make_socket(l, name, type, mode, &fd);
+	if (r < 0)
+		return r;
+	r = keeper_push(&l->keeper, kept_name, fd);
+	if (r < 0) {
+		safe_close(fd);
+		return r;
+	}
+	*ret = fd;
+	return 0;
+}
+
+int sockets_open(struct luod *l, struct kept *kept, size_t n)
+{
+	int r;
+
+	if (mkdir(l->options.runtime_dir, 0755) < 0 && errno != EEXIST) {
+		log_error("Cannot make the directory %s: %s.", l->options.runtime_dir,
+			  strerror(errno));
+		return -errno;
+	}
+	r = open_socket(l, kept, n, "varlink", LUO_SOCKET_NAME, SOCK_STREAM, 0666, &l->varlink_fd);
+	if (r < 0)
+		return r;
+	/* Anybody may send: who he is decides what becomes of it. */
+	r = open_socket(l, kept, n, "notify", LUO_NOTIFY_NAME, SOCK_DGRAM, 0777, &l->notify_fd);
+	if (r < 0)
+		return r;
+	return keeper_settle(&l->keeper);
+}
+
+/* At a wanted end; not when the keeper will start us again. */
+void sockets_close(struct luod *l)
+{
+	l->notify_source = sd_event_source_disable_unref(l->notify_source);
+	l->notify_fd = safe_close(l->notify_fd);
+	l->varlink_fd = safe_close(l->varlink_fd);
+}

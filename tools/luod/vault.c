@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Entries come and go. Each function here keeps the order of luod.h: keeper before log when an fd
+ * comes, log before keeper when it goes.
+ */
+
+#include "luod.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+
+/* ---- files: what the keeper has -------------------------------------------------------------- */
+
+static struct luo_entry *same_file_in(const struct luo_store *store, const struct luo_entry *entry)
+{
+	struct luo_entry *e;
+	struct luo_unit *u;
+
+	LUO_FOREACH_UNIT (u, store)
+		LUO_FOREACH_ENTRY (e, u)
+			if (e != entry && e->token > 0 && e->fd >= 0 && e->inode == entry->inode &&
+			    e->device == entry->device &&
+			    luo_fd_same_description(e->fd, entry->fd) == 1)
+				return e;
+	return NULL;
+}
+
+/* systemd keeps the same open file description only once, so we number descriptions. */
+static int push_file(struct luod *l, struct luo_entry *entry)
+{
+	struct luo_entry *same = same_file_in(l->state.stored, entry);
+	char name[KEEPER_NAME_SIZE];
+
+	if (!same)
+		same = same_file_in(l->state.held, entry);
+	if (same) {
+		entry->token = same->token;
+		return 0;
+	}
+	entry->token = l->state.next_id++;
+	return keeper_push(&l->keeper, keeper_name('e', entry->token, name), entry->fd);
+}
+
+static bool file_is_used_in(const struct luo_store *store, uint64_t file)
+{
+	struct luo_entry *e;
+	struct luo_unit *u;
+
+	LUO_FOREACH_UNIT (u, store)
+		LUO_FOREACH_ENTRY (e, u)
+			if (e->token == file)
+				return true;
+	return false;
+}
+
+static void release_file(struct luod *l, uint64_t file)
+{
+	char name[KEEPER_NAME_SIZE];
+	int r;
+
+	if (file_is_used_in(l->state.stored, file) || file_is_used_in(l->state.held, file))
+		return;
+	r = keeper_remove(&l->keeper, keeper_name('e', file, name));
+	if (r < 0)
+		log_warning("Cannot remove a file at the keeper: %s. Its memory stays in use.",
+			    strerror(-r));
+}
+
+/* ---- watching for POLLHUP -------------------------------------------------------------------- */
+
+struct hangup {
+	struct luod *luod;
+	struct luo_entry *entry;
+	sd_event_source *source;
+};
+
+static int on_hangup(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct hangup *hangup = userdata;
+	struct luo_entry *entry = hangup->entry;
+	struct luod *l = hangup->luod;
+
+	log_info("%s: \"%s\" was hung up by its other end, removing it.", entry->unit->name,
+		 entry->name);
+	if (vault_remove(l, entry) < 0)
+		(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	return 0;
+}
+
+void vault_watch(struct luod *l, struct luo_entry *entry)
+{
+	struct hangup *hangup;
+
+	if (!entry->poll || entry->fd < 0 || entry->userdata)
+		return;
+	hangup = calloc(1, sizeof(*hangup));
+	if (!hangup)
+		return;
+	/* POLLHUP and POLLERR come without being asked for. Memory cannot be polled: -EPERM. */
+	if (sd_event_add_io(l->event, &hangup->source, entry->fd, 0, on_hangup, hangup) < 0) {
+		free(hangup);
+		return;
+	}
+	hangup->luod = l;
+	hangup->entry = entry;
+	entry->userdata = hangup;
+}
+
+void vault_unwatch(struct luo_entry *entry)
+{
+	struct hangup *hangup = TAKE_PTR(entry->userdata);
+
+	if (!hangup)
+		return;
+	sd_event_source_disable_unref(hangup->source);
+	free(hangup);
+}
+
+/* ---- units ----------------------------------------------------------------------------------- */
+
+unsigned unit_max(const struct luod *l, const struct luo_unit *unit)
+{
+	return unit->fdstore_max > 0 ? unit->fdstore_max : l->options.fdstore_max;
+}
+
+static bool unit_is_registered(const struct luod *l, const char *name)
+{
+	for (size_t i = 0; i < l->state.n_registrations; i++)
+		if (streq(l->state.registrations[i].unit, name))
+			return true;
+	return false;
+}
+
+bool unit_is_known(const struct luod *l, const char *name)
+{
+	struct luo_store *incoming = holdings_store(l);
+
+	return luo_store_find_unit(l->state.stored, name) ||
+	       luo_store_find_unit(l->state.held, name) ||
+	       luo_store_find_unit(l->state.lost, name) ||
+	       (incoming && luo_store_find_unit(incoming, name));
+}
+
+static int record_this_unit(struct luod *l, struct luo_unit *unit, enum record_place place)
+{
+	struct json_writer w = { 0 };
+
+	record_unit(&w, unit, place);
+	return journal(l, &w);
+}
+
+int vault_unit_changed(struct luod *l, struct luo_unit *unit)
+{
+	return record_this_unit(l, unit, RECORD_STORED);
+}
+
+/* Takes over what is known of a unit in another store. */
+static int copy_unit(struct luo_unit *to, const struct luo_unit *from)
+{
+	if (!from)
+		return 0;
+	if (to->fdstore_max == 0)
+		to->fdstore_max = from->fdstore_max;
+	if (!to->extra && from->extra) {
+		to->extra = strdup(from->extra);
+		if (!to->extra)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int unit_in(struct luod *l, struct luo_store *store, enum record_place place,
+		   const char *name, const struct luo_unit *like, struct luo_unit **ret)
+{
+	struct luo_unit *unit = luo_store_find_unit(store, name);
+	int r;
+
+	if (unit && (!like || like == unit)) {
+		*ret = unit;
+		return 0;
+	}
+	if (!unit && luo_store_n_units(store) >= LUO_MAPPING_UNITS_MAX)
+		return -ENOSPC;
+	r = luo_store_add_unit(store, name, like && !(unit && unit->cgroup) ? like->cgroup : NULL,
+			       &unit);
+	if (r >= 0)
+		r = copy_unit(unit, like);
+	if (r >= 0)
+		r = record_this_unit(l, unit, place);
+	if (r < 0)
+		return r;
+	*ret = unit;
+	return 0;
+}
+
+int vault_unit(struct luod *l, const char *name, struct luo_unit **ret)
+{
+	return unit_in(l, l->state.stored, RECORD_STORED, name, NULL, ret);
+}
+
+int vault_unit_like(struct luod *l, const char *name, const struct luo_unit *like,
+		    struct luo_unit **ret)
+{
+	return unit_in(l, l->state.stored, RECORD_STORED, name, like, ret);
+}
+
+int vault_unit_held(struct luod *l, const struct luo_unit *like, struct luo_unit **ret)
+{
+	return unit_in(l, l->state.held, RECORD_HELD, like->name, like, ret);
+}
+
+void vault_unit_release(struct luod *l, const char *name)
+{
+	struct luo_unit *unit = luo_store_find_unit(l->state.stored, name);
+	struct json_writer w = { 0 };
+
+	if (!unit || unit->n_entries > 0 || unit_is_registered(l, name))
+		return;
+	record_unit_gone(&w, name);
+	journal_must(l, &w);
+	state_unit_free(unit);
+	luo_unit_remove(unit);
+}
+
+/* ---- entries --------------------------------------------------------------------------------- */
+
+/* What a new entry has cost so far; its fd is closed. */
+static void undo_add(struct luod *l, struct luo_entry *entry)
+{
+	uint64_t file = entry->token;
+
+	vault_unwatch(entry);
+	luo_entry_remove(entry);
+	if (file > 0)
+		release_file(l, file);
+}
+
+static bool luod_is_full(const struct luod *l)
+{
+	return luo_store_n_entries(l->state.stored) + luo_store_n_entries(l->state.held) >
+	       l->options.fdstore_max_total;
+}
+
+static int secure_entry(struct luod *l, struct luo_entry *entry, enum record_place place,
+			uint64_t holding)
+{
+	struct json_writer w = { 0 };
+	int r;
+
+	r = push_file(l, entry);
+	if (r < 0) {
+		log_error("Cannot hand \"%s\" of %s to the keeper (%s): %s.", entry->name,
+			  entry->unit->name, keeper_to_string(&l->keeper), strerror(-r));
+		return r;
+	}
+	/* Before the log, so that what the log says is true even if we die now. */
+	r = keeper_settle(&l->keeper);
+	if (r < 0)
+		log_limited(LOG_WARNING, "The keeper (%s) does not answer: %s.",
+			    keeper_to_string(&l->keeper), strerror(-r));
+	entry->id = l->state.next_id++;
+	record_add(&w, entry, place, holding);
+	return journal(l, &w);
+}
+
+int vault_add_fd(struct luod *l, struct luo_unit *unit, const char *name, int fd, bool poll)
+{
+	_cleanup_close_ int owned = fd;
+	struct luo_entry *entry;
+	int r;
+
+	r = luo_unit_add_fd(unit, name, owned, &entry);
+	if (r == -EEXIST)
+		return VAULT_EXISTED;
+	if (r < 0)
+		return r;
+	TAKE_FD(owned);
+	entry->poll = poll;
+	entry->meta.stored_at = now_realtime();
+	entry->meta.known |= LUO_META_STORED_AT;
+	if (unit->n_entries > unit_max(l, unit)) {
+		undo_add(l, entry);
+		return -EDQUOT;
+	}
+	if (luod_is_full(l)) {
+		undo_add(l, entry);
+		return -ENOSPC;
+	}
+	r = secure_entry(l, entry, RECORD_STORED, 0);
+	if (r < 0) {
+		undo_add(l, entry);
+		return r;
+	}
+	l->state.stale = true;
+	vault_watch(l, entry);
+	monitor_emit(l, "stored", unit->name, name, NULL);
+	return VAULT_ADDED;
+}
+
+static void unit_remove_if_empty(struct luod *l, struct luo_unit *unit)
+{
+	if (unit->n_entries > 0 || unit->store == l->state.stored)
+		return;
+	state_unit_free(unit);
+	luo_unit_remove(unit);
+}
+
+int vault_remove(struct luod *l, struct luo_entry *entry)
+{
+	_cleanup_free_ char *unit_name = strdup(entry->unit->name), *name = strdup(entry->name);
+	struct luo_unit *unit = entry->unit;
+	struct json_writer w = { 0 };
+	uint64_t file = entry->token;
+	int r;
+
+	if (!unit_name || !name)
+		return -ENOMEM;
+	record_delete(&w, entry->id);
+	r = journal(l, &w);
+	if (r < 0)
+		return r;
+	l->state.stale = true;
+	vault_unwatch(entry);
+	luo_entry_remove(entry);
+	unit_remove_if_empty(l, unit);
+	release_file(l, file);
+	monitor_emit(l, "removed", unit_name, name, NULL);
+	return 0;
+}
+
+int vault_move(struct luod *l, struct luo_entry *entry, struct luo_unit *to)
+{
+	struct luo_unit *from = entry->unit;
+	struct json_writer w = { 0 };
+	int r;
+
+	r = luo_entry_move(entry, to);
+	if (r < 0)
+		return r;
+	record_move(&w, entry->id, to->name);
+	journal_must(l, &w);
+	l->state.stale = true;
+	unit_remove_if_empty(l, from);
+	vault_watch(l, entry);
+	return 0;
+}
+
+/*
+ * What the kernel had dropped was put right when the entry was restored, and the file itself shows
+ * it now. Only what no file can show is still worth knowing.
+ */
+static void forget_journey(struct luo_entry *entry)
+{
+	free(TAKE_PTR(entry->meta.extents));
+	entry->meta.n_extents = 0;
+	entry->meta.packed = false;
+	entry->meta.known &= LUO_META_FILE_NAME | LUO_META_STORED_AT;
+	entry->alias = false;
+	entry->session = 0;
+	entry->token = 0;
+}
+
+int vault_adopt(struct luod *l, struct luo_entry *entry, struct luo_unit *to,
+		enum record_place place)
+{
+	struct luo_unit *from = entry->unit;
+	uint64_t holding = entry->id;
+	int r;
+
+	r = luo_entry_move(entry, to);
+	if (r < 0)
+		return r;
+	forget_journey(entry);
+	if (!(entry->meta.known & LUO_META_STORED_AT)) {
+		entry->meta.stored_at = now_realtime();
+		entry->meta.known |= LUO_META_STORED_AT;
+	}
+	r = secure_entry(l, entry, place, holding);
+	if (r < 0)
+		luod_problem(
+			l,
+			"\"%s\" of %s is here, but not safe: if luod is killed, it lies in the "
+			"kernel again.",
+			entry->name, to->name);
+	r = state_add_gone(&l->state, holding, entry->id);
+	if (r < 0)
+		return r;
+	l->state.stale = true;
+	unit_remove_if_empty(l, from);
+	if (place == RECORD_STORED)
+		vault_watch(l, entry);
+	return 0;
+}
+
+int vault_adopt_lost(struct luod *l, struct luo_entry *entry)
+{
+	struct luo_unit *from = entry->unit, *to;
+	uint64_t holding = entry->id;
+	struct json_writer w = { 0 };
+	int r;
+
+	r = luo_store_add_unit(l->state.lost, from->name, NULL, &to);
+	if (r >= 0)
+		r = luo_entry_move(entry, to);
+	if (r < 0)
+		return r;
+	log_error("%s: \"%s\" is lost, the kernel could not restore it: %s.", to->name, entry->name,
+		  strerror(-entry->failed));
+	/* A file number that nothing is behind; it only has to be one. */
+	entry->token = entry->id = l->state.next_id++;
+	record_add(&w, entry, RECORD_LOST, holding);
+	journal_must(l, &w);
+	r = state_add_gone(&l->state, holding, entry->id);
+	unit_remove_if_empty(l, from);
+	return r;
+}
