@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The socket "notify": sd_notify(3) datagrams.
+ *
+ * Exactly once, also if luod is killed: a datagram is first only peeked at, which gives copies of
+ * its fds; what it asks for is done and made safe; and only then it is taken from the queue. If a
+ * kill comes between, the next luod sees it again, and everything here is the same when it is done
+ * twice. The BARRIER=1 of a sender hangs on an fd in the queued datagram, so it opens at exactly
+ * the moment when the datagram is taken.
+ */
+
+#include "luod.h"
+
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "notify-parse.h"
+
+/* Linux 6.5; the headers of the build host may be older. */
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 4
+#endif
+
+#define FDS_MAX	    253
+#define PER_WAKEUP  16
+#define CRASHES_MAX 3
+
+struct datagram {
+	char text[NOTIFY_SIZE_MAX + 1];
+	size_t size;
+	bool truncated, fds_truncated, have_peer, have_pidfd;
+	struct peer peer;
+	int fds[FDS_MAX];
+	size_t n_fds;
+};
+
+static void take_control(struct datagram *d, struct cmsghdr *c)
+{
+	if (c->cmsg_level != SOL_SOCKET)
+		return;
+	if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len == CMSG_LEN(sizeof(struct ucred))) {
+		struct ucred ucred;
+
+		memcpy(&ucred, CMSG_DATA(c), sizeof(ucred));
+		d->peer.pid = ucred.pid;
+		d->peer.uid = ucred.uid;
+		d->have_peer = true;
+	} else if (c->cmsg_type == SCM_PIDFD && c->cmsg_len == CMSG_LEN(sizeof(int))) {
+		memcpy(&d->peer.pidfd, CMSG_DATA(c), sizeof(int));
+		d->have_pidfd = true;
+	} else if (c->cmsg_type == SCM_RIGHTS) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+			if (d->n_fds < FDS_MAX)
+				d->fds[d->n_fds++] = fd;
+			else
+				safe_close(fd);
+		}
+	}
+}
+
+/* 1: there is one; 0: none. */
+static int peek(int fd, struct datagram *d)
+{
+	union {
+		struct cmsghdr header;
+		char buffer[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int)) +
+			    CMSG_SPACE(sizeof(int) * FDS_MAX)];
+	} control;
+	struct iovec iov = { .iov_base = d->text, .iov_len = NOTIFY_SIZE_MAX };
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n;
+
+	*d = (struct datagram){ .peer.pidfd = -EBADF };
+	n = recvmsg(fd, &mh, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&mh); c; c = CMSG_NXTHDR(&mh, c))
+		take_control(d, c);
+	d->truncated = n > NOTIFY_SIZE_MAX;
+	d->fds_truncated = mh.msg_flags & MSG_CTRUNC;
+	d->size = MIN2((size_t)n, (size_t)NOTIFY_SIZE_MAX);
+	return 1;
+}
+
+/* Without room for its fds, the kernel closes them. */
+static void dequeue(int fd)
+{
+	char byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (recvmsg(fd, &mh, MSG_DONTWAIT) < 0)
+		log_warning("Cannot take a datagram from the queue of the notify socket: %s.",
+			    strerror(errno));
+}
+
+/* ---- what it asks for ------------------------------------------------------------------------ */
+
+static void refused(struct luod *l, const char *unit, const char *name, int error)
+{
+	char text[128];
+
+	if (error == -EDQUOT)
+		snprintf(text, sizeof(text), "the store of the unit is full");
+	else if (error == -ENOSPC)
+		snprintf(text, sizeof(text), "luod is full (--fdstore-max-total=%u)",
+			 l->options.fdstore_max_total);
+	else if (error == -EINVAL)
+		snprintf(text, sizeof(text), "the name is not valid");
+	else
+		snprintf(text, sizeof(text), "%s", strerror(-error));
+	log_limited(LOG_WARNING, "%s: not storing \"%s\": %s. What was stored before stays.", unit,
+		    name, text);
+	monitor_emit(l, "refused", unit, luo_fdname_is_valid(name) ? name : NULL, text);
+}
+
+static void store_fds(struct luod *l, struct luo_unit *unit, const struct notify_message *m,
+		      struct datagram *d)
+{
+	const char *name = m->fdname ? m->fdname : "stored";
+
+	if (d->n_fds == 0)
+		log_limited(LOG_WARNING, "%s: FDSTORE=1 came without an fd.", unit->name);
+	for (size_t i = 0; i < d->n_fds; i++) {
+		int r = vault_add_fd(l, unit, name, TAKE_FD(d->fds[i]), !m->no_poll);
+
+		if (r < 0)
+			refused(l, unit->name, name, r);
+		else
+			log_debug("%s: \"%s\" is %s.", unit->name, name,
+				  r == VAULT_ADDED ? "stored" : "there already");
+	}
+}
+
+static void remove_fds(struct luod *l, struct luo_unit *unit, const char *name)
+{
+	struct luo_entry *entry;
+
+	while ((entry = luo_unit_find_entry(unit, name, 0))) {
+		int r = vault_remove(l, entry);
+
+		if (r < 0) {
+			log_warning("%s: cannot remove \"%s\": %s.", unit->name, name,
+				    strerror(-r));
+			return;
+		}
+	}
+}
+
+static int set_status(struct luo_unit *unit, const struct notify_message *m)
+{
+	struct state_unit *data = state_unit_data(unit);
+
+	if (!data)
+		return -ENOMEM;
+	if (m->ready) {
+		data->ready = true;
+		data->stopping = false;
+	}
+	if (m->stopping)
+		data->stopping = true;
+	if (m->status) {
+		free(data->status);
+		data->status = m->status[0] ? strdup(m->status) : NULL;
+	}
+	return 0;
+}
+
+static void note_status(struct luod *l, struct luo_unit *unit, const struct notify_message *m)
+{
+	if (!m->ready && !m->stopping && !m->status)
+		return;
+	if (set_status(unit, m) < 0 || vault_unit_changed(l, unit) < 0)
+		return;
+	if (m->ready)
+		monitor_emit(l, "ready", unit->name, NULL, NULL);
+	if (m->status || m->stopping)
+		monitor_emit(l, "status", unit->name, NULL, m->status ? m->status : "stopping");
+}
+
+/* Another process is the main one now: of the same unit, or root says so. */
+static void set_mainpid(struct luod *l, const char *unit, const struct datagram *d, pid_t pid)
+{
+	struct peer peer = { .pid = pid, .pidfd = pidfd_open_process(pid) };
+	_cleanup_free_ char *its_unit = NULL;
+	int r = peer.pidfd < 0 ? peer.pidfd : 0;
+
+	if (r >= 0 && d->peer.uid != 0) {
+		r = resolve_unit(l, &peer, &its_unit, NULL);
+		if (r >= 0 && !streq(its_unit, unit))
+			r = -EPERM;
+	}
+	if (r >= 0)
+		r = registration_add(l, unit, &peer);
+	if (r < 0)
+		log_limited(LOG_WARNING, "%s: MAINPID=%d is refused: %s.", unit, (int)pid,
+			    strerror(-r));
+	peer_done(&peer);
+}
+
+static void act(struct luod *l, const char *unit_name, const struct notify_message *m,
+		struct datagram *d)
+{
+	struct luo_unit *unit;
+	int r;
+
+	if (m->bad > 0)
+		log_limited(LOG_WARNING, "%s: %u assignments of its notification make no sense.",
+			    unit_name, m->bad);
+	if (m->mainpid > 0)
+		set_mainpid(l, unit_name, d, m->mainpid);
+	if (!m->fdstore && !m->fdstore_remove && !m->ready && !m->stopping && !m->status)
+		return;
+	r = vault_unit(l, unit_name, &unit);
+	if (r < 0) {
+		log_limited(LOG_WARNING, "Cannot make a store for %s: %s. %zu fds are dropped.",
+			    unit_name, strerror(-r), d->n_fds);
+		return;
+	}
+	if (m->fdstore_remove) {
+		if (m->fdname)
+			remove_fds(l, unit, m->fdname);
+		else
+			log_limited(LOG_WARNING, "%s: FDSTOREREMOVE=1 came without FDNAME=.",
+				    unit->name);
+	} else if (m->fdstore)
+		store_fds(l, unit, m, d);
+	note_status(l, unit, m);
+	vault_unit_release(l, unit_name);
+}
+
+static void process(struct luod *l, struct datagram *d)
+{
+	_cleanup_free_ char *unit = NULL;
+	struct notify_message m;
+	int r;
+
+	if (!d->have_peer || d->truncated || d->fds_truncated) {
+		log_limited(LOG_ERR,
+			    "A notification of process %d is dropped with its %zu fds: %s.",
+			    (int)d->peer.pid, d->n_fds,
+			    !d->have_peer  ? "the kernel does not say who sent it"
+			    : d->truncated ? "it is too long"
+					   : "not all of its fds could be received");
+		return;
+	}
+	r = notify_parse(d->text, d->size, &m);
+	if (r < 0) {
+		log_limited(LOG_WARNING, "A notification of process %d is dropped: it is no text.",
+			    (int)d->peer.pid);
+		return;
+	}
+	/* A barrier is about the queue alone: whoever sends it need not be known. */
+	if (m.barrier && !m.fdstore && !m.fdstore_remove && !m.ready && !m.status && !m.stopping &&
+	    m.mainpid == 0) {
+		if (d->n_fds != 1)
+			log_limited(LOG_WARNING, "A barrier of process %d came with %zu fds.",
+				    (int)d->peer.pid, d->n_fds);
+		return;
+	}
+	/* If the kernel could not give one, the pid may be somebody else's by now. */
+	if (!d->have_pidfd)
+		peer_complete(&d->peer);
+	r = resolve_unit(l, &d->peer, &unit, NULL);
+	if (r < 0) {
+		log_limited(
+			LOG_WARNING,
+			"A notification of process %d (uid %u) is dropped with its %zu fds: %s.",
+			(int)d->peer.pid, (unsigned)d->peer.uid, d->n_fds,
+			r == -ESTALE  ? "the process is gone; it should wait with "
+					"sd_notify_barrier() before it exits"
+			: r == -ESRCH ? "there is no telling which unit it belongs to; start it "
+					"with luo-run, or in a cgroup of its own"
+				      : strerror(-r));
+		return;
+	}
+	act(l, unit, &m, d);
+}
+
+/* 1: one was handled; 0: there is none. */
+static int handle_one(struct luod *l)
+{
+	struct datagram d;
+	int r;
+
+	r = peek(l->notify_fd, &d);
+	if (r <= 0)
+		return r;
+	process(l, &d);
+	close_many(d.fds, d.n_fds);
+	peer_done(&d.peer);
+	dequeue(l->notify_fd);
+	return 1;
+}
+
+static int on_notify(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct luod *l = userdata;
+
+	for (int i = 0; i < PER_WAKEUP; i++) {
+		int r = handle_one(l);
+
+		if (r < 0)
+			log_limited(LOG_ERR, "Cannot read from the notify socket: %s.",
+				    strerror(-r));
+		if (r <= 0)
+			break;
+	}
+	(void)sd_event_source_set_enabled(l->trim_source, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+/*
+ * A datagram that makes luod crash would be there again after each restart. The supervisor counts,
+ * and at the third time in a row the one at the head goes unread.
+ */
+static void drop_poison(struct luod *l)
+{
+	const char *crashes = getenv("LUOD_CRASHES");
+
+	if (!crashes || atoi(crashes) < CRASHES_MAX)
+		return;
+	luod_problem(l,
+		     "luod has crashed %s times in a row; the notification at the head of the "
+		     "queue is dropped unread.",
+		     crashes);
+	dequeue(l->notify_fd);
+}
+
+int notify_start(struct luod *l)
+{
+	int on = 1, r;
+
+	drop_poison(l);
+
+	if (setsockopt(l->notify_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+		return -errno;
+	if (setsockopt(l->notify_fd, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(on)) < 0)
+		log_debug("This kernel has no SO_PASSPIDFD: a sender is known by its pid.");
+	/* The datagram at the head may have been done before we were killed. Nobody may change
+	 * anything between that and its repetition. */
+	r = handle_one(l);
+	if (r < 0)
+		log_error("Cannot read from the notify socket: %s.", strerror(-r));
+	return sd_event_add_io(l->event, &l->notify_source, l->notify_fd, EPOLLIN, on_notify, l);
+}
