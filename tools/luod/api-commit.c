@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Commit, Abort, GetMapping: for root. */
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "server.h"
+
+static int commit_failed(struct call *call, const char *session, int error,
+			 const struct commit_report *report)
+{
+	const char *text = report->text ? report->text : strerror(-error);
+	struct json_object *o;
+
+	switch (error) {
+	case -EOPNOTSUPP:
+		return call_error_text(call, "io.luo.NoLiveUpdate", text);
+	case -EALREADY:
+		return call_error_text(call, "io.luo.Busy", text);
+	case -EBUSY:
+		o = json_object_new_object();
+		add_string(o, "text", text);
+		if (report->pid > 0) {
+			add_number(o, "pid", (uint64_t)report->pid);
+			add_string(o, "process", report->process);
+		}
+		return call_error(call, "io.luo.Busy", o);
+	case -EEXIST:
+		o = json_object_new_object();
+		add_string(o, "sessionName", session);
+		add_string(o, "text", text);
+		return call_error(call, "io.luo.NameTaken", o);
+	case -EDQUOT:
+		o = json_object_new_object();
+		add_string(o, "text", text);
+		add_number(o, "needed", report->needed);
+		add_number(o, "room", report->room);
+		return call_error(call, "io.luo.NoRoom", o);
+	default:
+		return call_failed(call, error, "%s", text);
+	}
+}
+
+int api_commit(struct call *call)
+{
+	struct commit_request request = { 0 };
+	struct commit_report report = { 0 };
+	uint64_t max_files = 0;
+	struct parameter table[] = {
+		{ "sessionName", PARAMETER_STRING, false, &request.session_name, NULL },
+		{ "dryRun", PARAMETER_BOOL, false, &request.dry_run, NULL },
+		{ "maxFilesPerSession", PARAMETER_NUMBER, false, &max_files, NULL },
+	};
+	const char *session;
+	struct json_object *o;
+	int r;
+
+	r = call_parameters(call, table, ELEMENTSOF(table));
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (request.session_name && !luo_session_name_is_valid(request.session_name))
+		return call_invalid(call, "sessionName");
+	if (max_files > UINT32_MAX)
+		return call_invalid(call, "maxFilesPerSession");
+	request.max_files = (unsigned)max_files;
+	session = request.session_name ? request.session_name : call->luod->options.session;
+
+	r = commit_make(call->luod, &request, &report);
+	if (r < 0)
+		r = commit_failed(call, session, r, &report);
+	else {
+		o = json_object_new_object();
+		add_string(o, "sessionName", session);
+		add_number(o, "sessions", report.sessions);
+		add_number(o, "preserved", report.summary.preserved);
+		add_number(o, "lost", report.summary.lost);
+		add_number(o, "bytes", report.summary.bytes);
+		add_number(o, "usec", report.summary.usec);
+		add_object(o, "results", TAKE_PTR(report.results));
+		r = call_reply(call, o);
+	}
+	commit_report_done(&report);
+	return r;
+}
+
+int api_abort(struct call *call)
+{
+	struct json_object *o;
+	int r;
+
+	r = call_parameters(call, NULL, 0);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = commit_abort(call->luod);
+	if (r < 0)
+		return r;
+	o = json_object_new_object();
+	add_bool(o, "aborted", r > 0);
+	return call_reply(call, o);
+}
+
+/* ---- GetMapping ------------------------------------------------------------------------------ */
+
+static int read_text(int fd, char **ret)
+{
+	_cleanup_free_ char *text = NULL;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size < 0 || (uint64_t)st.st_size > LUO_MAPPING_SIZE_MAX)
+		return -EFBIG;
+	text = malloc((size_t)st.st_size + 1);
+	if (!text)
+		return -ENOMEM;
+	if (pread(fd, text, (size_t)st.st_size, 0) != st.st_size)
+		return -EIO;
+	text[st.st_size] = 0;
+	*ret = TAKE_PTR(text);
+	return 0;
+}
+
+/* What the previous kernel left, as it stands: also one that is not understood. */
+static int incoming_text(struct luod *l, const char *session, char **ret)
+{
+	_cleanup_close_ int fd = -EBADF;
+	const int *fds;
+	size_t n;
+	int r;
+
+	if (!l->incoming || !streq(session, luo_incoming_name(l->incoming)))
+		return -ENOENT;
+	fds = luo_incoming_sessions(l->incoming, &n);
+	r = luo_session_restore_fd(fds[0], LUO_TOKEN_MAPPING, &fd);
+	return r < 0 ? r : read_text(fd, ret);
+}
+
+int api_get_mapping(struct call *call)
+{
+	const char *session = NULL;
+	struct parameter table[] = {
+		{ "session", PARAMETER_STRING, false, &session, NULL },
+	};
+	_cleanup_free_ char *text = NULL;
+	struct luod *l = call->luod;
+	struct json_object *o;
+	int r;
+
+	r = call_parameters(call, table, ELEMENTSOF(table));
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (session)
+		r = incoming_text(l, session, &text);
+	else if (l->outgoing.mapping_fd >= 0)
+		r = read_text(l->outgoing.mapping_fd, &text);
+	else
+		r = mapping_preview(l, &text);
+	if (r == -ENOENT)
+		return call_failed(
+			call, r,
+			"There is no session \"%s\" of the previous kernel: it was finished, "
+			"or never came.",
+			session);
+	if (r < 0)
+		return r;
+	if (!utf8_is_valid(text))
+		return call_failed(call, -EBADMSG, "The mapping is not UTF-8, it cannot be shown.");
+	o = json_object_new_object();
+	add_string(o, "mapping", text);
+	return call_reply(call, o);
+}

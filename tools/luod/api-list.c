@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* ListUnits, ListEntries, ListHoldings. */
+
+#include <sys/stat.h>
+
+#include "server.h"
+
+/* With "more", so many entries in one reply. */
+#define ENTRIES_PER_REPLY 500
+
+bool luod_store_at(const struct luod *l, size_t i, struct luo_store **ret,
+		   enum entry_state *ret_state)
+{
+	switch (i) {
+	case 0:
+		*ret = l->state.stored;
+		*ret_state = ENTRY_STORED;
+		return true;
+	case 1:
+		*ret = l->state.held;
+		*ret_state = ENTRY_HELD;
+		return true;
+	case 2:
+		*ret = l->state.lost;
+		*ret_state = ENTRY_LOST;
+		return true;
+	case 3:
+		*ret = holdings_store(l);
+		*ret_state = ENTRY_HELD;
+		return *ret != NULL;
+	default:
+		return false;
+	}
+}
+
+/* ---- units ----------------------------------------------------------------------------------- */
+
+struct sums {
+	uint64_t stored, held, bytes;
+};
+
+static void sum_up(const struct luo_unit *unit, enum entry_state state, struct sums *sums)
+{
+	struct luo_entry *e;
+
+	LUO_FOREACH_ENTRY (e, unit) {
+		struct stat st;
+
+		if (state == ENTRY_LOST || e->failed < 0)
+			continue;
+		if (state == ENTRY_STORED)
+			sums->stored++;
+		else
+			sums->held++;
+		if (e->fd < 0)
+			sums->bytes += e->alias ? 0 : e->meta.size;
+		else if (fstat(e->fd, &st) >= 0 && S_ISREG(st.st_mode))
+			sums->bytes += (uint64_t)st.st_size;
+	}
+}
+
+static void add_pids(struct json_object *o, const struct luod *l, const char *unit)
+{
+	struct json_object *pids = json_object_new_array();
+
+	for (size_t i = 0; i < l->state.n_registrations; i++)
+		if (streq(l->state.registrations[i].unit, unit))
+			json_object_array_add(pids,
+					      json_object_new_int64(l->state.registrations[i].pid));
+	add_object(o, "pids", pids);
+}
+
+static struct json_object *unit_to_object(const struct luod *l, const char *name)
+{
+	struct json_object *o = json_object_new_object();
+	const struct luo_unit *stored = NULL;
+	struct sums sums = { 0 };
+	const char *cgroup = NULL;
+	enum entry_state state;
+	struct luo_store *store;
+	unsigned max = l->options.fdstore_max;
+
+	for (size_t i = 0; luod_store_at(l, i, &store, &state); i++) {
+		const struct luo_unit *unit = luo_store_find_unit(store, name);
+
+		if (!unit)
+			continue;
+		if (state == ENTRY_STORED)
+			stored = unit;
+		if (!cgroup)
+			cgroup = unit->cgroup;
+		sum_up(unit, state, &sums);
+	}
+	if (stored)
+		max = unit_max(l, stored);
+	add_string(o, "name", name);
+	if (cgroup)
+		add_string(o, "cgroup", cgroup);
+	add_number(o, "fdstoreMax", max);
+	add_number(o, "stored", sums.stored);
+	add_number(o, "held", sums.held);
+	add_number(o, "bytes", sums.bytes);
+	add_bool(o, "ready", stored && state_unit_peek(stored)->ready);
+	add_bool(o, "stopping", stored && state_unit_peek(stored)->stopping);
+	if (stored && state_unit_peek(stored)->status)
+		add_string(o, "status", state_unit_peek(stored)->status);
+	add_pids(o, l, name);
+	return o;
+}
+
+/* A unit may be in several stores; it is listed where it is first. */
+static bool is_before(const struct luod *l, size_t i, const char *name)
+{
+	enum entry_state state;
+	struct luo_store *store;
+
+	for (size_t k = 0; k < i && luod_store_at(l, k, &store, &state); k++)
+		if (luo_store_find_unit(store, name))
+			return true;
+	return false;
+}
+
+int api_list_units(struct call *call)
+{
+	const char *asked = NULL;
+	struct parameter table[] = {
+		{ "unit", PARAMETER_STRING, false, &asked, NULL },
+	};
+	_cleanup_free_ char *unit_name = NULL;
+	struct json_object *o, *units;
+	struct luod *l = call->luod;
+	enum entry_state state;
+	struct luo_store *store;
+	struct luo_unit *unit;
+	int r;
+
+	r = call_parameters(call, table, ELEMENTSOF(table));
+	if (r == 0)
+		r = call_unit_or_all(call, asked, &unit_name);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	o = json_object_new_object();
+	if (unit_name && !unit_is_known(l, unit_name)) {
+		add_string(o, "unit", unit_name);
+		return call_error(call, "io.luo.NoSuchUnit", o);
+	}
+	units = json_object_new_array();
+	for (size_t i = 0; luod_store_at(l, i, &store, &state); i++)
+		LUO_FOREACH_UNIT (unit, store)
+			if ((!unit_name || streq(unit_name, unit->name)) &&
+			    !is_before(l, i, unit->name))
+				json_object_array_add(units, unit_to_object(l, unit->name));
+	add_object(o, "units", units);
+	return call_reply(call, o);
+}
+
+/* ---- entries --------------------------------------------------------------------------------- */
+
+static int reply_entries(struct call *call, struct json_object *entries, bool continues)
+{
+	struct json_object *o = json_object_new_object();
+
+	add_object(o, "entries", entries);
+	return call_reply_fds(call, o, NULL, 0, continues);
+}
+
+static bool state_is(const char *wanted, enum entry_state state, const struct luo_entry *e)
+{
+	if (e->failed < 0)
+		state = ENTRY_LOST;
+	return !wanted || (streq(wanted, "stored") && state == ENTRY_STORED) ||
+	       (streq(wanted, "held") && state == ENTRY_HELD) ||
+	       (streq(wanted, "lost") && state == ENTRY_LOST);
+}
+
+static int list_entries(struct call *call, const char *unit_name, const char *wanted)
+{
+	struct json_object *entries = json_object_new_array();
+	struct luo_store *store;
+	enum entry_state state;
+	struct luo_entry *e;
+	struct luo_unit *u;
+
+	for (size_t i = 0; luod_store_at(call->luod, i, &store, &state); i++)
+		LUO_FOREACH_UNIT (u, store) {
+			if (unit_name && !streq(unit_name, u->name))
+				continue;
+			LUO_FOREACH_ENTRY (e, u) {
+				if (!state_is(wanted, state, e))
+					continue;
+				if (call->more &&
+				    json_object_array_length(entries) >= ENTRIES_PER_REPLY) {
+					int r = reply_entries(call, entries, true);
+
+					if (r < 0)
+						return r;
+					entries = json_object_new_array();
+				}
+				json_object_array_add(entries, entry_to_object(e, state));
+			}
+		}
+	return reply_entries(call, entries, false);
+}
+
+static int list(struct call *call, const char *asked, const char *wanted)
+{
+	_cleanup_free_ char *unit = NULL;
+	int r;
+
+	r = call_unit_or_all(call, asked, &unit);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (unit && !unit_is_known(call->luod, unit)) {
+		struct json_object *o = json_object_new_object();
+
+		add_string(o, "unit", unit);
+		return call_error(call, "io.luo.NoSuchUnit", o);
+	}
+	return list_entries(call, unit, wanted);
+}
+
+int api_list_entries(struct call *call)
+{
+	const char *unit = NULL, *state = NULL;
+	struct parameter table[] = {
+		{ "unit", PARAMETER_STRING, false, &unit, NULL },
+		{ "state", PARAMETER_STRING, false, &state, NULL },
+	};
+	int r;
+
+	r = call_parameters(call, table, ELEMENTSOF(table));
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (state && !streq(state, "stored") && !streq(state, "held") && !streq(state, "lost"))
+		return call_invalid(call, "state");
+	return list(call, unit, state);
+}
+
+int api_list_holdings(struct call *call)
+{
+	const char *unit = NULL;
+	struct parameter table[] = {
+		{ "unit", PARAMETER_STRING, false, &unit, NULL },
+	};
+	int r;
+
+	r = call_parameters(call, table, ELEMENTSOF(table));
+	return r != 0 ? (r < 0 ? r : 0) : list(call, unit, "held");
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Status and Monitor. */
+
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#include "server.h"
+
+static const char *support_to_string(enum luo_support support)
+{
+	return support == LUO_SUPPORT_ON ? "on" : support == LUO_SUPPORT_OFF ? "off" : "none";
+}
+
+static void add_timestamp(struct json_object *o, const char *key, const struct luo_timestamp *t)
+{
+	struct json_object *v;
+
+	if (t->realtime == 0 && t->monotonic == 0)
+		return;
+	v = json_object_new_object();
+	add_number(v, "realtime", t->realtime);
+	add_number(v, "monotonic", t->monotonic);
+	add_object(o, key, v);
+}
+
+static struct json_object *new_session(const char *name, const char *direction, const char *state)
+{
+	struct json_object *o = json_object_new_object();
+
+	add_string(o, "name", name ? name : "?");
+	add_string(o, "direction", direction);
+	add_string(o, "state", state);
+	return o;
+}
+
+static void add_mapping(struct json_object *o, const struct luo_mapping *mapping, uint64_t gone)
+{
+	struct json_object *issues = json_object_new_array();
+	uint64_t unclaimed = mapping ? luo_store_n_entries(mapping->store) : 0;
+
+	if (mapping)
+		add_string(o, "generation", luo_mapping_generation_to_string(mapping->generation));
+	add_number(o, "entries", unclaimed + gone);
+	add_number(o, "unclaimed", unclaimed);
+	for (size_t i = 0; mapping && i < mapping->n_issues; i++) {
+		struct json_object *issue = json_object_new_object();
+
+		add_string(issue, "where", mapping->issues[i].where);
+		add_string(issue, "what", mapping->issues[i].what);
+		json_object_array_add(issues, issue);
+	}
+	add_object(o, "issues", issues);
+}
+
+static void add_sessions(struct json_object *status, const struct luod *l)
+{
+	struct json_object *sessions = json_object_new_array(), *o;
+
+	if (l->incoming) {
+		const char *problem = luo_incoming_problem(l->incoming);
+
+		o = new_session(luo_incoming_name(l->incoming), "incoming",
+				problem ? "unreadable" : "ok");
+		if (problem)
+			add_string(o, "reason", problem);
+		add_mapping(o, luo_incoming_mapping(l->incoming), l->state.n_gone);
+		json_object_array_add(sessions, o);
+	}
+	for (size_t i = 0; i < l->n_sessions; i++) {
+		if (l->sessions[i].fd < 0)
+			continue;
+		o = new_session(l->sessions[i].name, "incoming", "unreadable");
+		add_string(o, "reason", "it belongs to nobody that luod knows");
+		add_mapping(o, NULL, 0);
+		json_object_array_add(sessions, o);
+	}
+	for (size_t i = 0; i < l->outgoing.n; i++) {
+		_cleanup_free_ char *name = NULL;
+
+		(void)luo_session_get_name(l->outgoing.fds[i], &name);
+		o = new_session(name, "outgoing", "ok");
+		add_mapping(o, NULL, 0);
+		json_object_array_add(sessions, o);
+	}
+	add_object(status, "sessions", sessions);
+}
+
+static void add_numbers(struct json_object *status, const struct luod *l)
+{
+	uint64_t units = 0, stored = 0, held = 0, lost = 0, bytes = 0;
+	enum entry_state state;
+	struct luo_store *store;
+	struct luo_entry *e;
+	struct luo_unit *u;
+
+	for (size_t i = 0; luod_store_at(l, i, &store, &state); i++)
+		LUO_FOREACH_UNIT (u, store) {
+			/* Counted where it is seen first. */
+			units += i == 0 || !luo_store_find_unit(l->state.stored, u->name);
+			LUO_FOREACH_ENTRY (e, u) {
+				struct stat st;
+
+				if (state == ENTRY_LOST || e->failed < 0) {
+					lost++;
+					continue;
+				}
+				stored += state == ENTRY_STORED;
+				held += state == ENTRY_HELD;
+				if (e->fd < 0)
+					bytes += e->alias ? 0 : e->meta.size;
+				else if (fstat(e->fd, &st) >= 0 && S_ISREG(st.st_mode))
+					bytes += (uint64_t)st.st_size;
+			}
+		}
+	add_number(status, "units", units);
+	add_number(status, "stored", stored);
+	add_number(status, "held", held);
+	add_number(status, "lost", lost);
+	add_number(status, "bytes", bytes);
+}
+
+static void add_problems(struct json_object *status, const struct luod *l, bool root)
+{
+	struct json_object *problems = json_object_new_array();
+
+	/* They name the units of others. */
+	for (size_t i = 0; root && i < l->n_problems; i++)
+		json_object_array_add(problems, json_object_new_string(utf8_is_valid(l->problems[i])
+									       ? l->problems[i]
+									       : "?"));
+	add_object(status, "problems", problems);
+}
+
+int api_status(struct call *call)
+{
+	struct luod *l = call->luod;
+	struct json_object *o;
+	struct utsname u;
+	int r;
+
+	r = call_parameters(call, NULL, 0);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	o = json_object_new_object();
+	add_string(o, "version", LUO_VERSION);
+	add_number(o, "pid", (uint64_t)getpid());
+	add_string(o, "kernel", uname(&u) < 0 ? "?" : u.release);
+	add_number(o, "startedAt", l->state.started_at);
+	add_number(o, "restarts", l->state.restarts);
+	add_string(o, "keeper", keeper_to_string(&l->keeper));
+	add_string(o, "liveUpdate", support_to_string(l->support));
+	add_string(o, "sessionName", l->options.session);
+	add_string(o, "commit", l->state.commit_name ? "committed" : "none");
+	add_bool(o, "stale", l->state.commit_name && l->state.stale);
+	add_numbers(o, l);
+	add_number(o, "fdstoreMaxTotal", l->options.fdstore_max_total);
+	if (call_is_root(call))
+		add_sessions(o, l);
+	else
+		add_object(o, "sessions", json_object_new_array());
+	if (l->state.previous.have_kexec_count)
+		add_number(o, "kexecCount", l->state.previous.kexec_count);
+	add_timestamp(o, "shutdownStart", &l->state.previous.shutdown_start);
+	add_timestamp(o, "shutdownFinish", &l->state.previous.shutdown_finish);
+	add_problems(o, l, call_is_root(call));
+	return call_reply(call, o);
+}
+
+int api_monitor(struct call *call)
+{
+	struct connection *c = call->connection;
+	_cleanup_free_ char *unit = NULL;
+	struct json_object *o;
+	int r;
+
+	r = call_parameters(call, NULL, 0);
+	if (r == 0)
+		r = call_unit_or_all(call, NULL, &unit);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	free(c->monitor_unit);
+	c->monitor_unit = TAKE_PTR(unit);
+	c->monitoring = true;
+	o = json_object_new_object();
+	add_string(o, "event", "hello");
+	add_number(o, "at", now_realtime());
+	return call_reply_fds(call, o, NULL, 0, true);
+}

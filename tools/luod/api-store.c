@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Register, Store, Drop: each is answered when it would survive a kill. */
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "server.h"
+
+static int no_such(struct call *call, const char *unit, const char *name)
+{
+	struct json_object *o = json_object_new_object();
+
+	add_string(o, "unit", unit);
+	if (!name)
+		return call_error(call, "io.luo.NoSuchUnit", o);
+	add_string(o, "name", name);
+	return call_error(call, "io.luo.NoSuchEntry", o);
+}
+
+/* ---- Register -------------------------------------------------------------------------------- */
+
+/* A cgroup is the unit's own only if it bears its name; a shell's would make all in it the unit. */
+static void note_cgroup(struct luod *l, struct luo_unit *unit, const struct peer *peer)
+{
+	_cleanup_free_ char *path = NULL, *name = NULL;
+	struct luo_unit *same;
+
+	if (proc_cgroup(peer->pid, &path) < 0 || cgroup_to_unit(path, &name) < 0 ||
+	    !streq(name, unit->name))
+		return;
+	/* The directory of the unit, not one below it. */
+	for (char *p = strstr(path, name); p; p = strstr(p + 1, name))
+		if (p > path && p[-1] == '/' && (p[strlen(name)] == '/' || !p[strlen(name)])) {
+			p[strlen(name)] = 0;
+			break;
+		}
+	(void)luo_store_add_unit(l->state.stored, unit->name, path, &same);
+}
+
+static uint64_t count_held(const struct luod *l, const char *name)
+{
+	struct luo_store *store = holdings_store(l);
+	struct luo_unit *unit = store ? luo_store_find_unit(store, name) : NULL;
+	uint64_t n = unit ? unit->n_entries : 0;
+
+	unit = luo_store_find_unit(l->state.held, name);
+	return n + (unit ? unit->n_entries : 0);
+}
+
+/* Not root: only what its cgroup says, or what it is registered as already. */
+static int may_register(struct call *call, const char *unit)
+{
+	_cleanup_free_ char *own = NULL;
+
+	return call_unit(call, unit, &own);
+}
+
+int api_register(struct call *call)
+{
+	const char *name = NULL;
+	uint64_t max = 0;
+	struct parameter table[] = {
+		{ "unit", PARAMETER_STRING, true, &name, NULL },
+		{ "fdstoreMax", PARAMETER_NUMBER, false, &max, NULL },
+	};
+	struct luod *l = call->luod;
+	struct json_object *o;
+	struct luo_unit *unit;
+	int r;
+
+	r = call_parameters(call, table, ELEMENTSOF(table));
+	if (r == 0)
+		r = may_register(call, name);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (max > l->options.fdstore_max_total ||
+	    (max > l->options.fdstore_max && !call_is_root(call)))
+		return call_invalid(call, "fdstoreMax");
+	r = vault_unit(l, name, &unit);
+	if (r < 0)
+		return r;
+	if (max > 0)
+		unit->fdstore_max = (unsigned)max;
+	note_cgroup(l, unit, &call->connection->peer);
+	r = vault_unit_changed(l, unit);
+	if (r >= 0)
+		r = registration_add(l, name, &call->connection->peer);
+	if (r < 0) {
+		vault_unit_release(l, name);
+		return call_failed(call, r, "Cannot register process %d as %s: %s.",
+				   (int)call->connection->peer.pid, name, strerror(-r));
+	}
+	log_info("%s: process %d is registered.", name, (int)call->connection->peer.pid);
+	monitor_emit(l, "registered", name, NULL, NULL);
+	o = json_object_new_object();
+	add_string(o, "unit", name);
+	add_number(o, "stored", unit->n_entries);
+	add_number(o, "held", count_held(l, name));
+	return call_reply(call, o);
+}
+
+/* ---- Store ----------------------------------------------------------------------------------- */
+
+static int store_failed(struct call *call, const char *unit, const char *name, int error)
+{
+	monitor_emit(call->luod, "refused", unit, name, strerror(-error));
+	if (error == -EDQUOT)
+		return call_failed(call, error,
+				   "The store of %s is full; \"%s\" and what came after it is not "
+				   "stored.",
+				   unit, name);
+	if (error == -ENOSPC)
+		return call_failed(
+			call, error,
+			"luod is full (--fdstore-max-total=%u); \"%s\" and what came after "
+			"it is not stored.",
+			call->luod->options.fdstore_max_total, name);
+	return call_failed(call, error, "Cannot store \"%s\" of %s: %s.", name, unit,
+			   strerror(-error));
+}
+
+static int store_all(struct call *call, struct luo_unit *unit, struct json_object *names, bool poll)
+{
+	struct json_object *o;
+	uint64_t stored = 0;
+
+	for (size_t i = 0; i < call->n_fds; i++) {
+		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
+		int r = vault_add_fd(call->luod, unit, name, TAKE_FD(call->fds[i]), poll);
+
+		if (r < 0)
+			return store_failed(call, unit->name, name, r);
+		stored += r == VAULT_ADDED;
+	}
+	o = json_object_new_object();
+	add_number(o, "stored", stored);
+	return call_reply(call, o);
+}
+
+int api_store(struct call *call)
+{
+	struct json_object *names = NULL;
+	_cleanup_free_ char *unit_name = NULL;
+	const char *asked = NULL;
+	bool poll = true;
+	struct parameter table[] = {
+		{ "unit", PARAMETER_STRING, false, &asked, NULL },
+		{ "names", PARAMETER_STRINGS, true, &names, NULL },
+		{ "poll", PARAMETER_BOOL, false, &poll, NULL },
+	};
+	struct luo_unit *unit;
+	int r;
+
+	r = call_parameters(call, table, ELEMENTSOF(table));
+	if (r == 0)
+		r = call_unit(call, asked, &unit_name);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	/* Nothing is stored if anything is wrong. */
+	if (json_object_array_length(names) != call->n_fds)
+		return call_invalid(call, "names");
+	for (size_t i = 0; i < call->n_fds; i++)
+		if (!luo_fdname_is_valid(
+			    json_object_get_string(json_object_array_get_idx(names, i))))
+			return call_invalid(call, "names");
+	r = vault_unit(call->luod, unit_name, &unit);
+	if (r < 0)
+		return r;
+	r = store_all(call, unit, names, poll);
+	vault_unit_release(call->luod, unit_name);
+	return r;
+}
+
+/* ---- Drop ------------------------------------------------------------------------------------ */
+
+struct drop {
+	const char *name;
+	uint64_t dropped, bytes;
+};
+
+static uint64_t bytes_of(const struct luo_entry *e)
+{
+	struct stat st;
+
+	if (e->fd >= 0 && fstat(e->fd, &st) >= 0 && S_ISREG(st.st_mode))
+		return (uint64_t)st.st_size;
+	return 0;
+}
+
+/* The unit may go with its last entry, so it is counted before. */
+static int drop_from(struct luod *l, struct luo_store *store, const char *unit_name,
+		     struct drop *drop)
+{
+	struct luo_unit *unit = store ? luo_store_find_unit(store, unit_name) : NULL;
+	size_t left = unit ? unit->n_entries : 0;
+
+	for (size_t i = 0; left-- > 0;) {
+		struct luo_entry *entry = unit->entries[i];
+		uint64_t bytes = bytes_of(entry);
+		int r;
+
+		if (drop->name && !streq(entry->name, drop->name)) {
+			i++;
+			continue;
+		}
+		r = store == holdings_store(l) ? holdings_drop(l, entry, &bytes)
+					       : vault_remove(l, entry);
+		if (r < 0)
+			return r;
+		drop->dropped++;
+		drop->bytes += bytes;
+	}
+	return 0;
+}
+
+int api_drop(struct call *call)
+{
+	_cleanup_free_ char *unit = NULL;
+	const char *asked = NULL, *state = NULL;
+	struct drop drop = { 0 };
+	struct parameter table[] = {
+		{ "unit", PARAMETER_STRING, false, &asked, NULL },
+		{ "name", PARAMETER_STRING, false, &drop.name, NULL },
+		{ "state", PARAMETER_STRING, false, &state, NULL },
+	};
+	struct luod *l = call->luod;
+	struct json_object *o;
+	int r;
+
+	r = call_parameters(call, table, ELEMENTSOF(table));
+	if (r == 0)
+		r = call_unit(call, asked, &unit);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (state && !streq(state, "stored") && !streq(state, "held") && !streq(state, "lost"))
+		return call_invalid(call, "state");
+	if (!unit_is_known(l, unit))
+		return no_such(call, unit, NULL);
+	if (!state || streq(state, "stored"))
+		r = drop_from(l, l->state.stored, unit, &drop);
+	if (r >= 0 && (!state || streq(state, "held")))
+		r = drop_from(l, l->state.held, unit, &drop);
+	if (r >= 0 && (!state || streq(state, "held")))
+		r = drop_from(l, holdings_store(l), unit, &drop);
+	if (r >= 0 && (!state || streq(state, "lost")))
+		r = drop_from(l, l->state.lost, unit, &drop);
+	holdings_settle(l);
+	vault_unit_release(l, unit);
+	if (r < 0)
+		return r;
+	if (drop.dropped == 0 && drop.name)
+		return no_such(call, unit, drop.name);
+	if (drop.dropped > 0)
+		monitor_emit(l, "dropped", unit, drop.name, NULL);
+	o = json_object_new_object();
+	add_number(o, "dropped", drop.dropped);
+	add_number(o, "bytes", drop.bytes);
+	return call_reply(call, o);
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* One call: which method, what parameters, and the answer. */
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "server.h"
+
+/* ---- answering ------------------------------------------------------------------------------- */
+
+static int send_message(struct call *call, struct json_object *message, int *fds, size_t n_fds)
+{
+	int r;
+
+	r = luo_varlink_send(call->connection->varlink, message, fds, n_fds);
+	if (r < 0)
+		close_many(fds, n_fds);
+	json_object_put(message);
+	return r;
+}
+
+int call_reply_fds(struct call *call, struct json_object *parameters, int *fds, size_t n_fds,
+		   bool continues)
+{
+	struct json_object *message;
+	int r;
+
+	call->answered = true;
+	if (call->oneway) {
+		close_many(fds, n_fds);
+		json_object_put(parameters);
+		return 0;
+	}
+	r = luo_varlink_make_reply(parameters, continues, &message);
+	if (r < 0) {
+		close_many(fds, n_fds);
+		return r;
+	}
+	return send_message(call, message, fds, n_fds);
+}
+
+int call_reply(struct call *call, struct json_object *parameters)
+{
+	return call_reply_fds(call, parameters, NULL, 0, false);
+}
+
+int call_error(struct call *call, const char *error, struct json_object *parameters)
+{
+	struct json_object *message;
+	int r;
+
+	call->answered = true;
+	if (call->oneway) {
+		json_object_put(parameters);
+		return 0;
+	}
+	r = luo_varlink_make_error(error, parameters, &message);
+	return r < 0 ? r : send_message(call, message, NULL, 0);
+}
+
+static int call_error_string(struct call *call, const char *error, const char *key,
+			     const char *value)
+{
+	struct json_object *parameters = json_object_new_object();
+
+	add_string(parameters, key, value);
+	return call_error(call, error, parameters);
+}
+
+int call_invalid(struct call *call, const char *parameter)
+{
+	return call_error_string(call, "org.varlink.service.InvalidParameter", "parameter",
+				 parameter);
+}
+
+int call_error_text(struct call *call, const char *error, const char *text)
+{
+	return call_error_string(call, error, "text", text);
+}
+
+int call_failed(struct call *call, int error, const char *format, ...)
+{
+	struct json_object *parameters = json_object_new_object();
+	char text[512];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	add_string(parameters, "text", text);
+	add_number(parameters, "errno", (uint64_t)-error);
+	return call_error(call, "io.luo.Failed", parameters);
+}
+
+/* ---- parameters ------------------------------------------------------------------------------ */
+
+static bool has_no_nul(struct json_object *o)
+{
+	return strlen(json_object_get_string(o)) == (size_t)json_object_get_string_len(o);
+}
+
+static bool strings_are_valid(struct json_object *o)
+{
+	for (size_t i = 0; i < json_object_array_length(o); i++) {
+		struct json_object *s = json_object_array_get_idx(o, i);
+
+		if (!json_object_is_type(s, json_type_string) || !has_no_nul(s))
+			return false;
+	}
+	return true;
+}
+
+static bool take_parameter(const struct parameter *p, struct json_object *value)
+{
+	switch (p->type) {
+	case PARAMETER_STRING:
+		if (!json_object_is_type(value, json_type_string) || !has_no_nul(value))
+			return false;
+		*(const char **)p->to = json_object_get_string(value);
+		return true;
+	case PARAMETER_BOOL:
+		if (!json_object_is_type(value, json_type_boolean))
+			return false;
+		*(bool *)p->to = json_object_get_boolean(value);
+		return true;
+	case PARAMETER_NUMBER:
+		if (!json_object_is_type(value, json_type_int) || json_object_get_int64(value) < 0)
+			return false;
+		*(uint64_t *)p->to = (uint64_t)json_object_get_int64(value);
+		return true;
+	case PARAMETER_STRINGS:
+		if (!json_object_is_type(value, json_type_array) || !strings_are_valid(value))
+			return false;
+		*(struct json_object **)p->to = value;
+		return true;
+	}
+	return false;
+}
+
+static const struct parameter *find_parameter(const struct parameter *table, size_t n,
+					      const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (streq(table[i].name, name))
+			return &table[i];
+	return NULL;
+}
+
+int call_parameters(struct call *call, const struct parameter *table, size_t n)
+{
+	struct json_object *value;
+
+	if (call->parameters) {
+		json_object_object_foreach(call->parameters, key, val)
+		{
+			const struct parameter *p = find_parameter(table, n, key);
+
+			/* A null is as if it were not there. */
+			if (p && !val)
+				continue;
+			if (!p || !take_parameter(p, val)) {
+				int r = call_invalid(call, key);
+
+				return r < 0 ? r : 1;
+			}
+			if (p->was_there)
+				*p->was_there = true;
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (!table[i].required)
+			continue;
+		if (!call->parameters ||
+		    !json_object_object_get_ex(call->parameters, table[i].name, &value) || !value) {
+			int r = call_invalid(call, table[i].name);
+
+			return r < 0 ? r : 1;
+		}
+	}
+	return 0;
+}
+
+/* ---- the unit -------------------------------------------------------------------------------- */
+
+bool call_is_root(const struct call *call)
+{
+	return call->connection->peer.uid == 0;
+}
+
+static int answered(int r)
+{
+	return r < 0 ? r : 1;
+}
+
+int call_unit(struct call *call, const char *asked, char **ret_unit)
+{
+	_cleanup_free_ char *own = NULL;
+	int r;
+
+	if (asked && !luo_unit_name_is_valid(asked))
+		return answered(call_invalid(call, "unit"));
+	if (asked && call_is_root(call)) {
+		*ret_unit = strdup(asked);
+		return *ret_unit ? 0 : -ENOMEM;
+	}
+	r = resolve_unit(call->luod, &call->connection->peer, &own, NULL);
+	if (r == -ESRCH || r == -ESTALE)
+		return answered(call_error_text(
+			call, "io.luo.UnknownCaller",
+			r == -ESTALE
+				? "The process that has opened this connection is gone."
+				: "There is no telling which unit the caller belongs to: it is in "
+				  "no "
+				  "cgroup of a unit, and neither it nor a process above it was "
+				  "registered. Start it with luo-run, or as a service."));
+	if (r < 0)
+		return r;
+	if (asked && !streq(asked, own)) {
+		char text[3 * LUO_UNIT_NAME_MAX];
+
+		snprintf(text, sizeof(text),
+			 "The caller belongs to %s and may not ask for %s; only root may name any "
+			 "unit.",
+			 own, asked);
+		return answered(call_error_text(call, "io.luo.NotPermitted", text));
+	}
+	*ret_unit = TAKE_PTR(own);
+	return 0;
+}
+
+int call_unit_or_all(struct call *call, const char *asked, char **ret_unit)
+{
+	if (!asked && call_is_root(call)) {
+		*ret_unit = NULL;
+		return 0;
+	}
+	return call_unit(call, asked, ret_unit);
+}
+
+/* ---- the method ------------------------------------------------------------------------------ */
+
+static const struct method {
+	const char *name;
+	int (*function)(struct call *call);
+	bool root, needs_more;
+} methods[] = {
+	{ "io.luo.Status", api_status, false, false },
+	{ "io.luo.ListUnits", api_list_units, false, false },
+	{ "io.luo.ListEntries", api_list_entries, false, false },
+	{ "io.luo.ListHoldings", api_list_holdings, false, false },
+	{ "io.luo.Register", api_register, false, false },
+	{ "io.luo.Claim", api_claim, false, false },
+	{ "io.luo.OpenEntry", api_open_entry, false, false },
+	{ "io.luo.Store", api_store, false, false },
+	{ "io.luo.Drop", api_drop, false, false },
+	{ "io.luo.Commit", api_commit, true, false },
+	{ "io.luo.Abort", api_abort, true, false },
+	{ "io.luo.GetMapping", api_get_mapping, true, false },
+	{ "io.luo.Monitor", api_monitor, false, true },
+	{ "org.varlink.service.GetInfo", api_get_info, false, false },
+	{ "org.varlink.service.GetInterfaceDescription", api_get_interface_description, false,
+	  false },
+};
+
+static int unknown_method(struct call *call, const char *name)
+{
+	const char *dot = strrchr(name, '.');
+	_cleanup_free_ char *interface = NULL;
+
+	if (!dot || dot == name)
+		return call_invalid(call, "method");
+	interface = strndup(name, (size_t)(dot - name));
+	if (!interface)
+		return -ENOMEM;
+	if (!streq(interface, "io.luo") && !streq(interface, "org.varlink.service"))
+		return call_error_string(call, "org.varlink.service.InterfaceNotFound", "interface",
+					 interface);
+	return call_error_string(call, "org.varlink.service.MethodNotFound", "method", name);
+}
+
+static int run(struct call *call, const char *name)
+{
+	for (size_t i = 0; i < ELEMENTSOF(methods); i++) {
+		const struct method *m = &methods[i];
+
+		if (!streq(m->name, name))
+			continue;
+		if (m->root && !call_is_root(call))
+			return call_error_text(call, "io.luo.NotPermitted",
+					       "Only root may do this.");
+		if (m->needs_more && !call->more)
+			return call_error(call, "org.varlink.service.ExpectedMore", NULL);
+		return m->function(call);
+	}
+	return unknown_method(call, name);
+}
+
+static bool get_flag(struct json_object *o, const char *key, bool *ret)
+{
+	struct json_object *value;
+
+	*ret = false;
+	if (!json_object_object_get_ex(o, key, &value) || !value)
+		return true;
+	*ret = json_object_get_boolean(value);
+	return json_object_is_type(value, json_type_boolean);
+}
+
+int dispatch(struct connection *c, struct luo_varlink_message *message)
+{
+	struct call call = {
+		.luod = c->server->luod,
+		.connection = c,
+		.fds = message->fds,
+		.n_fds = message->n_fds,
+	};
+	struct json_object *method;
+	bool upgrade;
+	int r;
+
+	if (!json_object_object_get_ex(message->object, "method", &method) ||
+	    !json_object_is_type(method, json_type_string) || !has_no_nul(method) ||
+	    !get_flag(message->object, "more", &call.more) ||
+	    !get_flag(message->object, "oneway", &call.oneway) ||
+	    !get_flag(message->object, "upgrade", &upgrade))
+		return -EBADMSG;
+	if (json_object_object_get_ex(message->object, "parameters", &call.parameters) &&
+	    call.parameters && !json_object_is_type(call.parameters, json_type_object))
+		return -EBADMSG;
+	if (call.oneway && call.more)
+		return -EBADMSG;
+
+	r = upgrade ? call_invalid(&call, "upgrade") : run(&call, json_object_get_string(method));
+	if (r < 0 && !call.answered)
+		r = call_failed(&call, r, "%s failed: %s.", json_object_get_string(method),
+				strerror(-r));
+	/* What it sent and nobody wanted is closed with the message. */
+	return r < 0 ? r : 0;
+}
