@@ -60,7 +60,7 @@ static int carry_session(int from, int to, const struct luo_guess *tokens, size_
 		int r;
 
 		r = luo_session_restore_fd(from, tokens->values[i], &fd);
-		if (r == -EMFILE || r == -ENFILE)
+		if (r == -EMFILE)
 			return r;
 		if (r < 0) /* not there, or lost long ago */
 			continue;

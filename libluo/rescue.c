@@ -67,7 +67,7 @@ static int rescue_one(struct luo_incoming *incoming, unsigned session, uint64_t 
 	int r;
 
 	r = luo_session_restore_fd(incoming->sessions[session], token, &fd);
-	if (r == -EMFILE || r == -ENFILE)
+	if (r == -EMFILE)
 		return r;
 	if (r < 0) /* not there, or lost long ago */
 		return 0;

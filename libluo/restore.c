@@ -72,9 +72,10 @@ static int check_room(struct luo_incoming *incoming, const struct luo_entry_meta
 	return 0;
 }
 
+/* EMFILE comes before the kernel touches anything; ENFILE from the middle, and it is kept. */
 static bool is_final(int error)
 {
-	return error != -EMFILE && error != -ENFILE && error != -EINTR && error != -EDQUOT;
+	return error != -EMFILE && error != -EINTR && error != -EDQUOT;
 }
 
 static int fetch_session(const struct luo_entry *entry, int *ret_fd)
