@@ -16,6 +16,7 @@ from show import collect, follow, judge, render
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _TOP = os.path.dirname(_HERE)
+_LOG = "luo-vm.log"
 _SCENARIO = os.path.join(_HERE, "scenario")
 
 
@@ -44,7 +45,7 @@ def _command(arguments, folder):
 def _run(arguments, folder):
     """Run the scenario, showing each phase on standard error. (exit status, complaint of the guest)"""
     follower = follow.Follower(os.path.join(folder, "scenario"), sys.stderr)
-    with open(os.path.join(folder, "luo-vm.log"), "wb") as log:
+    with open(os.path.join(folder, _LOG), "wb") as log:
         runner = subprocess.Popen(_command(arguments, folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             while runner.poll() is None:
@@ -64,7 +65,7 @@ def _explain_failure(folder, failure):
     say = lambda text: print(text, file=sys.stderr)
     say("")
     say(f"The demo did not get to its end: {failure}" if failure else "The demo did not get to its end. luo-vm says:")
-    with open(os.path.join(folder, "luo-vm.log"), encoding="utf-8", errors="replace") as log:
+    with open(os.path.join(folder, _LOG), encoding="utf-8", errors="replace") as log:
         for line in log.read().splitlines()[-25:]:
             say("  " + line)
     say(f"What the guest printed: {os.path.join(folder, 'scenario')}/boot*.log")
@@ -95,7 +96,9 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = os.path.abspath(arguments.results or tempfile.mkdtemp(prefix="luo-demo-"))
     os.makedirs(folder, exist_ok=True)
-    # An earlier run's logs would be followed as if they were this one's.
+    if os.listdir(folder) and not os.path.exists(os.path.join(folder, _LOG)):
+        sys.exit(f"./dev demo: {folder} is not empty, and not the results of an earlier demo.")
+    # Or an earlier run's logs would be followed as if they were this one's.
     shutil.rmtree(os.path.join(folder, "scenario"), ignore_errors=True)
     keep = arguments.keep or arguments.results
     try:

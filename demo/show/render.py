@@ -7,14 +7,14 @@ import time
 from . import style
 
 _WIDTH = 92
-_BAR = 40
+_BAR = 36
 _TEXTS = {
-    "stop": "SIGTERM, and they are gone",
-    "commit": "luod has the kernel preserve every memfd",
+    "stop": "the services get SIGTERM, and go",
+    "commit": "the kernel preserves every memfd",
     "kexec": "the old kernel ends",
-    "boot": "the new kernel, until its first program",
-    "restore": "luod has everything back",
-    "start": "until every service has answered",
+    "boot": "the new kernel begins",
+    "restore": "luod starts, and has everything",
+    "start": "until each service has answered",
 }
 _KNOWLEDGE = (
     ("visits", "counter.service", "visits it has counted"),
@@ -60,7 +60,7 @@ def _nature(entry):
     words = [before["kind"] or "fd"]
     if "write" in (before.get("seals") or []):
         words.append("sealed")
-    if before.get("access") == "read-only":
+    if before.get("access") in ("ro", "read-only"):
         words.append("read-only")
     if before.get("append"):
         words.append("append")
@@ -97,7 +97,7 @@ def _service(page, service):
 
 
 def _services(page, services):
-    page.heading("Memory")
+    page.heading("Memory", "checksums taken before the stop and after the start")
     for service in services:
         _service(page, service)
 
@@ -111,7 +111,7 @@ def _lost(page, services):
         reason = (entry["result"] or {}).get("reason") or entry["before"].get("reason") or "no reason given"
         again = f" {unit} has made a new one." if entry["after"] else ""
         head = f"  {entry['name']:10}"
-        for line in textwrap.wrap(f"{reason.rstrip('.')}.{again}", _WIDTH - len(head)):
+        for line in textwrap.wrap(f"{reason[0].upper()}{reason[1:].rstrip('.')}.{again}", _WIDTH - len(head)):
             page.line(head + line)
             head = " " * len(head)
 
@@ -145,6 +145,10 @@ def _bar(page, start, length, total):
     return " " * min(first, _BAR - 1) + page.look.paint(bar, "cyan") + " " * (_BAR - first - len(bar))
 
 
+def _answered(timeline):
+    return ", ".join(f"{unit} {style.seconds(when)}" for unit, when in timeline["answeredAfter"].items())
+
+
 def _blackout(page, timeline, accelerator):
     total = timeline["blackoutSeconds"]
     page.heading(f"Blackout: {style.seconds(total)}", "on the host's clock, which no kexec stops")
@@ -157,8 +161,9 @@ def _blackout(page, timeline, accelerator):
     if accelerator == "kvm":
         note = "The guest ran under KVM."
     else:
-        note = ("The guest was emulated (QEMU TCG), which is 10 to 50 times slower than the machine itself, and "
-                "unevenly so: take the proportions, not the seconds.")
+        note = ("The guest was emulated (QEMU TCG): everything takes much longer than on a real machine, and not "
+                "everything by the same factor.")
+    note = f"Answered again after: {_answered(timeline)}. {note}"
     for line in textwrap.wrap(note, _WIDTH - 2):
         page.line("  " + page.look.paint(line, "dim"))
 
@@ -182,11 +187,11 @@ def _verdict(page, data):
             for line in textwrap.wrap(problem, _WIDTH - 4, initial_indent="  - ", subsequent_indent="    "):
                 page.line(line)
         return
-    page.line(look.paint(f"{look.mark('good')} Linux {kernel['before']['release']} {look.mark('arrow')} "
-                         f"{kernel['after']['release']}: {count:,} bytes in {memfds} memfds went along, all the same.",
+    page.line(look.paint(f"{look.mark('good')} Linux {kernel['before']['release']} {look.mark('arrow')} Linux "
+                         f"{kernel['after']['release']}: {count:,} bytes in {memfds} memfds arrived unchanged.",
                          "bold", "green"))
-    page.line(f"  {shared} more fds are the same memory as before, {lost} could not be preserved, "
-              "as was said beforehand.")
+    page.line(f"  {shared} more fds still share memory with one of these. {lost} could not be preserved, "
+              "as was known before.")
 
 
 def render(data, out):
