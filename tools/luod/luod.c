@@ -15,7 +15,8 @@
 /* For RestartForceExitStatus= in luod.service; the supervisor starts us again in any case. */
 #define EXIT_RESTART 133
 /* Beside the store: sockets, connections, what is on its way through them, sessions. */
-#define FDS_BESIDE 8192
+#define FDS_BESIDE 65536
+#define FDS_LEAST  1024
 
 uint64_t now_realtime(void)
 {
@@ -59,10 +60,6 @@ static void raise_fd_limit(const struct luod *l)
 
 		if (setrlimit(RLIMIT_NOFILE, &more) >= 0)
 			return;
-		log_warning("Only %llu fds can be open (RLIMIT_NOFILE), for the %u of "
-			    "--fdstore-max-total it should be %llu.",
-			    (unsigned long long)limit.rlim_max, l->options.fdstore_max_total,
-			    (unsigned long long)want);
 	}
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
@@ -130,12 +127,24 @@ static int setup_events(struct luod *l)
 	return r;
 }
 
+static void look_at_fd_limit(const struct luod *l)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) >= 0 &&
+	    limit.rlim_cur < l->options.fdstore_max_total + (rlim_t)FDS_LEAST)
+		log_warning("Only %llu fds can be open (RLIMIT_NOFILE): luod is full before the %u "
+			    "of --fdstore-max-total.",
+			    (unsigned long long)limit.rlim_cur, l->options.fdstore_max_total);
+}
+
 /* Once, at the very first start. */
 static void look_at_kernel(struct luod *l)
 {
 	l->support = l->options.no_live_update ? LUO_SUPPORT_NONE : luo_support();
 	if (l->state.restarts > 0)
 		return;
+	look_at_fd_limit(l);
 	if (l->options.no_live_update)
 		log_info("Live update is switched off by --no-live-update: a plain fd store.");
 	else if (l->support == LUO_SUPPORT_NONE)

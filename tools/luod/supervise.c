@@ -194,7 +194,8 @@ static int set_environment(struct supervisor *s, int socket_fd)
 	r = set_number("LUOD_KEEPER", socket_fd);
 	if (r >= 0)
 		r = set_number("LUOD_CRASHES", s->crashes);
-	/* Not the ones that we were started with; and no number at all is no error, but 0 is one. */
+	/* Not the ones that we were started with; and no number at all is no error, but 0 is one.
+	 */
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");
@@ -272,7 +273,7 @@ static void plan_restart(struct supervisor *s, int status)
 		delay = MIN2((uint64_t)10000 << MIN2(s->failures, 12u), DELAY_MAX_USEC);
 	s->start_at = now + delay;
 	describe(status, text);
-	log_full(is_crash(status) || !s->ready ? LOG_ERR : LOG_NOTICE,
+	log_full(is_crash(status) ? LOG_ERR : LOG_NOTICE,
 		 "luod (process %d) has ended: %s. Starting it again%s, with %zu fds.",
 		 (int)s->child, text, delay > 0 ? " in a while" : "", s->n_kept);
 }
