@@ -71,7 +71,7 @@ int api_commit(struct call *call)
 		r = commit_failed(call, session, r, &report);
 	else {
 		o = json_object_new_object();
-		add_string(o, "sessionName", session);
+		add_string(o, "sessionName", report.session_name);
 		add_number(o, "sessions", report.sessions);
 		add_number(o, "preserved", report.summary.preserved);
 		add_number(o, "lost", report.summary.lost);
@@ -121,17 +121,28 @@ static int read_text(int fd, char **ret)
 	return 0;
 }
 
+static struct luo_incoming *find_incoming(const struct luod *l, const char *name)
+{
+	if (l->incoming && streq(luo_incoming_name(l->incoming), name))
+		return l->incoming;
+	for (size_t i = 0; i < ELEMENTSOF(l->waiting); i++)
+		if (l->waiting[i] && streq(luo_incoming_name(l->waiting[i]), name))
+			return l->waiting[i];
+	return NULL;
+}
+
 /* What the previous kernel left, as it stands: also one that is not understood. */
 static int incoming_text(struct luod *l, const char *session, char **ret)
 {
 	_cleanup_close_ int fd = -EBADF;
+	struct luo_incoming *incoming = find_incoming(l, session);
 	const int *fds;
 	size_t n;
 	int r;
 
-	if (!l->incoming || !streq(session, luo_incoming_name(l->incoming)))
+	if (!incoming)
 		return -ENOENT;
-	fds = luo_incoming_sessions(l->incoming, &n);
+	fds = luo_incoming_sessions(incoming, &n);
 	r = luo_session_restore_fd(fds[0], LUO_TOKEN_MAPPING, &fd);
 	return r < 0 ? r : read_text(fd, ret);
 }

@@ -53,20 +53,28 @@ static void add_mapping(struct json_object *o, const struct luo_mapping *mapping
 	add_object(o, "issues", issues);
 }
 
+static void add_incoming(struct json_object *sessions, const struct luo_incoming *incoming,
+			 uint64_t gone)
+{
+	const char *problem = luo_incoming_problem(incoming);
+	struct json_object *o =
+		new_session(luo_incoming_name(incoming), "incoming", problem ? "unreadable" : "ok");
+
+	if (problem)
+		add_string(o, "reason", problem);
+	add_mapping(o, luo_incoming_mapping(incoming), gone);
+	json_object_array_add(sessions, o);
+}
+
 static void add_sessions(struct json_object *status, const struct luod *l)
 {
 	struct json_object *sessions = json_object_new_array(), *o;
 
-	if (l->incoming) {
-		const char *problem = luo_incoming_problem(l->incoming);
-
-		o = new_session(luo_incoming_name(l->incoming), "incoming",
-				problem ? "unreadable" : "ok");
-		if (problem)
-			add_string(o, "reason", problem);
-		add_mapping(o, luo_incoming_mapping(l->incoming), l->state.n_gone);
-		json_object_array_add(sessions, o);
-	}
+	if (l->incoming)
+		add_incoming(sessions, l->incoming, l->state.n_gone);
+	for (size_t i = 0; i < ELEMENTSOF(l->waiting); i++)
+		if (l->waiting[i])
+			add_incoming(sessions, l->waiting[i], 0);
 	for (size_t i = 0; i < l->n_sessions; i++) {
 		if (l->sessions[i].fd < 0)
 			continue;

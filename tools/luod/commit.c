@@ -175,33 +175,100 @@ static int keep_mapping(const struct luo_commit *commit)
 	return fd;
 }
 
+/*
+ * What came in and is not understood goes along as it is. Where that cannot be done, the commit
+ * goes on without it, and says so: nothing else could ever be committed.
+ */
+static void carry(struct luod *l, struct commit_report *report, int **fds, size_t *n)
+{
+	struct luo_incoming *unreadable;
+
+	for (size_t i = 0; (unreadable = holdings_unreadable(l, i)); i++) {
+		_cleanup_free_ int *carried = NULL;
+		struct json_object *o = json_object_new_object();
+		size_t n_carried = 0, files = 0;
+		char reason[256];
+		int *grown, r;
+
+		r = luo_incoming_carry(unreadable, DEVICE_TIMEOUT_USEC, &carried, &n_carried,
+				       &files);
+		grown = r >= 0 ? reallocarray(*fds, *n + n_carried, sizeof(int)) : NULL;
+		if (grown) {
+			*fds = grown;
+			memcpy(grown + *n, carried, n_carried * sizeof(int));
+			*n += n_carried;
+			report->summary.preserved++;
+			snprintf(reason, sizeof(reason),
+				 "a session that is not understood, with %zu files", files);
+		} else {
+			close_many(carried, n_carried);
+			report->summary.lost++;
+			snprintf(reason, sizeof(reason),
+				 "a session that is not understood, and cannot be taken along: %s",
+				 strerror(r < 0 ? -r : ENOMEM));
+			log_error("Session \"%s\" does not go along: %s.",
+				  luo_incoming_name(unreadable), reason);
+		}
+		add_string(o, "unit", ORPHANS_UNIT);
+		add_string(o, "name", luo_incoming_name(unreadable));
+		add_string(o, "result", grown ? "copied" : "failed");
+		add_string(o, "reason", reason);
+		add_number(o, "bytes", 0);
+		add_number(o, "usec", 0);
+		json_object_array_add(report->results, o);
+	}
+}
+
+/* The sessions of the commit itself and those that are carried, all our own. */
+static int collect_sessions(struct luod *l, const struct luo_commit *commit,
+			    struct commit_report *report, int **ret_fds, size_t *ret_n)
+{
+	const int *sessions;
+	size_t n;
+	int *fds;
+
+	sessions = luo_commit_sessions(commit, &n);
+	fds = calloc(n + 1, sizeof(int));
+	if (!fds)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		fds[i] = fcntl(sessions[i], F_DUPFD_CLOEXEC, 3);
+		if (fds[i] < 0) {
+			int r = -errno;
+
+			close_many(fds, i);
+			free(fds);
+			return r;
+		}
+	}
+	carry(l, report, &fds, &n);
+	*ret_fds = fds;
+	*ret_n = n;
+	return 0;
+}
+
 /* The commit stands from the record on. */
-static int make_it_stand(struct luod *l, const struct luo_commit *commit, const char *session)
+static int make_it_stand(struct luod *l, const struct luo_commit *commit, const char *session,
+			 struct commit_report *report)
 {
 	uint64_t number = l->state.next_id++;
 	struct json_writer w = { 0 };
 	char name[KEEPER_NAME_SIZE];
-	const int *fds;
-	size_t n, i;
-	int r = 0;
+	size_t n = 0;
+	int r;
 
-	fds = luo_commit_sessions(commit, &n);
-	l->outgoing.fds = calloc(n + 1, sizeof(int));
+	r = collect_sessions(l, commit, report, &l->outgoing.fds, &n);
+	if (r < 0)
+		return r;
+	l->outgoing.n = n;
+	report->sessions = n;
 	l->state.commit_name = strdup(session);
-	if (!l->outgoing.fds || !l->state.commit_name)
+	if (!l->state.commit_name)
 		r = -ENOMEM;
 	l->state.commit_number = number;
 	l->state.commit_sessions = n;
-	for (i = 0; r >= 0 && i < n; i++) {
-		int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
-
-		if (fd < 0) {
-			r = -errno;
-			break;
-		}
-		l->outgoing.fds[l->outgoing.n++] = fd;
-		r = keeper_push(&l->keeper, keeper_name2('o', number, i, name), fd);
-	}
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		r = keeper_push(&l->keeper, keeper_name2('o', number, i, name), l->outgoing.fds[i]);
 	if (r >= 0)
 		r = keeper_settle(&l->keeper);
 	l->state.stale = false;
@@ -247,12 +314,23 @@ static int preserve(struct luod *l, const struct commit_request *request, const 
 		return say_why(report, session, r);
 	r = report_results(commit, report);
 	if (r >= 0 && !request->dry_run)
-		r = make_it_stand(l, commit, session);
+		r = make_it_stand(l, commit, session, report);
 	luo_commit_free(commit);
 	if (r < 0)
 		return say(report, r, "Cannot hold the sessions of the commit: %s. It is undone.",
 			   strerror(-r));
 	return 0;
+}
+
+/* The name belongs to a session that goes along untouched. */
+static bool is_held(const struct luod *l, const char *session)
+{
+	struct luo_incoming *unreadable;
+
+	for (size_t i = 0; (unreadable = holdings_unreadable(l, i)); i++)
+		if (streq(luo_incoming_name(unreadable), session))
+			return true;
+	return false;
 }
 
 int commit_make(struct luod *l, const struct commit_request *request, struct commit_report *report)
@@ -261,6 +339,7 @@ int commit_make(struct luod *l, const struct commit_request *request, struct com
 	uint64_t begin = now_realtime();
 	int r;
 
+	report->session_name[0] = 0;
 	if (l->support != LUO_SUPPORT_ON)
 		return say(report, -EOPNOTSUPP, "%s",
 			   l->options.no_live_update ? "luod was started with --no-live-update."
@@ -282,6 +361,17 @@ int commit_make(struct luod *l, const struct commit_request *request, struct com
 			   "may be "
 			   "tried again.",
 			   strerror(-r));
+	if (is_held(l, session)) {
+		r = holdings_other_name(l, report->session_name);
+		if (r < 0)
+			return say(report, r,
+				   "Session \"%s\" came from the previous kernel and is not "
+				   "understood, "
+				   "and its name is too long to be made a second one of.",
+				   session);
+		session = report->session_name;
+	} else
+		snprintf(report->session_name, sizeof(report->session_name), "%s", session);
 	r = preserve(l, request, session, begin, report);
 	if (r < 0)
 		return r;

@@ -175,13 +175,27 @@ static void report_issues(struct luod *l, const struct luo_mapping *mapping)
 			     mapping->n_all_issues, luo_incoming_name(l->incoming));
 }
 
+static void note_previous(struct luod *l, const struct luo_mapping_state *previous)
+{
+	if (!l->state.previous.have_kexec_count ||
+	    previous->kexec_count > l->state.previous.kexec_count)
+		l->state.previous = *previous;
+}
+
 static void adopt_mapping(struct luod *l, struct luo_mapping *mapping)
 {
+	const char *name = luo_incoming_name(l->incoming);
 	struct json_writer w = { 0 };
 
-	if (!l->state.incoming_known) {
-		l->state.incoming_known = true;
-		l->state.previous = mapping->state;
+	if (!l->state.incoming_name || !streq(l->state.incoming_name, name) ||
+	    l->state.incoming_finished) {
+		free(l->state.incoming_name);
+		l->state.incoming_name = strdup(name);
+		if (!l->state.incoming_name)
+			return;
+		l->state.incoming_finished = false;
+		l->state.n_gone = 0;
+		note_previous(l, &mapping->state);
 		record_incoming(&w, &l->state);
 		journal_must(l, &w);
 		report_issues(l, mapping);
@@ -202,34 +216,80 @@ static void hold_stranger(struct luod *l, struct kept_session *session)
 		     session->name ? session->name : "?");
 }
 
-/* The main session first; strangers keep their fd, the others' are in *ret_fds. */
-static size_t sort_sessions(struct luod *l, int *ret_fds)
+/* Takes the sessions of one group out, the main one first. */
+static size_t take_group(struct luod *l, const char *main_name, int *ret_fds)
 {
-	size_t n = 0, prefix = strlen(l->options.session);
+	size_t n = 0, prefix = strlen(main_name);
 
-	for (size_t i = 0; i < l->n_sessions; i++)
-		if (l->sessions[i].name && streq(l->sessions[i].name, l->options.session) && n == 0)
+	for (size_t i = 0; i < l->n_sessions && n == 0; i++)
+		if (l->sessions[i].fd >= 0 && l->sessions[i].name &&
+		    streq(l->sessions[i].name, main_name))
 			ret_fds[n++] = TAKE_FD(l->sessions[i].fd);
-	if (n == 0)
-		return 0;
-	for (size_t i = 0; i < l->n_sessions; i++) {
+	for (size_t i = 0; n > 0 && i < l->n_sessions; i++) {
 		const char *name = l->sessions[i].name;
 
-		if (l->sessions[i].fd >= 0 && name && startswith(name, l->options.session) &&
+		if (l->sessions[i].fd >= 0 && name && startswith(name, main_name) &&
 		    name[prefix] == '.')
 			ret_fds[n++] = TAKE_FD(l->sessions[i].fd);
 	}
 	return n;
 }
 
-void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t n)
+static struct luo_incoming *adopt_group(struct luod *l, const char *name)
 {
-	_cleanup_free_ int *fds = calloc(n + 1, sizeof(int));
-	size_t n_fds;
+	_cleanup_free_ int *fds = calloc(l->n_sessions + 1, sizeof(int));
+	struct luo_incoming *incoming = NULL;
+	size_t n;
 	int r;
 
+	if (!fds)
+		return NULL;
+	n = take_group(l, name, fds);
+	if (n == 0)
+		return NULL;
+	r = luo_incoming_adopt(fds, n, &incoming);
+	if (r < 0) {
+		luod_problem(l, "Cannot look into session \"%s\": %s. It is held, not freed.", name,
+			     strerror(-r));
+		return NULL;
+	}
+	if (luo_incoming_problem(incoming))
+		luod_problem(l, "Session \"%s\" is not understood: %s. It is held, not freed.",
+			     name, luo_incoming_problem(incoming));
+	return incoming;
+}
+
+int holdings_other_name(const struct luod *l, char name[LUO_SESSION_NAME_MAX + 1])
+{
+	int n = snprintf(name, LUO_SESSION_NAME_MAX + 1, "%s-live", l->options.session);
+
+	return n > LUO_SESSION_NAME_MAX ? -ENAMETOOLONG : 0;
+}
+
+struct luo_incoming *holdings_unreadable(const struct luod *l, size_t i)
+{
+	for (size_t k = 0; k < ELEMENTSOF(l->waiting); k++)
+		if (l->waiting[k] && luo_incoming_problem(l->waiting[k]) && i-- == 0)
+			return l->waiting[k];
+	return NULL;
+}
+
+/* Holdings come from one session at a time. */
+static void take_next(struct luod *l)
+{
+	for (size_t i = 0; i < ELEMENTSOF(l->waiting) && !l->incoming; i++)
+		if (l->waiting[i] && luo_incoming_mapping(l->waiting[i])) {
+			l->incoming = TAKE_PTR(l->waiting[i]);
+			adopt_mapping(l, luo_incoming_mapping(l->incoming));
+		}
+}
+
+void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t n)
+{
+	char other[LUO_SESSION_NAME_MAX + 1];
+
 	l->sessions = calloc(n + 1, sizeof(*l->sessions));
-	if (!l->sessions || !fds) {
+	if (!l->sessions) {
 		luod_problem(l,
 			     "Not enough memory to look into what came from the previous kernel. "
 			     "It is held.");
@@ -241,30 +301,21 @@ void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t 
 		(void)luo_session_get_name(sessions[i].fd, &l->sessions[i].name);
 	}
 	l->n_sessions = n;
-
-	n_fds = sort_sessions(l, fds);
+	if (holdings_other_name(l, other) >= 0)
+		l->waiting[0] = adopt_group(l, other);
+	l->waiting[1] = adopt_group(l, l->options.session);
 	for (size_t i = 0; i < n; i++)
 		if (l->sessions[i].fd >= 0)
 			hold_stranger(l, &l->sessions[i]);
-	if (n_fds == 0)
-		return;
-	r = luo_incoming_adopt(fds, n_fds, &l->incoming);
-	if (r < 0) {
-		luod_problem(l, "Cannot look into session \"%s\": %s. It is held, not freed.",
-			     l->options.session, strerror(-r));
-		return;
-	}
-	if (luo_incoming_problem(l->incoming))
-		luod_problem(l, "Session \"%s\" is not understood: %s. It is held, not freed.",
-			     luo_incoming_name(l->incoming), luo_incoming_problem(l->incoming));
-	else
-		adopt_mapping(l, luo_incoming_mapping(l->incoming));
+	take_next(l);
 	holdings_settle(l);
 }
 
 void holdings_free(struct luod *l)
 {
 	l->incoming = luo_incoming_free(l->incoming);
+	for (size_t i = 0; i < ELEMENTSOF(l->waiting); i++)
+		l->waiting[i] = luo_incoming_free(l->waiting[i]);
 	for (size_t i = 0; i < l->n_sessions; i++) {
 		safe_close(l->sessions[i].fd);
 		free(l->sessions[i].name);
@@ -275,45 +326,92 @@ void holdings_free(struct luod *l)
 
 /* ---- finishing ------------------------------------------------------------------------------- */
 
-static void remove_at_keeper(struct luod *l)
+static bool is_of_group(const char *name, const char *main_name)
 {
-	size_t kept = 0;
+	size_t n = strlen(main_name);
+
+	return name && startswith(name, main_name) && (!name[n] || name[n] == '.');
+}
+
+static void remove_at_keeper(struct luod *l, const char *main_name)
+{
+	size_t left = 0;
 
 	for (size_t i = 0; i < l->n_sessions; i++) {
 		char name[KEEPER_NAME_SIZE];
 
-		if (l->sessions[i].fd >= 0) {
-			l->sessions[kept++] = l->sessions[i];
+		if (l->sessions[i].fd >= 0 || !is_of_group(l->sessions[i].name, main_name)) {
+			l->sessions[left++] = l->sessions[i];
 			continue;
 		}
 		(void)keeper_remove(&l->keeper, keeper_name('i', l->sessions[i].number, name));
 		free(l->sessions[i].name);
 	}
-	l->n_sessions = kept;
+	l->n_sessions = left;
 }
 
-void holdings_settle(struct luod *l)
+/* What entries that made no sense may have meant is taken out, before it would be freed. */
+static int rescue(struct luod *l)
 {
-	struct luo_store *store = holdings_store(l);
+	struct luo_unit *unit;
+	size_t n;
+	int r;
+
+	if (luo_incoming_mapping(l->incoming)->n_all_issues == 0)
+		return 0;
+	r = vault_unit(l, ORPHANS_UNIT, &unit);
+	if (r >= 0)
+		r = luo_incoming_rescue(l->incoming, unit, &n);
+	if (r >= 0)
+		r = vault_secure_unit(l, unit);
+	vault_unit_release(l, ORPHANS_UNIT);
+	if (r >= 0 && n > 0)
+		log_notice(
+			"%zu files that no valid entry of session \"%s\" names are in the unit %s.",
+			n, luo_incoming_name(l->incoming), ORPHANS_UNIT);
+	return r;
+}
+
+static int finish(struct luod *l)
+{
+	_cleanup_free_ char *name = strdup(luo_incoming_name(l->incoming));
 	struct json_writer w = { 0 };
 	int r;
 
-	if (!store || luo_store_n_entries(store) > 0)
-		return;
-	/* First the word that nothing in it is needed: a session that is half finished tells no
-	 * tale. */
+	if (!name)
+		return -ENOMEM;
+	r = rescue(l);
+	if (r < 0) {
+		log_limited(LOG_WARNING,
+			    "Session \"%s\" stays open: what its skipped entries may have meant "
+			    "cannot be taken out: %s.",
+			    name, strerror(-r));
+		return r;
+	}
+	/* First the word that nothing in it is needed: one that is half finished tells no tale. */
 	record_finished(&w);
 	journal_must(l, &w);
 	l->state.incoming_finished = true;
 	l->state.n_gone = 0;
 	r = luo_incoming_finish(l->incoming);
 	if (r < 0)
-		log_warning("Cannot finish session \"%s\": %s. Closing it instead.",
-			    luo_incoming_name(l->incoming), strerror(-r));
-	log_info("Session \"%s\" is finished: nothing of it lies in the kernel any more.",
-		 luo_incoming_name(l->incoming));
+		log_warning("Cannot finish session \"%s\": %s. Closing it instead.", name,
+			    strerror(-r));
+	log_info("Session \"%s\" is finished: nothing of it lies in the kernel any more.", name);
 	l->incoming = luo_incoming_free(l->incoming);
-	remove_at_keeper(l);
+	remove_at_keeper(l, name);
+	return 0;
+}
+
+void holdings_settle(struct luod *l)
+{
+	struct luo_store *store;
+
+	while ((store = holdings_store(l)) && luo_store_n_entries(store) == 0) {
+		if (finish(l) < 0)
+			return;
+		take_next(l);
+	}
 }
 
 /* ---- taking out ------------------------------------------------------------------------------ */
@@ -391,9 +489,11 @@ int holdings_claim(struct luod *l, const char *unit_name, const char *name, stru
 
 int holdings_restore_all(struct luod *l)
 {
-	struct luo_store *store = holdings_store(l);
+	struct luo_store *store;
 
-	while (store && luo_store_n_units(store) > 0) {
+	/* When the last one is out, the session is finished, and the next one comes into its place.
+	 */
+	while ((store = holdings_store(l)) && luo_store_n_units(store) > 0) {
 		struct luo_unit *unit = luo_store_unit_at(store, 0), *to;
 		size_t left = unit->n_entries;
 		int r;
@@ -414,9 +514,10 @@ int holdings_restore_all(struct luod *l)
 			if (r < 0)
 				return r;
 		}
+		holdings_settle(l);
 	}
-	holdings_settle(l);
-	return 0;
+	/* It has not been finished, so nothing that was in it could be preserved. */
+	return holdings_store(l) ? -EDQUOT : 0;
 }
 
 /* ---- dropping -------------------------------------------------------------------------------- */

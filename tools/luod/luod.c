@@ -154,7 +154,7 @@ static void look_at_kernel(struct luod *l)
 		log_notice("Live update is off in this kernel (kho=on liveupdate=on on its command "
 			   "line): a plain fd store, nothing is kept over a reboot.");
 	/* The supervisor has done it before it started us. */
-	else if (l->keeper.kind != KEEPER_SUPERVISOR && !l->state.incoming_known)
+	else if (l->keeper.kind != KEEPER_SUPERVISOR && !l->state.incoming_name)
 		holdings_retrieve(l);
 }
 

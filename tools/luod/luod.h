@@ -64,7 +64,9 @@ struct luod {
 	sd_event_source *compact_source;
 	sd_event_source *trim_source;
 
-	struct luo_incoming *incoming; /* NULL: nothing came in, or it is finished */
+	struct luo_incoming *incoming; /* holdings; NULL: nothing came in, or it is finished */
+	/* Others that came in: not understood, and held; or understood, and next in the row. */
+	struct luo_incoming *waiting[2];
 	struct kept_session *sessions; /* what came in, all of it: names with the keeper */
 	size_t n_sessions;
 	enum luo_support support;
@@ -128,6 +130,8 @@ void vault_unit_release(struct luod *l, const char *name);
 int vault_unit_changed(struct luod *l, struct luo_unit *unit);
 /* Frees an entry of stored, held or lost. */
 int vault_remove(struct luod *l, struct luo_entry *entry);
+/* Entries that were put into a unit of the store by somebody else are made safe. */
+int vault_secure_unit(struct luod *l, struct luo_unit *unit);
 /* Moves a held entry to a unit of the store. */
 int vault_move(struct luod *l, struct luo_entry *entry, struct luo_unit *to);
 /*
@@ -151,6 +155,13 @@ void holdings_retrieve(struct luod *l);
 /* Takes over session fds with their numbers; they are held, whatever is in them. */
 void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t n);
 void holdings_free(struct luod *l);
+/*
+ * The name of a commit where the usual one is taken by a session that is held and carried along
+ * untouched: both are looked for after the kexec. -ENAMETOOLONG.
+ */
+int holdings_other_name(const struct luod *l, char name[LUO_SESSION_NAME_MAX + 1]);
+/* Something that came in and is not understood; NULL past the end. */
+struct luo_incoming *holdings_unreadable(const struct luod *l, size_t i);
 /* The store of what still lies in the kernel; NULL if nothing does. */
 struct luo_store *holdings_store(const struct luod *l);
 /*
@@ -168,9 +179,9 @@ void holdings_settle(struct luod *l);
 
 typedef int (*retrieve_fn)(int session_fd, void *userdata);
 /*
- * Retrieves the session @name and those that its mapping names. Each fd is handed to @callback at
- * once, which owns it: until it is with the keeper, a kill would free what is in it.
- * 0 if there was none, else the number.
+ * Retrieves the sessions @name and "@name-live", and those that their mappings name. Each fd is
+ * handed to @callback at once, which owns it: until it is with the keeper, a kill would free what
+ * is in it. 0 if there was none, else the number.
  */
 int retrieve_sessions(const char *name, retrieve_fn callback, void *userdata);
 
@@ -199,6 +210,7 @@ struct commit_request {
 };
 /* What is reported; texts are malloc'd. */
 struct commit_report {
+	char session_name[LUO_SESSION_NAME_MAX + 1]; /* the one that was really used */
 	struct luo_commit_summary summary;
 	size_t sessions;
 	struct json_object *results;

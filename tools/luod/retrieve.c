@@ -11,6 +11,7 @@
 #include "luod.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 
 #define DEVICE_TIMEOUT_USEC (10 * USEC_PER_SEC)
 
@@ -86,14 +87,11 @@ static int retrieve_spills(int device, int main_fd, const char *name, retrieve_f
 	return n;
 }
 
-int retrieve_sessions(const char *name, retrieve_fn callback, void *userdata)
+static int retrieve_group(int device, const char *name, retrieve_fn callback, void *userdata)
 {
-	_cleanup_close_ int device = -EBADF, copy = -EBADF;
+	_cleanup_close_ int copy = -EBADF;
 	int fd, r;
 
-	r = open_device(&device);
-	if (r < 0)
-		return r;
 	r = luo_session_retrieve(device, name, &fd);
 	if (r == -ENOENT)
 		return 0;
@@ -112,4 +110,19 @@ int retrieve_sessions(const char *name, retrieve_fn callback, void *userdata)
 	if (r < 0 || copy < 0)
 		return r < 0 ? r : 1;
 	return 1 + retrieve_spills(device, copy, name, callback, userdata);
+}
+
+int retrieve_sessions(const char *name, retrieve_fn callback, void *userdata)
+{
+	_cleanup_close_ int device = -EBADF;
+	char other[LUO_SESSION_NAME_MAX + 1];
+	int n, more = 0, r;
+
+	r = open_device(&device);
+	if (r < 0)
+		return r;
+	n = retrieve_group(device, name, callback, userdata);
+	if (snprintf(other, sizeof(other), "%s-live", name) < (int)sizeof(other))
+		more = retrieve_group(device, other, callback, userdata);
+	return n < 0 ? n : more < 0 ? more : n + more;
 }

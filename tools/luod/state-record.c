@@ -135,6 +135,7 @@ static void timestamp(struct json_writer *w, const char *key, const struct luo_t
 void record_incoming(struct json_writer *w, const struct state *state)
 {
 	begin(w, "in");
+	string(w, "name", state->incoming_name);
 	if (state->previous.have_kexec_count)
 		number(w, "kexecCount", state->previous.kexec_count);
 	timestamp(w, "start", &state->previous.shutdown_start);
@@ -219,7 +220,7 @@ static int write_around(const struct state *state, struct state_log *log)
 	struct json_writer w = { 0 };
 	int r = 0;
 
-	if (state->incoming_known) {
+	if (state->incoming_name) {
 		record_incoming(&w, state);
 		r = state_write(log, &w);
 	}

@@ -50,6 +50,7 @@ void state_clear(struct state *state)
 		free(state->registrations[i].unit);
 	free(state->registrations);
 	free(state->gone);
+	free(state->incoming_name);
 	free(state->commit_name);
 	*state = (struct state){ 0 };
 }
@@ -372,9 +373,20 @@ static struct luo_timestamp get_timestamp(struct json_object *o, const char *key
 
 static int apply_incoming(struct state *state, struct json_object *o)
 {
+	const char *name = get_string(o, "name", LUO_SESSION_NAME_MAX);
+	char *copy;
 	uint64_t n;
 
-	state->incoming_known = true;
+	if (!name)
+		return nonsense(state);
+
+	copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	free(state->incoming_name);
+	state->incoming_name = copy;
+	state->incoming_finished = false;
+	state->n_gone = 0;
 	state->previous.have_kexec_count = member_number(o, "kexecCount", INT64_MAX, &n) > 0;
 	state->previous.kexec_count = state->previous.have_kexec_count ? n : 0;
 	state->previous.shutdown_start = get_timestamp(o, "start");

@@ -52,8 +52,8 @@ struct state {
 	uint64_t restarts;
 	uint64_t started_at; /* of the first luod, microseconds of CLOCK_REALTIME */
 
-	bool incoming_known;		   /* a session came in ... */
-	bool incoming_finished;		   /* ... and nothing in it is needed any more */
+	char *incoming_name;	/* of the session that holdings come from; NULL: none came in */
+	bool incoming_finished; /* nothing in it is needed any more */
 	struct luo_mapping_state previous; /* how the previous kernel went down */
 	struct state_gone *gone;
 	size_t n_gone, gone_allocated;

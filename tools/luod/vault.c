@@ -415,3 +415,20 @@ int vault_adopt_lost(struct luod *l, struct luo_entry *entry)
 	unit_remove_if_empty(l, from);
 	return r;
 }
+
+int vault_secure_unit(struct luod *l, struct luo_unit *unit)
+{
+	struct luo_entry *entry;
+
+	LUO_FOREACH_ENTRY (entry, unit) {
+		int r;
+
+		if (entry->id > 0)
+			continue;
+		r = secure_entry(l, entry, RECORD_STORED, 0);
+		if (r < 0)
+			return r;
+		l->state.stale = true;
+	}
+	return 0;
+}
