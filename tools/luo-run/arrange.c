@@ -65,8 +65,7 @@ static int make_way(struct places *p, int *fds, int at, int first, void (*displa
 
 int arrange_fds(int *fds, size_t n, int first, void (*displaced)(int fd))
 {
-	_cleanup_free_
-	size_t *owner = NULL;
+	_cleanup_free_ size_t *owner = NULL;
 	struct places places;
 	int r;
 

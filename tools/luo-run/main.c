@@ -21,6 +21,7 @@
 #include <luo/client.h>
 
 #include "arrange.h"
+#include "escape.h"
 #include "listen-env.h"
 #include "options.h"
 #include "util.h"
@@ -110,12 +111,14 @@ static int explain_away(const struct run *run, int error)
 static int explain_refusal(const struct run *run, int error)
 {
 	const struct options *o = &run->options;
+	_cleanup_free_ char *safe = NULL;
 	const char *text;
 
 	luo_client_error(run->client, NULL, &text);
+	safe = text ? escape(text) : NULL;
 	fprintf(stderr, "luo-run: %scannot %s unit %s: %s\n", o->ignore_errors ? "warning: " : "",
 		run->registered ? "claim the fds of" : "register as", o->unit,
-		text ?: strerror(-error));
+		safe ?: strerror(-error));
 	if (o->ignore_errors)
 		return -1;
 	fprintf(stderr,
@@ -149,10 +152,12 @@ static size_t sort_out(struct run *run, size_t n_before, int *fds, FILE *names)
 		struct luo_claimed *c = &run->claimed[i];
 
 		if (c->fd < 0) {
+			_cleanup_free_ char *name = escape(c->name);
+
 			fprintf(stderr,
 				"luo-run: warning: \"%s\" of unit %s is lost: the kernel could not "
 				"restore it\n",
-				c->name, run->options.unit);
+				name ?: "?", run->options.unit);
 			continue;
 		}
 		listen_env_name(names, n_before + n, c->name);
@@ -163,8 +168,7 @@ static size_t sort_out(struct run *run, size_t n_before, int *fds, FILE *names)
 
 static int arrange(struct run *run, FILE *names, size_t *ret_n)
 {
-	_cleanup_free_
-	int *fds = calloc(run->n_claimed + 1, sizeof(int));
+	_cleanup_free_ int *fds = calloc(run->n_claimed + 1, sizeof(int));
 	size_t n_before, n;
 	int r;
 
@@ -183,8 +187,7 @@ static int arrange(struct run *run, FILE *names, size_t *ret_n)
 
 static int set_notify_socket(const struct run *run)
 {
-	_cleanup_free_
-	char *path = NULL;
+	_cleanup_free_ char *path = NULL;
 
 	if (!run->registered)
 		return 0;
@@ -197,8 +200,7 @@ static int set_notify_socket(const struct run *run)
 
 static int hand_on(struct run *run)
 {
-	_cleanup_free_
-	char *names = NULL;
+	_cleanup_free_ char *names = NULL;
 	FILE *stream;
 	size_t size, n;
 	int r;

@@ -106,11 +106,10 @@ static void check_cmdline(struct check *check, enum luo_support support)
 		check_add(check, CHECK_OK, "command line", NULL, "kho=on liveupdate=on");
 	else
 		check_add(check, CHECK_FAILED, "command line",
-			  "Add it to the command line of this kernel, and of the next.",
-			  "%s%s%s missing", kho ? "" : "kho=on", kho || luo ? "" : " ",
-			  luo	? "is"
-			  : kho ? "liveupdate=on is"
-				: "liveupdate=on are");
+			  "Add it to the command line of this kernel, and of the next.", "%s",
+			  luo	? "kho=on is missing"
+			  : kho ? "liveupdate=on is missing"
+				: "kho=on liveupdate=on are missing");
 }
 
 /* ---- device ---------------------------------------------------------------------------------- */

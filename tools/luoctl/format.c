@@ -35,7 +35,7 @@ static char *two_units(char buffer[FORMAT_MAX], uint64_t n, unsigned per, const 
 
 char *format_usec(char buffer[FORMAT_MAX], uint64_t usec)
 {
-	uint64_t seconds = (usec + USEC_PER_SEC / 2) / USEC_PER_SEC;
+	uint64_t seconds = usec / USEC_PER_SEC + (usec % USEC_PER_SEC >= USEC_PER_SEC / 2);
 
 	if (seconds >= (uint64_t)24 * 3600)
 		return two_units(buffer, seconds / 3600, 24, "d", "h");
