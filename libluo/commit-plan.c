@@ -201,7 +201,12 @@ static int find_aliases(struct luo_commit_plan *plan)
 			sorted[n++] = &plan->items[i];
 	if (n == 0)
 		return 0;
-	qsort(sorted, n, sizeof(*sorted), compare_inodes);
+	/* The kernel counts inodes up, so files that were made in this order are sorted already. */
+	for (size_t i = 1; i < n; i++)
+		if (compare_inodes(&sorted[i - 1], &sorted[i]) > 0) {
+			qsort(sorted, n, sizeof(*sorted), compare_inodes);
+			break;
+		}
 
 	for (size_t i = 0; i < n; i++) {
 		struct luo_commit_item *item = sorted[i];
