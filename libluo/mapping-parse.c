@@ -16,6 +16,7 @@
 
 #include "json-scan.h"
 #include "mapping-internal.h"
+#include "mapping-own.h"
 
 /* What the tree may take while we read. 65,536 entries with all their keys take about half. */
 #define TREE_MEMORY_MAX ((size_t)256 << 20)
@@ -626,14 +627,12 @@ static int parse_text(struct parse *p, const char *text, size_t size)
 	return r;
 }
 
-_public_ int luo_mapping_parse(const char *text, size_t size, struct luo_mapping **ret_mapping,
-			       char **ret_reason)
+int mapping_parse_any(const char *text, size_t size, struct luo_mapping **ret_mapping,
+		      char **ret_reason)
 {
 	struct parse p = { 0 };
 	int r;
 
-	if ((!text && size) || !ret_mapping)
-		return -EINVAL;
 	r = parse_text(&p, text, size);
 	if (r == 0) {
 		*ret_mapping = p.mapping;
@@ -646,4 +645,18 @@ _public_ int luo_mapping_parse(const char *text, size_t size, struct luo_mapping
 	else
 		free(p.reason);
 	return r;
+}
+
+_public_ int luo_mapping_parse(const char *text, size_t size, struct luo_mapping **ret_mapping,
+			       char **ret_reason)
+{
+	int r;
+
+	if ((!text && size) || !ret_mapping)
+		return -EINVAL;
+	r = mapping_parse_own(text, size, ret_mapping);
+	if (r > 0)
+		return 0;
+	/* Out of memory is said by the one that has the words for it. */
+	return mapping_parse_any(text, size, ret_mapping, ret_reason);
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "../mapping-compare.h"
+#include "mapping-own.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,11 +40,26 @@ static void round_trip(const struct luo_mapping *m, unsigned flags)
 	free(again);
 }
 
+/* The short way to read says the same as the long one, or nothing. */
+static void both_ways(const char *text, size_t size)
+{
+	struct luo_mapping *own = NULL, *any = NULL;
+
+	if (mapping_parse_own(text, size, &own) == 0)
+		return;
+	MUST(mapping_parse_any(text, size, &any, NULL) == 0);
+	MUST(any->n_all_issues == 0);
+	MUST(same_mapping(own, any));
+	luo_mapping_free(own);
+	luo_mapping_free(any);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct luo_mapping *m = NULL;
 	char *reason = NULL;
 
+	both_ways((const char *)data, size);
 	if (luo_mapping_parse((const char *)data, size, &m, &reason) < 0) {
 		MUST(m == NULL);
 		MUST(reason != NULL);
