@@ -72,7 +72,11 @@ def _explain_failure(folder, failure):
 
 
 def _report(arguments, folder):
-    data = collect.collect(os.path.join(folder, "scenario"))
+    try:
+        data = collect.collect(os.path.join(folder, "scenario"))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        print(f"What the guest has sent is not what it should be: {error!r}", file=sys.stderr)
+        return False
     data["problems"] = judge.judge(data)
     data["ok"] = not data["problems"]
     if arguments.json:

@@ -70,20 +70,33 @@ record() {
 	echo "$key=$("$@")" >>$answers
 }
 
-# sum UNIT NAME [FILTER...]: sha256 of what luod has under that name.
-sum() {
-	unit=$1 name=$2
-	shift 2
-	digest=$(luoctl dump "$unit" "$name" | "${@:-cat}" | sha256sum)
-	echo "$unit $name ${digest%% *}"
+# fd_of PID NAME: where a process has what it was given by that name, or has made.
+fd_of() {
+	fd=3
+	for given in $(tr '\0' '\n' </proc/$1/environ | sed -n 's/^LISTEN_FDNAMES=//p' | tr : ' '); do
+		[ "$given" != "$2" ] || { echo $fd; return; }
+		fd=$((fd + 1))
+	done
+	for fd in /proc/$1/fd/*; do
+		case $(readlink "$fd") in
+		"/memfd:$2 "*) echo "${fd##*/}"; return ;;
+		esac
+	done
 }
 
-# Every memfd once. $1 and what follows: a filter for what has grown since the kexec.
+# sum UNIT NAME PID FD: sha256 of what the process has open there.
+sum() {
+	digest=$(sha256sum "/proc/$3/fd/$4") || fail "$1 does not have $2"
+	echo "$1 $2 ${digest%% *}"
+}
+
+# Every memfd once. $1 and what follows read the one that has grown since the kexec.
 sums() {
-	sum counter.service counters
-	sum notes.service starts "$@"
-	sum notes.service notes
-	sum vmm.service ram
-	sum vmm.service vcpu
-	sum vmm.service config
+	sum counter.service counters $counter "$(fd_of $counter counters)"
+	digest=$("$@" /proc/$notes/fd/8 | sha256sum)
+	echo "notes.service starts ${digest%% *}"
+	sum notes.service notes $notes 9
+	for name in ram vcpu config; do
+		sum vmm.service $name $vmm "$(fd_of $vmm $name)"
+	done
 }

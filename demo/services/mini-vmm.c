@@ -30,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 
 #include <luo/client.h>
 #include <luo/fdstore.h>
@@ -155,7 +156,10 @@ static uint64_t sum_of_ram(const struct vmm *vmm)
 
 static void power_on(struct vmm *vmm)
 {
-	vmm->vcpu->random = UINT64_C(0x9e3779b97f4a7c15);
+	/* Never the same twice: what is there in the next kernel cannot be what was made anew. */
+	if (getrandom(&vmm->vcpu->random, sizeof(vmm->vcpu->random), 0) < 0)
+		err(1, "getrandom");
+	vmm->vcpu->random |= 1;
 	for (size_t i = 0; i < RAM_SIZE / 8; i++)
 		vmm->ram[i] = next_random(&vmm->vcpu->random);
 	vmm->vcpu->sum = sum_of_ram(vmm);

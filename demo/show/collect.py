@@ -105,6 +105,9 @@ def collect(folder):
         events = json.load(file)["events"]
     before, after = (_entries(_read(folder, f"{when}/list.json")) for when in ("before", "after"))
     sums = [_sums(_read(folder, f"{when}/sums")) for when in ("before", "after")]
+    unknown = set(sums[0]) - set(before)
+    if unknown:
+        raise ValueError(f"luod does not know of {', '.join(sorted(' '.join(key) for key in unknown))}")
     results = _results(_read(folder, "before/preserve.json"))
     return {
         "accelerator": _accelerator(folder),

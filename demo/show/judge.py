@@ -9,8 +9,13 @@ _GROWN = {("notes.service", "starts")}
 
 def _entry(unit, entry, complain):
     name, before, after = f"{entry['name']} of {unit}", entry["before"], entry["after"]
+    result = (entry["result"] or {}).get("result")
     if not before["preservable"]:
+        if before["kind"] == "memfd":
+            complain(f"{name} is a memfd, and luod says that it cannot be preserved.")
         return
+    if result not in ("preserved", "copied", "alias"):
+        complain(f"{name}: the dry run says {result}.")
     if after is None:
         complain(f"{name} is gone.")
         return

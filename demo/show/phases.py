@@ -18,7 +18,7 @@ PHASES = [
     Phase(1, "work", "the services work"),
     Phase(1, "load", "the next kernel is loaded, the services still run"),
     Phase(1, "warm-up", "dry run of the commit, the services still run"),
-    Phase(1, "checksums", "sha256 of every memfd"),
+    Phase(1, "checksums", "sha256 of all memory that the services have open"),
     Phase(1, "stop", "the services are stopped", blackout=True),
     Phase(1, "commit", "luod commits: the kernel preserves every memfd", blackout=True),
     Phase(1, "kexec", "kexec: this kernel ends", blackout=True),
@@ -26,7 +26,7 @@ PHASES = [
     Phase(2, "restore", "luod starts, and has what was preserved", blackout=True),
     Phase(2, "start", "the services start, each with its memory", blackout=True),
     Phase(2, "up", "the services are asked what they know"),
-    Phase(2, "checksums", "sha256 of every memfd, again"),
+    Phase(2, "checksums", "sha256 of all memory, again"),
     Phase(2, "work", "the services go on working"),
 ]
 END = (2, "done")

@@ -97,7 +97,7 @@ def _service(page, service):
 
 
 def _services(page, services):
-    page.heading("Memory", "checksums taken before the stop and after the start")
+    page.heading("Memory", "checksums of what the services have open, before the stop and after the start")
     for service in services:
         _service(page, service)
 
