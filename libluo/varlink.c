@@ -3,13 +3,14 @@
 /*
  * Which message do received fds belong to? They come with a socket buffer, and one recvmsg() may
  * return bytes of several. The kernel stops reading behind a buffer that carries fds, so such a
- * buffer is always the last of what one recvmsg() returns; and it is the first exactly if a peek at
- * one byte sees fds. So:
+ * buffer is always the last of what one recvmsg() returns. So one byte is read first: fds that come
+ * with it belong to it. Then the rest, and
  *
- *   the first byte has fds    all that was read is one buffer: the message with its first byte
- *   otherwise                 the message with the last byte, because a sender does not put other
- *                             messages behind one with fds in the same sendmsg()
+ *   fds with the first byte   belong to the message that this byte is of
+ *   fds with the rest         belong to the message with the last byte, because a sender does not
+ *                             put other messages behind one with fds into the same sendmsg()
  *
+ * (A peek at one byte does not tell: a peek goes on to the next buffers even with no room left.)
  * Each batch of fds is queued with the position in the stream that it belongs to, and goes to the
  * message that covers this position.
  */
@@ -191,50 +192,9 @@ int luo_varlink_feed(struct luo_varlink *v, const void *data, size_t size, const
 	return 0;
 }
 
-/* Whether the next byte in the socket carries fds: without room for them MSG_CTRUNC says so. */
-static bool peek_has_fds(int fd)
+static void take_control(struct msghdr *mh, int *fds, size_t *n_fds)
 {
-	char byte;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	return recvmsg(fd, &mh, MSG_PEEK | MSG_DONTWAIT) == 1 && (mh.msg_flags & MSG_CTRUNC);
-}
-
-int luo_varlink_receive(struct luo_varlink *v)
-{
-	union {
-		struct cmsghdr header;
-		char buffer[CMSG_SPACE(sizeof(int) * LUO_VARLINK_FDS_MAX)];
-	} control;
-	int fds[LUO_VARLINK_FDS_MAX];
-	_cleanup_free_
-	char *data = NULL;
-	struct iovec iov;
-	struct msghdr mh = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	size_t n_fds = 0;
-	bool fds_first;
-	ssize_t n;
-	int r;
-
-	data = malloc(READ_SIZE);
-	if (!data)
-		return -ENOMEM;
-	iov.iov_base = data;
-	iov.iov_len = READ_SIZE;
-
-	fds_first = peek_has_fds(v->fd);
-	do
-		n = recvmsg(v->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EAGAIN ? 0 : -errno;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&mh); c; c = CMSG_NXTHDR(&mh, c)) {
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
 		size_t count;
 
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
@@ -244,30 +204,68 @@ int luo_varlink_receive(struct luo_varlink *v)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (n_fds < ELEMENTSOF(fds))
-				fds[n_fds++] = fd;
+			if (*n_fds < LUO_VARLINK_FDS_MAX)
+				fds[(*n_fds)++] = fd;
 			else
 				safe_close(fd);
 		}
 	}
-	if (mh.msg_flags & MSG_CTRUNC) {
+}
+
+/* One recvmsg() of at most @size bytes. 1, 0, or negative, as luo_varlink_receive(). */
+static int receive_some(struct luo_varlink *v, char *data, size_t size, bool first)
+{
+	union {
+		struct cmsghdr header;
+		char buffer[CMSG_SPACE(sizeof(int) * LUO_VARLINK_FDS_MAX)];
+	} control;
+	int fds[LUO_VARLINK_FDS_MAX];
+	struct iovec iov = { .iov_base = data, .iov_len = size };
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	size_t n_fds = 0;
+	ssize_t n;
+	int r;
+
+	do
+		n = recvmsg(v->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	take_control(&mh, fds, &n_fds);
+	if (mh.msg_flags & MSG_CTRUNC || n == 0) {
 		/* Some fds are lost, and nobody can tell which: names and fds would not match. */
 		close_many(fds, n_fds);
-		return -EBADMSG;
+		return n == 0 ? -ECONNRESET : -EBADMSG;
 	}
-	if (n == 0) {
-		close_many(fds, n_fds);
-		return -ECONNRESET;
-	}
-	r = luo_varlink_feed(v, data, (size_t)n, fds, n_fds, fds_first);
+	r = luo_varlink_feed(v, data, (size_t)n, fds, n_fds, first);
 	return r < 0 ? r : 1;
+}
+
+int luo_varlink_receive(struct luo_varlink *v)
+{
+	_cleanup_free_ char *data = NULL;
+	int r;
+
+	data = malloc(READ_SIZE);
+	if (!data)
+		return -ENOMEM;
+	r = receive_some(v, data, 1, true);
+	if (r <= 0)
+		return r;
+	r = receive_some(v, data, READ_SIZE, false);
+	/* That it ends here is said the next time. */
+	return r < 0 && r != -ECONNRESET ? r : 1;
 }
 
 /* Takes the fds that belong to positions before @end. */
 static int take_fds(struct luo_varlink *v, uint64_t end, int **ret_fds, size_t *ret_n_fds)
 {
-	_cleanup_free_
-	int *fds = NULL;
+	_cleanup_free_ int *fds = NULL;
 	size_t n = 0, i = 0;
 
 	for (struct fd_batch *batch = v->batches; batch && batch->at < end; batch = batch->next)
