@@ -78,6 +78,12 @@ void state_unit_free(struct luo_unit *unit)
 	free(data);
 }
 
+void state_unit_remove(struct luo_unit *unit)
+{
+	state_unit_free(unit);
+	luo_unit_remove(unit);
+}
+
 int state_add_gone(struct state *state, uint64_t holding, uint64_t id)
 {
 	if (state->n_gone >= state->gone_allocated) {
@@ -250,8 +256,7 @@ static int apply_unit_gone(struct state *state, struct json_object *o)
 
 	if (!unit || unit->n_entries > 0)
 		return nonsense(state);
-	state_unit_free(unit);
-	luo_unit_remove(unit);
+	state_unit_remove(unit);
 	return 0;
 }
 
@@ -328,7 +333,7 @@ static int apply_move(struct state *state, struct json_object *o)
 	if (r < 0)
 		return r == -ENOMEM ? r : nonsense(state);
 	if (from->n_entries == 0 && from->store != state->stored)
-		luo_unit_remove(from);
+		state_unit_remove(from);
 	state->stale = true;
 	return 0;
 }
@@ -344,7 +349,7 @@ static int apply_delete(struct state *state, struct json_object *o)
 	tdelete(entry, &state->by_id, id_compare);
 	luo_entry_remove(entry);
 	if (unit->n_entries == 0 && unit->store != state->stored)
-		luo_unit_remove(unit);
+		state_unit_remove(unit);
 	state->stale = true;
 	return 0;
 }

@@ -83,6 +83,8 @@ void state_applied(struct state *state);
 struct state_unit *state_unit_data(struct luo_unit *unit);	       /* NULL: out of memory */
 const struct state_unit *state_unit_peek(const struct luo_unit *unit); /* never NULL */
 void state_unit_free(struct luo_unit *unit);
+/* luo_unit_remove() with what we have put into it. */
+void state_unit_remove(struct luo_unit *unit);
 int state_add_gone(struct state *state, uint64_t holding, uint64_t id);
 int state_add_registration(struct state *state, const char *unit, pid_t pid, uint64_t start);
 void state_remove_registration(struct state *state, pid_t pid, uint64_t start);

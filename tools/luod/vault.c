@@ -219,8 +219,7 @@ void vault_unit_release(struct luod *l, const char *name)
 		return;
 	record_unit_gone(&w, name);
 	journal_must(l, &w);
-	state_unit_free(unit);
-	luo_unit_remove(unit);
+	state_unit_remove(unit);
 }
 
 /* ---- entries --------------------------------------------------------------------------------- */
@@ -302,8 +301,7 @@ static void unit_remove_if_empty(struct luod *l, struct luo_unit *unit)
 {
 	if (unit->n_entries > 0 || unit->store == l->state.stored)
 		return;
-	state_unit_free(unit);
-	luo_unit_remove(unit);
+	state_unit_remove(unit);
 }
 
 int vault_remove(struct luod *l, struct luo_entry *entry)
