@@ -43,6 +43,7 @@ class FakeLuod:
         self.answers = {}
         self.calls = []
         self.pids = []
+        self.received = []  # fds
         self.directory = tempfile.mkdtemp(prefix="luo-cli-")
         self.path = os.path.join(self.directory, "io.luo")
         self.socket = None
@@ -54,6 +55,8 @@ class FakeLuod:
 
     def __exit__(self, *args):
         self.stop()
+        for fd in self.received:
+            os.close(fd)
         shutil.rmtree(self.directory)
 
     def listen(self):
@@ -83,11 +86,12 @@ class FakeLuod:
         with connection:
             while True:
                 try:
-                    data = connection.recv(65536)
+                    data, fds, _, _ = socket.recv_fds(connection, 65536, 253)
                 except OSError:
                     return
                 if not data:
                     return
+                self.received += fds
                 buffer += data
                 while b"\0" in buffer:
                     message, buffer = buffer.split(b"\0", 1)

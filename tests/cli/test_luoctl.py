@@ -9,7 +9,7 @@ import unittest
 from fakeluod import Error, Hangup, Reply
 from luoctltest import STATUS, SRCDIR, LuoctlTest, entry, socket_entry
 
-VERBS = ["status", "list", "show", "dump", "claim", "drop", "mapping", "check", "preserve",
+VERBS = ["status", "list", "show", "dump", "store", "claim", "drop", "mapping", "check", "preserve",
          "commit", "abort", "kexec", "monitor", "help"]
 
 
@@ -64,6 +64,7 @@ class Usage(LuoctlTest):
         lines = p.stdout.splitlines()
         self.assertEqual(lines[0], "Usage: luoctl [OPTION...] VERB [ARGUMENT...]")
         self.assertEqual([line.split()[0] for line in lines[5:lines.index("", 5)]], VERBS)
+        self.assertLessEqual(max(map(len, lines)), 80)
         for verb in VERBS:
             p = self.luoctl("help", verb)
             self.assertEqual((p.returncode, p.stderr), (0, ""))
@@ -369,6 +370,34 @@ class Dump(LuoctlTest):
                                                       {"unit": "a", "name": "x"})
         self.check(["dump", "a", "x"], code=4,
                    stderr="luoctl: cannot open the fd: unit \"a\" has no entry \"x\"\n")
+
+
+class Store(LuoctlTest):
+    def test_store(self):
+        self.luod.answers["io.luo.Store"] = {"stored": 1}
+        self.check(["store", "a", "x"], stdin="content")
+        path = self.file("/content", "more\n" * 30000)
+        self.check(["store", "a", "y", path])
+        with open(self.root + "/sparse", "wb") as f:
+            f.truncate(1 << 30)
+        self.check(["store", "a", "z", self.root + "/sparse"])
+        self.assertEqual(self.luod.calls, [
+            ("io.luo.Store", {"unit": "a", "names": [name]}) for name in "xyz"])
+        contents = [self.luod.received[i] for i in range(3)]
+        self.assertEqual([os.pread(fd, 5, 0) for fd in contents],
+                         [b"conte", b"more\n", bytes(5)])
+        self.assertEqual([os.fstat(fd).st_size for fd in contents], [7, 150000, 1 << 30])
+        self.assertEqual([os.lseek(fd, 0, os.SEEK_CUR) for fd in contents], [0, 0, 0])
+        self.assertLess(os.fstat(contents[2]).st_blocks, 100)
+
+    def test_errors(self):
+        self.check(["store", "a", "x", "/nowhere/f"], code=1,
+                   stderr="luoctl: cannot open /nowhere/f: No such file or directory\n")
+        self.check(["store", "a", "x", "/"], code=1,
+                   stderr="luoctl: cannot copy / into memory: Is a directory\n")
+        self.luod.answers["io.luo.Store"] = Error("io.luo.NotPermitted", {"text": "not yours"})
+        self.check(["store", "a", "x"], code=5, stdin="",
+                   stderr="luoctl: cannot store: not yours\nTry it as root.\n")
 
 
 class ClaimAndDrop(LuoctlTest):

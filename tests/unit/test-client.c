@@ -732,6 +732,46 @@ static void test_claim(void **state)
 					 "\"u.service\"},\"more\":true}");
 }
 
+/* Each reply is longer than what is read at once, and its fds come with its first bytes. */
+static void serve_large_with_fds(struct server *s)
+{
+	static char text[80 << 10];
+
+	server_hear(s);
+	for (int reply = 0; reply < 3; reply++) {
+		int n = sprintf(text, "{\"continues\":%s,\"parameters\":{}",
+				reply < 2 ? "true" : "false");
+
+		memset(text + n, ' ', sizeof(text) - (size_t)n);
+		memcpy(text + sizeof(text) - 2, "}", 2);
+		server_say_raw(s, text, sizeof(text), &memfds[reply], 1);
+	}
+}
+
+static int expect_its_fd(const char *reply, int *fds, size_t n_fds, bool continues, void *userdata)
+{
+	int *n = userdata;
+
+	/* so that all the others are there when the next is read */
+	usleep(100 * 1000);
+	assert_int_equal(n_fds, 1);
+	assert_int_equal(inode_of(fds[0]), inode_of(memfds[*n]));
+	close(fds[0]);
+	++*n;
+	return 0;
+}
+
+static void test_more_large_with_fds(void **state)
+{
+	struct server *s = *state;
+	struct luo_client *client = start(s, serve_large_with_fds, TIMEOUT);
+	int n = 0;
+
+	assert_int_equal(luo_client_call_more(client, "A", NULL, expect_its_fd, &n), 0);
+	assert_int_equal(n, 3);
+	stop(s, client);
+}
+
 static const char *bad_claims[] = {
 	"{}",
 	"{\"parameters\":{\"entries\":{}}}",
@@ -988,6 +1028,7 @@ int main(void)
 		server_test(test_errors),
 		server_test_fds(test_call_fds),
 		server_test_fds(test_claim),
+		server_test_fds(test_more_large_with_fds),
 		server_test_fds(test_claim_bad),
 		server_test_fds(test_claim_fails_half_way),
 		server_test_fds(test_claim_table_full),

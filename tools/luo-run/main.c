@@ -202,7 +202,7 @@ static int hand_on(struct run *run)
 {
 	_cleanup_free_ char *names = NULL;
 	FILE *stream;
-	size_t size, n;
+	size_t size, n = 0;
 	int r;
 
 	stream = open_memstream(&names, &size);

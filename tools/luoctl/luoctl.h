@@ -52,6 +52,7 @@ int verb_status(struct context *context, int argc, char **argv);
 int verb_list(struct context *context, int argc, char **argv);
 int verb_show(struct context *context, int argc, char **argv);
 int verb_dump(struct context *context, int argc, char **argv);
+int verb_store(struct context *context, int argc, char **argv);
 int verb_claim(struct context *context, int argc, char **argv);
 int verb_drop(struct context *context, int argc, char **argv);
 int verb_mapping(struct context *context, int argc, char **argv);

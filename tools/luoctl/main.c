@@ -16,6 +16,8 @@ const struct verb verbs[] = {
 	  "  --nth N           which of several of that name, from 0\n"
 	  "  --to FILE         write it to a file\n",
 	  verb_dump },
+	{ "store", "UNIT NAME [FILE|-]", "keep a file for a unit's next start",
+	  NULL, verb_store },
 	{ "claim", "UNIT", "make a unit's holding its store",
 	  "  --unit NEW        make it the store of another unit\n"
 	  "  --name NAME       only the fds of that name\n",
@@ -24,7 +26,7 @@ const struct verb verbs[] = {
 	  "  --state STATE     only those that are stored, held or lost\n"
 	  "  --yes             do not ask\n",
 	  verb_drop },
-	{ "mapping", "[FILE|-]", "check a mapping and print it; without a file that of luod",
+	{ "mapping", "[FILE|-]", "check and print a mapping; luod's without a file",
 	  "  --session NAME    the one in an incoming session\n"
 	  "  --raw             the text as it is\n",
 	  verb_mapping },
@@ -84,7 +86,7 @@ void print_help(void)
 
 		snprintf(left, sizeof(left), "%s%s%s", v->name, *v->arguments ? " " : "",
 			 v->arguments);
-		printf("  %-18s  %s\n", left, v->help);
+		printf("  %-23s  %s\n", left, v->help);
 	}
 	printf("\nOptions of all verbs:\n%s", common_help);
 }

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The programs of examples/, with luod, luo-run and luoctl as they are."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+BUILD = os.environ["BUILDDIR"]
+EXAMPLES = os.path.join(os.environ["SRCDIR"], "examples")
+TOOLS = [os.path.join(BUILD, "tools", name) for name in ("luod", "luo-run", "luoctl")]
+
+
+class Examples(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="luo-cli-")
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.environment = dict(os.environ, LUO_RUNTIME_DIR=self.directory,
+                                PATH=":".join([*TOOLS, os.environ["PATH"]]))
+        for name in ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID"):
+            self.environment.pop(name, None)
+
+    def start_luod(self):
+        luod = subprocess.Popen(["luod", "--supervise", "--no-live-update"],
+                                env=self.environment, stdin=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL, start_new_session=True)
+        self.addCleanup(luod.wait, 20)
+        self.addCleanup(luod.terminate)
+        for _ in range(400):
+            if self.run_it("luoctl", "status").returncode == 0:
+                return luod
+            time.sleep(0.05)
+        self.fail("luod does not answer")
+        return None
+
+    def run_it(self, *command):
+        return subprocess.run(command, env=self.environment, text=True, capture_output=True,
+                              timeout=60, check=False)
+
+    def numbers(self, *command):
+        p = self.run_it(*command)
+        self.assertEqual((p.returncode, p.stderr), (0, ""))
+        return [int(line) for line in p.stdout.split()]
+
+    def test_counter(self):
+        counter = ["luo-run", "--unit", "counter", "--required", "--",
+                   os.path.join(BUILD, "examples/luo-example-counter")]
+        self.start_luod()
+        self.assertEqual(self.numbers(*counter, "3"), [1, 2, 3])
+        self.assertEqual(self.numbers(*counter, "2"), [4, 5])
+        # luod dies, and is there again
+        pid = int([line.split("pid ")[1] for line in
+                   self.run_it("luoctl", "status").stdout.splitlines() if "pid " in line][0])
+        os.kill(pid, signal.SIGKILL)
+        self.assertEqual(self.numbers("luo-run", "--restart-safe", *counter[1:], "1"), [6])
+        p = self.run_it("luoctl", "list", "counter", "--no-legend")
+        self.assertEqual(p.stdout.split()[:4], ["counter", "counter", "stored", "memfd"])
+        self.assertEqual(self.run_it("luoctl", "drop", "counter", "--yes").returncode, 0)
+        self.assertEqual(self.numbers(*counter, "1"), [1])
+
+    def test_counter_without_luod(self):
+        p = self.run_it(os.path.join(BUILD, "examples/luo-example-counter"), "2")
+        self.assertEqual((p.returncode, p.stdout, p.stderr), (0, "1\n2\n", ""))
+
+    def test_shell_counter(self):
+        counter = ["luo-run", "--unit", "counter.sh", "--",
+                   os.path.join(EXAMPLES, "counter.sh")]
+        self.start_luod()
+        self.assertEqual(self.numbers(*counter, "3"), [1, 2, 3])
+        self.assertEqual(self.numbers(*counter, "2"), [4, 5])
+        p = self.run_it("luoctl", "dump", "counter.sh", "count")
+        self.assertEqual(p.stdout, "00000000000000000005\n")
+
+    def test_session(self):
+        session = os.path.join(BUILD, "examples/luo-example-session")
+        p = self.run_it(session)
+        self.assertEqual((p.returncode, p.stderr), (
+            2, "Usage: luo-example-session save NAME TEXT | restore NAME\n"))
+        if os.path.exists("/dev/liveupdate"):
+            self.skipTest("this machine has live update; the VM scenarios go on from here")
+        p = self.run_it(session, "restore", "example")
+        self.assertEqual(p.returncode, 1)
+        self.assertRegex(p.stderr, "^restore: (this kernel has no live update|live update is "
+                                   "switched off; boot with kho=on liveupdate=on)\n$")
+
+
+if __name__ == "__main__":
+    unittest.main()

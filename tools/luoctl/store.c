@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* store: put the content of a file into memory that a unit is given at its next start. */
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include <luo/memfd.h>
+
+#include "entries.h"
+#include "json.h"
+#include "util.h"
+
+static int append_all(int from, int to)
+{
+	char buffer[65536];
+	ssize_t n;
+
+	while ((n = read(from, buffer, sizeof(buffer))) > 0)
+		for (ssize_t done = 0, m; done < n; done += m) {
+			m = write(to, buffer + done, (size_t)(n - done));
+			if (m < 0)
+				return -errno;
+		}
+	if (n < 0)
+		return -errno;
+	/* Whoever is given it begins to read at the start. */
+	return lseek(to, 0, SEEK_SET) < 0 ? -errno : 0;
+}
+
+/* Holes stay holes, where the content comes from something that can have them. */
+static int fill(int from, int to)
+{
+	struct stat st;
+
+	if (fstat(from, &st) < 0)
+		return -errno;
+	if (S_ISREG(st.st_mode) && st.st_size > 0 && lseek(from, 0, SEEK_CUR) == 0)
+		return luo_memfd_copy(from, to);
+	return append_all(from, to);
+}
+
+static int make(const char *name, const char *path, int *ret_fd)
+{
+	const struct luo_memfd_options options = {
+		.name = strlen(name) <= 249 ? name : NULL,
+		.flags = LUO_MEMFD_ALLOW_SEALING,
+	};
+	_cleanup_close_ int opened = -EBADF, fd = -EBADF;
+	int from = STDIN_FILENO, r;
+
+	if (!streq(path, "-")) {
+		opened = from = open(path, O_RDONLY | O_CLOEXEC);
+		if (from < 0) {
+			complain("cannot open %s: %m", path);
+			return LUOCTL_FAILED;
+		}
+	}
+	r = luo_memfd_create(&options, &fd);
+	if (r == 0)
+		r = fill(from, fd);
+	if (r < 0) {
+		complain("cannot copy %s into memory: %s", path, strerror(-r));
+		return LUOCTL_FAILED;
+	}
+	*ret_fd = TAKE_FD(fd);
+	return LUOCTL_OK;
+}
+
+static int store(struct context *c, const char *unit, const char *name, int fd)
+{
+	_cleanup_json_ struct json_object *parameters = json_strings("unit", unit, NULL);
+	struct json_object *names = json_object_new_array();
+	_cleanup_free_ char *reply = NULL;
+	int r;
+
+	json_object_array_add(names, json_object_new_string(name));
+	json_add(parameters, "names", names);
+	r = connect_to_luod(c);
+	if (r != LUOCTL_OK)
+		return r;
+	r = luo_client_call(c->client, "Store", json_object_to_json_string(parameters), &fd, 1,
+			    &reply, NULL, NULL);
+	if (r < 0)
+		return explain(c, "store", r);
+	if (c->json)
+		puts(reply);
+	return LUOCTL_OK;
+}
+
+int verb_store(struct context *c, int argc, char **argv)
+{
+	_cleanup_close_ int fd = -EBADF;
+	const char *unit, *name;
+	int r;
+
+	if (next_option(c, argc, argv, NULL, &r) != -1)
+		return r;
+	if (!count_arguments(c, argc, 2, 3))
+		return LUOCTL_USAGE;
+	unit = argv[optind];
+	name = argv[optind + 1];
+	if (!unit_is_valid(c, unit) || !name_is_valid(c, name))
+		return LUOCTL_USAGE;
+	r = make(name, argc - optind > 2 ? argv[optind + 2] : "-", &fd);
+	return r != LUOCTL_OK ? r : store(c, unit, name, fd);
+}
