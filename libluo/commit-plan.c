@@ -388,6 +388,7 @@ void luo_commit_plan_clear(struct luo_commit_plan *plan)
 	for (size_t i = 0; plan->items && i < plan->n; i++) {
 		luo_entry_meta_clear(&plan->items[i].meta);
 		safe_close(plan->items[i].copy_fd);
+		free(plan->items[i].session_name);
 	}
 	free(plan->items);
 	free(plan->results);

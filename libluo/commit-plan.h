@@ -23,6 +23,8 @@ struct luo_commit_item {
 	unsigned session;
 	uint64_t token;
 	bool travels; /* has a place in the mapping */
+	struct luo_entry mapped; /* its place there; what it points to is the entry's and ours */
+	char *session_name;	 /* of a session, for the mapping */
 };
 
 struct luo_commit_plan {

@@ -20,6 +20,7 @@
 #include "commit-plan.h"
 #include "fixup.h"
 #include "spill.h"
+#include "store-internal.h"
 #include "util.h"
 
 struct luo_commit {
@@ -207,28 +208,33 @@ static int map_unit(struct luo_mapping *mapping, const struct luo_unit *from,
 	return 0;
 }
 
-static int map_item(struct luo_unit *unit, const struct luo_commit_item *item,
-		    enum luo_result result)
+/*
+ * The mapping is only there to be written: its entries are the items' own, with nothing in them
+ * that would have to be copied inside the blackout.
+ */
+static int map_item(struct luo_unit *unit, struct luo_commit_item *item, enum luo_result result)
 {
-	struct luo_entry *entry;
+	struct luo_entry *entry = &item->mapped;
 	int r;
 
-	r = luo_unit_add_lazy(unit, item->entry->name,
-			      result == LUO_RESULT_SESSION ? LUO_ENTRY_SESSION : LUO_ENTRY_FD,
-			      item->session, item->token, &entry);
-	if (r < 0)
-		return r;
-	entry->alias = result == LUO_RESULT_ALIAS;
-	entry->poll = item->entry->poll;
-	r = copy_text(item->entry->extra, &entry->extra);
-	if (r < 0)
-		return r;
+	*entry = (struct luo_entry){
+		.name = item->entry->name,
+		.type = result == LUO_RESULT_SESSION ? LUO_ENTRY_SESSION : LUO_ENTRY_FD,
+		.fd = -EBADF,
+		.session = item->session,
+		.token = item->token,
+		.alias = result == LUO_RESULT_ALIAS,
+		.meta = item->meta,
+		.extra = item->entry->extra,
+		.poll = item->entry->poll,
+	};
 	if (result == LUO_RESULT_SESSION) {
-		r = luo_session_get_name(item->entry->fd, &entry->session_name);
+		r = luo_session_get_name(item->entry->fd, &item->session_name);
 		if (r < 0)
 			return r;
+		entry->session_name = item->session_name;
 	}
-	return luo_meta_copy(&item->meta, &entry->meta);
+	return luo_unit_borrow_entry(unit, entry);
 }
 
 static int build_mapping(struct luo_commit *commit, const struct luo_commit_options *options,
@@ -251,7 +257,7 @@ static int build_mapping(struct luo_commit *commit, const struct luo_commit_opti
 		return r;
 
 	for (size_t i = 0; i < commit->plan.n; i++) {
-		const struct luo_commit_item *item = &commit->plan.items[i];
+		struct luo_commit_item *item = &commit->plan.items[i];
 
 		if (!item->travels)
 			continue;
@@ -268,9 +274,15 @@ static int build_mapping(struct luo_commit *commit, const struct luo_commit_opti
 	return 0;
 }
 
-static struct luo_mapping *mapping_freep(struct luo_mapping **mapping)
+static void mapping_freep(struct luo_mapping **mapping)
 {
-	return luo_mapping_free(*mapping);
+	struct luo_unit *unit;
+
+	if (!*mapping)
+		return;
+	LUO_FOREACH_UNIT (unit, (*mapping)->store)
+		luo_unit_return_entries(unit);
+	luo_mapping_free(*mapping);
 }
 
 static int write_mapping(struct luo_commit *commit, const struct luo_commit_options *options)

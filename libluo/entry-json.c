@@ -372,19 +372,19 @@ int entry_from_json(struct json_object *o, enum luo_mapping_generation generatio
 
 static void write_number(struct json_writer *w, const char *key, uint64_t value)
 {
-	jw_key(w, key);
+	jw_plain_key(w, key);
 	jw_number(w, value);
 }
 
 static void write_string(struct json_writer *w, const char *key, const char *value)
 {
-	jw_key(w, key);
+	jw_plain_key(w, key);
 	jw_string(w, value);
 }
 
 static void write_flag(struct json_writer *w, const char *key, bool value)
 {
-	jw_key(w, key);
+	jw_plain_key(w, key);
 	jw_bool(w, value);
 }
 

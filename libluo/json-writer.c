@@ -171,6 +171,24 @@ void jw_key(struct json_writer *w, const char *key)
 	put(w, ":", 1);
 }
 
+void jw_plain_key(struct json_writer *w, const char *key)
+{
+	size_t n = strlen(key);
+	char *to;
+
+	if (!has_room(w, n + 4) && !grow(w, n + 4))
+		return;
+	to = w->text + w->size;
+	if (w->comma)
+		*to++ = ',';
+	w->comma = false;
+	*to++ = '"';
+	to = mempcpy(to, key, n);
+	*to++ = '"';
+	*to++ = ':';
+	w->size = (size_t)(to - w->text);
+}
+
 void jw_string(struct json_writer *w, const char *value)
 {
 	separate(w);

@@ -25,6 +25,8 @@ struct json_writer {
 void jw_open(struct json_writer *w, char bracket);
 void jw_close(struct json_writer *w, char bracket);
 void jw_key(struct json_writer *w, const char *key);
+/* A key that is known to need no escape: a literal. */
+void jw_plain_key(struct json_writer *w, const char *key);
 /*
  * A byte that is not UTF-8 becomes "?": it would make the whole document no JSON. One byte for one,
  * so that what was within a limit stays within it.

@@ -15,6 +15,13 @@ void luo_entry_meta_clear(struct luo_entry_meta *meta);
 /* Removes the entries that have failed set, all at once. */
 void luo_unit_remove_failed(struct luo_unit *unit);
 
+/*
+ * Puts an entry that belongs to somebody else into a unit, as it is. luo_unit_return_entries() must
+ * come before the unit is freed, or moved to anything else than reading.
+ */
+int luo_unit_borrow_entry(struct luo_unit *unit, struct luo_entry *entry);
+void luo_unit_return_entries(struct luo_unit *unit);
+
 /* An absolute path without empty, "." or ".." components: what /proc/PID/cgroup shows. */
 bool luo_cgroup_is_valid(const char *cgroup);
 

@@ -382,6 +382,22 @@ void luo_unit_remove_failed(struct luo_unit *unit)
 	unit->n_entries = kept;
 }
 
+int luo_unit_borrow_entry(struct luo_unit *unit, struct luo_entry *entry)
+{
+	int r;
+
+	r = unit_reserve(unit);
+	if (r < 0)
+		return r;
+	unit_attach(unit, entry);
+	return 0;
+}
+
+void luo_unit_return_entries(struct luo_unit *unit)
+{
+	unit->n_entries = 0;
+}
+
 _public_ int luo_entry_take_fd(struct luo_entry *entry)
 {
 	int fd;
