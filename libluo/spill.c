@@ -10,9 +10,11 @@
 #include "spill.h"
 #include "util.h"
 
-/* What every kernel takes, one of them being the mapping; and what is fast on the newer ones. */
+/*
+ * What every kernel takes, one of them being the mapping in the main session. Newer ones take more,
+ * but then the list that they walk for each file costs more than the further sessions.
+ */
 #define FILES_ON_EVERY_KERNEL 128
-#define FILES_FAST	      512
 
 static int name_of(const struct luo_spill *spill, size_t index, char *buffer, size_t size)
 {
@@ -73,7 +75,7 @@ int luo_spill_open(struct luo_spill *spill, const char *name, unsigned max_files
 	if (max_files == 1) /* the mapping alone would fill the main session */
 		return -EINVAL;
 	spill->main_limit = max_files ? max_files - 1 : FILES_ON_EVERY_KERNEL - 1;
-	spill->limit = max_files ? max_files : FILES_FAST;
+	spill->limit = max_files ? max_files : FILES_ON_EVERY_KERNEL;
 	spill->name = strdup(name);
 	if (!spill->name)
 		return -ENOMEM;

@@ -55,9 +55,8 @@ struct luo_commit_result {
 /** How to commit. Zero-initialise it; what is zero is the default. */
 struct luo_commit_options {
 	const char *session_name; /**< NULL: LUO_DEFAULT_SESSION */
-	/** Files in one session before the next is begun; 0: what is fast and what the kernel takes
-	 * (512, and 128 where the kernel says -ENOSPC). Further sessions are "NAME.1", "NAME.2"...
-	 */
+	/** Files in one session before the next is begun; 0: 128, which every kernel takes and
+	 * which is fast on those that take more. Further sessions are "NAME.1", "NAME.2"... */
 	unsigned max_files_per_session;
 	unsigned flags;			       /**< enum luo_commit_flags */
 	uint64_t device_timeout_usec;	       /**< how long to wait for /dev/liveupdate */
