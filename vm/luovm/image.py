@@ -23,10 +23,13 @@ _WRITERS = ("image.py", "cpio.py", "elf.py")
 
 # The guest has a merged /usr, like the hosts that overlays come from.
 _MERGED = ("bin", "sbin", "lib", "lib64")
+# Where the guest's loader looks without a cache, and where builds on other distributions put libraries.
+_SEARCHED = "usr/lib/x86_64-linux-gnu"
+_NOT_SEARCHED = ("usr/lib64", "usr/local/lib64", "usr/local/lib", "usr/local/lib/x86_64-linux-gnu")
 _HELPERS = ("luo-vm-mark", "luo-vm-file", "luo-vm-kexec")
 _DIRECTORIES = (
     "proc", "sys", "dev", "run", "tmp", "root", "etc", "var", "mnt", "luovm",
-    "usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "usr/lib/x86_64-linux-gnu",
+    "usr/bin", "usr/sbin", "usr/lib", "usr/lib64", _SEARCHED,
 )
 
 
@@ -137,6 +140,8 @@ def _overlay(out, folder):
     for name, path in _walk(folder):
         kind = os.lstat(path).st_mode
         place = guest_path(name)
+        if ".so" in os.path.basename(place) and os.path.dirname(place) in _NOT_SEARCHED:
+            archive.symlink(f"{_SEARCHED}/{os.path.basename(place)}", "/" + place)
         if stat.S_ISLNK(kind):
             archive.symlink(place, os.readlink(path))
             own.add(os.path.basename(name))

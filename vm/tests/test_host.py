@@ -11,6 +11,8 @@ import unittest
 from luovm import apt, bzimage, cache, elf, image, progress, qemu
 from luovm.errors import UserError
 
+from .test_cpio import entries
+
 
 class Cache(unittest.TestCase):
     def setUp(self):
@@ -120,6 +122,21 @@ class Image(unittest.TestCase):
         self.assertEqual(image.guest_path("/lib/x/libc.so"), "usr/lib/x/libc.so")
         self.assertEqual(image.guest_path("/usr/lib/x"), "usr/lib/x")
         self.assertEqual(image.guest_path("etc/passwd"), "etc/passwd")
+
+    def test_overlay(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in (("bin/tool", "#!/bin/sh"), ("usr/lib64/libx.so.1", "x"), ("etc/conf", "c")):
+                os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
+                with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+                    file.write(text)
+            os.symlink("libx.so.1", os.path.join(folder, "usr/lib64/libx.so"))
+            with tempfile.TemporaryDirectory() as root:
+                with open(image.build_overlay(cache.Cache(root), folder), "rb") as file:
+                    found = {name: contents for name, _, contents, _ in entries(file.read())}
+        self.assertEqual(found["usr/bin/tool"], b"#!/bin/sh")
+        self.assertEqual(found["usr/lib64/libx.so"], b"libx.so.1")
+        self.assertEqual(found["usr/lib/x86_64-linux-gnu/libx.so.1"], b"/usr/lib64/libx.so.1")
+        self.assertNotIn("bin/tool", found)
 
 
 class Monitor(unittest.TestCase):
