@@ -220,27 +220,50 @@ static void apply_cgroups(const char *root, char *directory, size_t fixed,
 	}
 }
 
-int luo_memory_room_at(const char *root, struct luo_memory_room *ret)
+static int look_at_cgroups(const char *root, struct luo_memory_room *room)
 {
-	struct luo_memory_room room = { .bytes = UINT64_MAX,
-					.cgroup_bytes = UINT64_MAX,
-					.high_bytes = UINT64_MAX };
 	_cleanup_free_
 	char *cgroup = NULL, *directory = NULL;
-	size_t fixed;
+	size_t fixed = 0;
 	int r;
 
-	r = available_at(root, &room.bytes);
-	if (r < 0)
-		return r;
 	r = own_cgroup(root, &cgroup);
 	if (r >= 0)
 		r = find_directory(root, cgroup, &directory, &fixed);
 	if (r == -ENOMEM)
 		return r;
 	if (r >= 0)
-		apply_cgroups(root, directory, fixed, &room);
+		apply_cgroups(root, directory, fixed, room);
+	return 0;
+}
+
+int luo_memory_room_at(const char *root, struct luo_memory_room *ret)
+{
+	struct luo_memory_room room = { .bytes = UINT64_MAX,
+					.cgroup_bytes = UINT64_MAX,
+					.high_bytes = UINT64_MAX };
+	int r;
+
+	r = available_at(root, &room.bytes);
+	if (r >= 0)
+		r = look_at_cgroups(root, &room);
+	if (r < 0)
+		return r;
 	*ret = room;
+	return 0;
+}
+
+int luo_memory_cgroup_room(uint64_t *ret_bytes)
+{
+	struct luo_memory_room room = { .bytes = UINT64_MAX,
+					.cgroup_bytes = UINT64_MAX,
+					.high_bytes = UINT64_MAX };
+	int r;
+
+	r = look_at_cgroups("", &room);
+	if (r < 0)
+		return r;
+	*ret_bytes = room.cgroup_bytes;
 	return 0;
 }
 

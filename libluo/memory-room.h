@@ -7,4 +7,7 @@
 /* luo_memory_room() with another root directory than "/", for tests. */
 int luo_memory_room_at(const char *root, struct luo_memory_room *ret);
 
+/* Only what the limits of the cgroups leave, UINT64_MAX without any; /proc/meminfo is not read. */
+int luo_memory_cgroup_room(uint64_t *ret_bytes);
+
 #endif

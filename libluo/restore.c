@@ -17,6 +17,7 @@
 
 #include "fixup.h"
 #include "incoming.h"
+#include "memory-room.h"
 #include "packed.h"
 #include "util.h"
 
@@ -49,8 +50,7 @@ static bool has_room(uint64_t room, uint64_t needed)
  */
 static int check_room(struct luo_incoming *incoming, const struct luo_entry_meta *meta)
 {
-	uint64_t needed = bytes_to_charge(meta), now;
-	struct luo_memory_room room;
+	uint64_t needed = bytes_to_charge(meta), now, available;
 	int r;
 
 	if (needed == 0)
@@ -58,13 +58,18 @@ static int check_room(struct luo_incoming *incoming, const struct luo_entry_meta
 	now = now_usec(CLOCK_MONOTONIC_COARSE);
 	if (meta->packed || needed > SMALL || now - incoming->room_at > LOOK_LASTS_USEC ||
 	    !has_room(incoming->room, needed)) {
-		r = luo_memory_room(&room);
+		r = luo_memory_cgroup_room(&incoming->room);
 		if (r < 0)
 			return r;
-		incoming->room = room.cgroup_bytes;
 		incoming->room_at = now;
-		if (!has_room(incoming->room, needed) ||
-		    (meta->packed && !has_room(room.bytes, needed)))
+		if (!has_room(incoming->room, needed))
+			return -EDQUOT;
+	}
+	if (meta->packed) {
+		r = luo_memory_available(&available);
+		if (r < 0)
+			return r;
+		if (!has_room(available, needed))
 			return -EDQUOT;
 	}
 	if (incoming->room != UINT64_MAX)
