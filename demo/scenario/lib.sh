@@ -46,7 +46,7 @@ start_services() {
 	vmm=$!
 	eventually [ -p /run/notes ]
 	luo-vm-mark up:notes.service
-	eventually answers 7002 check
+	eventually answers 7002 "run 0"
 	luo-vm-mark up:vmm.service
 }
 
