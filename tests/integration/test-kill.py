@@ -198,6 +198,8 @@ def kill_luod(luod, kills, chance, workers):
 def check_end(luod, results):
     problems = luod.call("io.luo.Status")["problems"]
     assert not problems, problems
+    log = luod.log()
+    assert "Sanitizer" not in log and "runtime error" not in log, log[-5000:]
     expected = {(r["unit"], name): d for r in results for name, d in r["present"].items()}
     entries = luod.entries()
     found = {}

@@ -47,22 +47,30 @@ void luod_problem(struct luod *l, const char *format, ...)
 	l->problems[l->n_problems++] = text;
 }
 
-/* Every stored fd is one of ours, for a moment two. */
-static void raise_fd_limit(const struct luod *l)
+/* Every stored fd is one of ours, and what goes out to clients is for a moment another. */
+static void raise_fd_limit(struct luod *l)
 {
 	rlim_t want = 2 * (rlim_t)l->options.fdstore_max_total + FDS_BESIDE;
-	struct rlimit limit;
+	struct rlimit limit, more = { want, want };
+	rlim_t room;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
-	if (limit.rlim_max < want) {
-		struct rlimit more = { want, want };
-
-		if (setrlimit(RLIMIT_NOFILE, &more) >= 0)
-			return;
-	}
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_max >= want || setrlimit(RLIMIT_NOFILE, &more) < 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	} else
+		limit = more;
+	/* Full is better than out of fds. */
+	room = limit.rlim_cur > 2 * FDS_LEAST ? limit.rlim_cur - FDS_LEAST : limit.rlim_cur / 2;
+	if (l->options.fdstore_max_total <= room)
+		return;
+	log_warning(
+		"Only %llu fds can be open (RLIMIT_NOFILE): luod stores at most %llu, not the %u "
+		"of --fdstore-max-total.",
+		(unsigned long long)limit.rlim_cur, (unsigned long long)room,
+		l->options.fdstore_max_total);
+	l->options.fdstore_max_total = (unsigned)room;
 }
 
 static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
@@ -127,24 +135,12 @@ static int setup_events(struct luod *l)
 	return r;
 }
 
-static void look_at_fd_limit(const struct luod *l)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) >= 0 &&
-	    limit.rlim_cur < l->options.fdstore_max_total + (rlim_t)FDS_LEAST)
-		log_warning("Only %llu fds can be open (RLIMIT_NOFILE): luod is full before the %u "
-			    "of --fdstore-max-total.",
-			    (unsigned long long)limit.rlim_cur, l->options.fdstore_max_total);
-}
-
 /* Once, at the very first start. */
 static void look_at_kernel(struct luod *l)
 {
 	l->support = l->options.no_live_update ? LUO_SUPPORT_NONE : luo_support();
 	if (l->state.restarts > 0)
 		return;
-	look_at_fd_limit(l);
 	if (l->options.no_live_update)
 		log_info("Live update is switched off by --no-live-update: a plain fd store.");
 	else if (l->support == LUO_SUPPORT_NONE)

@@ -47,6 +47,9 @@ static const char *registered_ancestor(const struct luod *l, pid_t pid)
 
 		if (proc_stat(pid, &parent, &start) < 0)
 			return NULL;
+		/* Everybody descends from init: that says nothing. */
+		if (pid == 1 && i > 0)
+			return NULL;
 		/* Nobody is younger than his child: this pid went to somebody else meanwhile. */
 		if (start > child_start)
 			return NULL;

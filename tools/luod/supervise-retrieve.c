@@ -23,8 +23,7 @@
 
 void supervise_limits(const struct options *options)
 {
-	/* A child has each twice for a moment: where it was, and where it has to be. */
-	rlim_t want = 2 * (rlim_t)options->fdstore_max_total + FDS_BESIDE;
+	rlim_t want = (rlim_t)options->fdstore_max_total + FDS_BESIDE;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)

@@ -134,27 +134,45 @@ static void drain(struct supervisor *s)
 /* ---- starting luod --------------------------------------------------------------------------- */
 
 /*
- * In the child: fd 3 and up are to be the kept ones in their order, and then our socket. They are
- * first copied out of the way, because any of them may sit where another one has to go.
+ * In the child: fd 3 and up are to be the kept ones in their order, and then our socket. Whatever
+ * sits where another has to go is moved out of the way; at no time are more fds open than before,
+ * but for one: the store may be as large as the limit allows.
  */
 static int arrange_fds(struct supervisor *s, int *ret_socket)
 {
-	int n = (int)s->n_kept, base = 3 + n + 1;
-	int *copies = calloc((size_t)n + 1, sizeof(int));
+	int n = (int)s->n_kept + 1, end = 3 + n, r = 0;
+	_cleanup_free_ int *from = calloc((size_t)n, sizeof(int));
+	/* Who sits at 3 + i: 1 + its index; 0: nobody of these. */
+	_cleanup_free_ int *at = calloc((size_t)n, sizeof(int));
 
-	if (!copies)
+	if (!from || !at)
 		return -ENOMEM;
-	for (int i = 0; i <= n; i++) {
-		copies[i] = fcntl(i < n ? s->kept[i].fd : s->theirs, F_DUPFD_CLOEXEC, base);
-		if (copies[i] < 0)
-			return -errno;
+	for (int i = 0; i < n; i++) {
+		from[i] = i < n - 1 ? s->kept[i].fd : s->theirs;
+		if (from[i] >= 3 && from[i] < end)
+			at[from[i] - 3] = 1 + i;
 	}
-	for (int i = 0; i <= n; i++)
-		if (dup2(copies[i], 3 + i) < 0)
+	for (int i = 0; i < n; i++) {
+		int other = at[i] - 1;
+
+		if (from[i] == 3 + i) {
+			if (fcntl(from[i], F_SETFD, 0) < 0)
+				r = -errno;
+			continue;
+		}
+		if (other >= 0) {
+			from[other] = fcntl(3 + i, F_DUPFD_CLOEXEC, end);
+			if (from[other] < 0)
+				return -errno;
+		}
+		if (dup2(from[i], 3 + i) < 0)
 			return -errno;
-	free(copies);
-	*ret_socket = 3 + n;
-	return 0;
+		if (from[i] >= 3 && from[i] < end)
+			at[from[i] - 3] = 0;
+		close(from[i]);
+	}
+	*ret_socket = end - 1;
+	return r;
 }
 
 static int set_number(const char *name, long value)

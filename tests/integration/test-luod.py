@@ -1,0 +1,682 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""luod as its clients see it, the hostile ones first.
+
+    test-luod.py LUOD [NAME...]
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+
+from luod_client import Connection, Luod, VarlinkError, count_fds, memfd, read_fd
+
+TESTS = []
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+def expect_error(name, function, *args, **kwargs):
+    try:
+        function(*args, **kwargs)
+    except VarlinkError as error:
+        assert error.name == name, error
+        return error.parameters
+    raise AssertionError(f"{name} was expected")
+
+
+def is_closed(connection):
+    try:
+        return connection.socket.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def store(luod, unit, **contents):
+    names = list(contents)
+    fds = [memfd(name, content) for name, content in contents.items()]
+    reply = luod.call("io.luo.Store", {"unit": unit, "names": names}, fds)
+    for fd in fds:
+        os.close(fd)
+    return reply["stored"]
+
+
+def as_nobody(function):
+    """What the function returns in a process of another user."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            os.write(theirs, json.dumps(function()).encode())
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as answer:
+        text = answer.read()
+    os.waitpid(pid, 0)
+    return json.loads(text)
+
+
+def expect_fds(luod, number):
+    """luod has so many fds, once the connections that were just closed are gone."""
+    deadline = time.monotonic() + 5
+    while count_fds(luod.child()) != number:
+        assert time.monotonic() < deadline, (count_fds(luod.child()), number)
+        time.sleep(0.01)
+
+
+def names(luod, unit):
+    try:
+        return sorted(entry["name"] for entry in luod.entries({"unit": unit}))
+    except VarlinkError as error:
+        assert error.name == "io.luo.NoSuchUnit"
+        return []
+
+
+# ---- hostile ------------------------------------------------------------------------------------
+
+
+@test
+def malformed(luod):
+    """What is no Varlink ends the connection, and only that one."""
+    other = Connection(luod.path)
+    for data in (b"\0", b"x\0", b"[]\0", b"{}\0", b'{"method":1}\0', b'{"method":"a\\u0000b"}\0',
+                 b'{"method":"io.luo.Status","parameters":[]}\0',
+                 b'{"method":"io.luo.Status","more":1}\0',
+                 b'{"method":"io.luo.Status","more":true,"oneway":true}\0',
+                 b'{"a":' + b"[" * 100 + b"]" * 100 + b"}\0", b"x" * (2 << 20)):
+        with Connection(luod.path) as connection:
+            try:
+                connection.send_bytes(data)
+            except ConnectionError:
+                pass
+            assert is_closed(connection), data[:80]
+    other.call("io.luo.Status")
+    other.close()
+
+
+@test
+def wrong_calls(luod):
+    call = luod.call
+    expect_error("org.varlink.service.MethodNotFound", call, "io.luo.Nothing")
+    expect_error("org.varlink.service.InterfaceNotFound", call, "com.example.Nothing")
+    expect_error("org.varlink.service.InvalidParameter", call, "Status")
+    expect_error("org.varlink.service.InvalidParameter", call, "io.luo.Status", {"x": 1})
+    expect_error("org.varlink.service.InvalidParameter", call, "io.luo.Register", {})
+    expect_error("org.varlink.service.InvalidParameter", call, "io.luo.Register", {"unit": 1})
+    expect_error("org.varlink.service.InvalidParameter", call, "io.luo.Register", {"unit": "a/b"})
+    expect_error("org.varlink.service.InvalidParameter", call, "io.luo.Register", {"unit": "a\0b"})
+    expect_error("org.varlink.service.InvalidParameter", call, "io.luo.Register",
+                 {"unit": "a", "fdstoreMax": -1})
+    expect_error("org.varlink.service.InvalidParameter", call, "io.luo.Register",
+                 {"unit": "a", "fdstoreMax": 1 << 40})
+    expect_error("org.varlink.service.InvalidParameter", call, "io.luo.ListEntries",
+                 {"state": "x"})
+    expect_error("org.varlink.service.ExpectedMore", call, "io.luo.Monitor")
+    expect_error("io.luo.NoSuchUnit", call, "io.luo.Claim", {"unit": "nobody.service"})
+    expect_error("io.luo.NoSuchUnit", call, "io.luo.Drop", {"unit": "nobody.service"})
+    expect_error("io.luo.NoSuchUnit", call, "io.luo.ListUnits", {"unit": "nobody.service"})
+    expect_error("io.luo.NoLiveUpdate", call, "io.luo.Commit")
+    expect_error("io.luo.Failed", call, "io.luo.GetMapping", {"session": "none"})
+    assert luod.call("io.luo.Abort") == {"aborted": False}
+    # A null is as if it were not there.
+    luod.call("io.luo.ListUnits", {"unit": None})
+
+
+@test
+def names_and_fds_do_not_match(luod):
+    fd = memfd("x", b"x")
+    for listed, fds in ((["a"], []), ([], [fd]), (["a"], [fd, fd]), (["a:b"], [fd]), ([""], [fd]),
+                        (["a", 1], [fd, fd]), (["x" * 256], [fd])):
+        expect_error("org.varlink.service.InvalidParameter", luod.call, "io.luo.Store",
+                     {"unit": "mismatch", "names": listed}, fds)
+    os.close(fd)
+    assert names(luod, "mismatch") == []
+
+
+@test
+def fds_nobody_wants(luod):
+    """They are closed, with methods that take none and with calls that fail."""
+    time.sleep(0.1)
+    before = count_fds(luod.child())
+    fds = [memfd("x", b"x") for _ in range(100)]
+    with Connection(luod.path) as connection:
+        connection.call("io.luo.Status", fds=fds)
+        expect_error("org.varlink.service.MethodNotFound", connection.call, "io.luo.No", fds=fds)
+        # More than may wait for their message.
+        try:
+            for _ in range(5):
+                connection.send_bytes(b" ", fds)
+                time.sleep(0.01)
+        except ConnectionError:
+            pass
+        assert is_closed(connection)
+    for fd in fds:
+        os.close(fd)
+    expect_fds(luod, before)
+
+
+@test
+def slow_reader(luod):
+    """Who does not read its answers is closed in the end, and nobody waits for it."""
+    slow = Connection(luod.path)
+    slow.socket.settimeout(1)
+    request = json.dumps({"method": "org.varlink.service.GetInterfaceDescription",
+                          "parameters": {"interface": "io.luo"}}).encode() + b"\0"
+    try:
+        for _ in range(3000):
+            slow.socket.sendall(request * 10)
+    except (TimeoutError, ConnectionError):
+        pass
+    begin = time.monotonic()
+    for _ in range(20):
+        luod.call("io.luo.Status")
+    assert time.monotonic() - begin < 5
+    slow.close()
+
+
+@test
+def slow_monitor(luod):
+    """The same for one that only listens: it falls behind and is dropped, with bounded memory."""
+    monitor = Connection(luod.path)
+    monitor.send("io.luo.Monitor", more=True)
+    assert monitor.receive()[0]["parameters"]["event"] == "hello"
+    text = "x" * 1000
+    luod.call("io.luo.Register", {"unit": "noisy"})
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.connect(luod.notify_path)
+        s.settimeout(10)
+        with Connection(luod.path) as registered:
+            registered.call("io.luo.Register", {"unit": "noisy"})
+            for _ in range(3000):
+                s.send(b"STATUS=" + text.encode())
+            luod.barrier()
+    luod.call("io.luo.Status")
+    with open(f"/proc/{luod.child()}/status", encoding="ascii") as status:
+        rss = [int(line.split()[1]) for line in status if line.startswith("VmRSS")][0]
+    assert rss < 100 << 10, f"{rss} KiB"
+    monitor.close()
+
+
+@test
+def many_connections(luod):
+    """Root's share is the whole, and when it is used up luod says no and goes on."""
+    connections = []
+    try:
+        for _ in range(200):
+            try:
+                connections.append(Connection(luod.path, timeout=5))
+            except BlockingIOError:  # its backlog is full
+                time.sleep(0.01)
+        time.sleep(0.2)
+        connections[0].call("io.luo.Status")
+    finally:
+        for connection in connections:
+            connection.close()
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            luod.call("io.luo.Status")
+            break
+        except ConnectionError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+@test
+def connections_of_one_user(luod):
+    if os.geteuid() != 0:
+        return
+    os.chmod(luod.directory, 0o755)
+
+    def connect():
+        connections = [Connection(luod.path) for _ in range(30)]
+        served = 0
+        for connection in connections:
+            try:
+                connection.call("io.luo.Status")
+                served += 1
+            except ConnectionError:
+                pass
+        return served
+
+    assert as_nobody(connect) == 16
+
+
+@test
+def floods_of_notifications(luod):
+    """From somebody unknown: others are served, the log does not grow without end."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+                s.connect(luod.notify_path)
+                while True:
+                    s.send(b"FDSTORE=1\nFDNAME=x")
+        finally:
+            os._exit(0)
+    try:
+        begin = time.monotonic()
+        for i in range(20):
+            luod.call("io.luo.Status")
+        store(luod, "quiet", a=b"1")
+        luod.barrier()
+        assert time.monotonic() - begin < 10
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert luod.log().count("no telling") < 100
+    luod.call("io.luo.Drop", {"unit": "quiet"})
+
+
+@test
+def bad_notifications(luod):
+    with Connection(luod.path) as connection:
+        connection.call("io.luo.Register", {"unit": "bad"})
+        fd = memfd("x", b"x")
+        for text in ("", "\0\0", "FDSTORE=1\0FDNAME=x", "FDSTORE=2\nFDNAME=x", "x" * 5000,
+                     "FDSTORE=1\nFDNAME=a:b", "FDSTORE=1\nFDNAME=" + "x" * 300, "FDSTOREREMOVE=1",
+                     "FDSTORE=1\nFDNAME=", "MAINPID=1\nMAINPID=x", "BARRIER=1"):
+            luod.notify(text, [fd])
+        luod.notify("FDSTORE=1\nFDNAME=none")
+        luod.notify("FDSTORE=1\nFDNAME=good", [fd])
+        luod.barrier()
+        assert names(luod, "bad") == ["good"]
+        os.close(fd)
+        luod.call("io.luo.Drop", {"unit": "bad"})
+
+
+@test
+def unknown_and_gone_senders(luod):
+    time.sleep(0.1)
+    before = count_fds(luod.child())
+    fd = memfd("x", b"x")
+    luod.notify("FDSTORE=1\nFDNAME=x", [fd])
+    luod.barrier()
+    pid = os.fork()
+    if pid == 0:
+        luod.notify("FDSTORE=1\nFDNAME=x", [fd])
+        os._exit(0)
+    os.waitpid(pid, 0)
+    luod.barrier()
+    os.close(fd)
+    expect_fds(luod, before)
+    assert not [entry for entry in luod.entries() if entry["name"] == "x"]
+
+
+@test
+def another_user(luod):
+    """A user sees and does what his unit may; here he has none."""
+    if os.geteuid() != 0:
+        return
+    store(luod, "secret", a=b"1")
+    os.chmod(luod.directory, 0o755)
+    calls = [("io.luo.Claim", {"unit": "secret"}), ("io.luo.Drop", {"unit": "secret"}),
+             ("io.luo.ListEntries", {"unit": "secret"}), ("io.luo.ListEntries", {}),
+             ("io.luo.OpenEntry", {"unit": "secret", "name": "a"}),
+             ("io.luo.Register", {"unit": "secret"}), ("io.luo.ListUnits", {}),
+             ("io.luo.Store", {"unit": "secret", "names": []}),
+             ("io.luo.Commit", {}), ("io.luo.Abort", {}), ("io.luo.GetMapping", {}),
+             ("io.luo.Status", {})]
+
+    def call_all():
+        replies = []
+        for method, parameters in calls:
+            with Connection(luod.path) as connection:
+                connection.send(method, parameters)
+                replies.append(connection.receive()[0])
+        return replies
+
+    for (method, _), reply in zip(calls, as_nobody(call_all)):
+        if method == "io.luo.Status":
+            assert reply["parameters"]["problems"] == []
+        else:
+            assert reply["error"] in ("io.luo.NotPermitted", "io.luo.UnknownCaller"), reply
+    assert names(luod, "secret") == ["a"]
+    luod.call("io.luo.Drop", {"unit": "secret"})
+
+
+@test
+def limits(luod):
+    """A full store takes nothing more and loses nothing."""
+    with Connection(luod.path) as connection:
+        connection.call("io.luo.Register", {"unit": "small", "fdstoreMax": 3})
+        store(luod, "small", a=b"1", b=b"2")
+        fds = [memfd(str(i), b"") for i in range(3)]
+        parameters = expect_error("io.luo.Failed", connection.call, "io.luo.Store",
+                                  {"unit": "small", "names": ["c", "d", "e"]}, fds)
+        assert "full" in parameters["text"]
+        assert names(luod, "small") == ["a", "b", "c"]
+        luod.notify("FDSTORE=1\nFDNAME=z", fds)
+        luod.barrier()
+        assert names(luod, "small") == ["a", "b", "c"]
+        # The same again is no more.
+        connection.call("io.luo.Store", {"unit": "small", "names": ["c"]}, fds[:1])
+        for fd in fds:
+            os.close(fd)
+    luod.call("io.luo.Drop", {"unit": "small"})
+
+
+# ---- what it is for -----------------------------------------------------------------------------
+
+
+@test
+def introspection(luod):
+    info = luod.call("org.varlink.service.GetInfo")
+    assert info["interfaces"] == ["io.luo", "org.varlink.service"]
+    for interface in info["interfaces"]:
+        text = luod.call("org.varlink.service.GetInterfaceDescription",
+                         {"interface": interface})["description"]
+        assert f"interface {interface}" in text
+    expect_error("org.varlink.service.InterfaceNotFound", luod.call,
+                 "org.varlink.service.GetInterfaceDescription", {"interface": "x.y"})
+
+
+@test
+def pipelining(luod):
+    with Connection(luod.path) as connection:
+        n = 300
+        one = json.dumps({"method": "io.luo.Status", "parameters": {}}).encode() + b"\0"
+        connection.socket.sendall(one * n)
+        connection.socket.shutdown(socket.SHUT_WR)
+        for _ in range(n):
+            assert "pid" in connection.receive()[0]["parameters"]
+        assert is_closed(connection)
+
+
+@test
+def oneway(luod):
+    with Connection(luod.path) as connection:
+        fd = memfd("x", b"x")
+        connection.send("io.luo.Store", {"unit": "oneway", "names": ["x"]}, [fd], oneway=True)
+        connection.send("io.luo.Nothing", oneway=True)
+        connection.send("io.luo.Status")
+        assert "pid" in connection.receive()[0]["parameters"]
+        os.close(fd)
+    assert names(luod, "oneway") == ["x"]
+    luod.call("io.luo.Drop", {"unit": "oneway"})
+
+
+@test
+def notifications(luod):
+    with Connection(luod.path) as connection:
+        connection.call("io.luo.Register", {"unit": "notes"})
+        a, b = memfd("a", b"first"), memfd("b", b"second")
+        luod.notify("FDSTORE=1\nFDNAME=n", [a, b])
+        luod.notify("FDSTORE=1\nFDNAME=n", [a])
+        luod.notify("FDSTORE=1", [b])
+        luod.notify("READY=1\nSTATUS=all \u00fc well")
+        luod.barrier()
+        unit = luod.call("io.luo.ListUnits", {"unit": "notes"})["units"][0]
+        assert unit["ready"] and unit["status"] == "all \u00fc well" and unit["stored"] == 3
+        assert names(luod, "notes") == ["n", "n", "stored"]
+        for nth, content in ((0, b"first"), (1, b"second")):
+            _, fds = luod.call_fds("io.luo.OpenEntry", {"unit": "notes", "name": "n", "nth": nth})
+            assert read_fd(fds[0]) == content
+            os.close(fds[0])
+        luod.notify("FDSTOREREMOVE=1\nFDNAME=n")
+        luod.notify("STOPPING=1")
+        luod.barrier()
+        unit = luod.call("io.luo.ListUnits", {"unit": "notes"})["units"][0]
+        assert unit["stopping"] and unit["stored"] == 1
+        os.close(a)
+        os.close(b)
+    luod.call("io.luo.Drop", {"unit": "notes"})
+
+
+@test
+def hang_up(luod):
+    """An fd that is hung up goes, unless FDPOLL=0."""
+    with Connection(luod.path) as connection:
+        connection.call("io.luo.Register", {"unit": "pipes"})
+        r, w = os.pipe()
+        luod.notify("FDSTORE=1\nFDNAME=goes", [r])
+        luod.notify("FDSTORE=1\nFDNAME=stays\nFDPOLL=0", [r])
+        luod.barrier()
+        assert names(luod, "pipes") == ["goes", "stays"]
+        os.close(w)
+        os.close(r)
+        deadline = time.monotonic() + 5
+        while names(luod, "pipes") != ["stays"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    luod.call("io.luo.Drop", {"unit": "pipes"})
+
+
+@test
+def children_belong_to_the_unit(luod):
+    luod.call("io.luo.Register", {"unit": "family"})
+    fd = memfd("x", b"x")
+    with Connection(luod.path) as connection:
+        connection.call("io.luo.Register", {"unit": "family"})
+        pid = os.fork()
+        if pid == 0:
+            luod.notify("FDSTORE=1\nFDNAME=child", [fd])
+            luod.barrier()
+            os._exit(0)
+        os.waitpid(pid, 0)
+    os.close(fd)
+    assert names(luod, "family") == ["child"]
+    luod.call("io.luo.Drop", {"unit": "family"})
+
+
+@test
+def registration_ends_with_the_process(luod):
+    ready, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        luod.call("io.luo.Register", {"unit": "brief"})
+        store(luod, "brief", kept=b"k")
+        os.write(tell, b"x")
+        signal.pause()
+    os.read(ready, 1)
+    assert luod.call("io.luo.ListUnits", {"unit": "brief"})["units"][0]["pids"] == [pid]
+    # It is known after a restart as well.
+    os.kill(luod.child(), signal.SIGKILL)
+    assert luod.call("io.luo.ListUnits", {"unit": "brief"})["units"][0]["pids"] == [pid]
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    deadline = time.monotonic() + 5
+    while luod.call("io.luo.ListUnits", {"unit": "brief"})["units"][0]["pids"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert names(luod, "brief") == ["kept"]
+    luod.call("io.luo.Drop", {"unit": "brief"})
+
+
+@test
+def monitor(luod):
+    with Connection(luod.path) as connection:
+        connection.send("io.luo.Monitor", more=True)
+        assert connection.receive()[0]["parameters"]["event"] == "hello"
+        store(luod, "seen", a=b"1")
+        luod.call("io.luo.Drop", {"unit": "seen"})
+        events = []
+        while not events or events[-1][0] != "dropped":
+            message, _ = connection.receive()
+            assert message["continues"]
+            events.append((message["parameters"]["event"], message["parameters"].get("unit")))
+        assert events == [("stored", "seen"), ("removed", "seen"), ("dropped", "seen")], events
+
+
+@test
+def one_file_twice(luod):
+    """Two units, two names, one open file description: it stays one, also over a restart."""
+    fd = memfd("shared", b"before")
+    for unit, name in (("one", "a"), ("one", "b"), ("two", "a")):
+        luod.call("io.luo.Store", {"unit": unit, "names": [name]}, [fd])
+    os.kill(luod.child(), signal.SIGKILL)
+    os.pwrite(fd, b"after!", 0)
+    for unit, name in (("one", "a"), ("one", "b"), ("two", "a")):
+        _, fds = luod.call_fds("io.luo.OpenEntry", {"unit": unit, "name": name})
+        assert read_fd(fds[0]) == b"after!"
+        os.close(fds[0])
+        luod.call("io.luo.Drop", {"unit": unit, "name": name})
+        os.kill(luod.child(), signal.SIGKILL)
+    assert not names(luod, "one") and not names(luod, "two")
+    os.close(fd)
+
+
+@test
+def claim_in_parts(luod):
+    with Connection(luod.path) as connection:
+        fds = [memfd(str(i), str(i).encode()) for i in range(250)]
+        for i in range(0, 750, 250):
+            connection.call("io.luo.Store", {"unit": "big", "names":
+                                             [f"n{i + k}" for k in range(250)]}, fds)
+        for fd in fds:
+            os.close(fd)
+        assert expect_error("io.luo.NeedsMore", connection.call, "io.luo.Claim",
+                            {"unit": "big"})["entries"] == 750
+        replies, received = connection.call("io.luo.Claim", {"unit": "big"}, more=True)
+        assert len(received) == 750 and len(replies) == 4
+        entries = [(reply, entry) for reply in replies for entry in reply["entries"]]
+        assert len({entry["name"] for _, entry in entries}) == 750
+        for k, (_, entry) in enumerate(entries):
+            assert entry["fileDescriptor"] == k % 200
+            assert read_fd(received[k]).decode() == str(int(entry["name"][1:]) % 250)
+        for fd in received:
+            os.close(fd)
+        # Handed over: luod forgets them when they are sent.
+        replies, received = connection.call("io.luo.Claim", {"unit": "big", "keep": False},
+                                            more=True)
+        assert len(received) == 750
+        for fd in received:
+            os.close(fd)
+    assert names(luod, "big") == []
+
+
+@test
+def restart_on_request(luod):
+    """SIGHUP, and SIGTERM to luod alone: it comes again, with everything."""
+    store(luod, "again", a=b"1")
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        before = luod.child()
+        os.kill(before, number)
+        deadline = time.monotonic() + 10
+        while luod.child() in (before, None):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert names(luod, "again") == ["a"]
+    luod.call("io.luo.Drop", {"unit": "again"})
+
+
+@test
+def sockets_taken_away(luod):
+    os.unlink(luod.path)
+    os.kill(luod.child(), signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while not os.path.exists(luod.path):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    luod.call("io.luo.Status")
+
+
+@test
+def a_second_luod(luod):
+    """It sees that there is one, and does no harm."""
+    run = os.path.join(luod.directory, "run")
+    for options in ([], ["--supervise"]):
+        result = subprocess.run([luod.program, "--runtime-dir=" + run, "--no-live-update",
+                                 *options], stderr=subprocess.PIPE, text=True, timeout=20,
+                                check=False)
+        assert result.returncode == 1, result
+        assert "another luod" in result.stderr
+    luod.call("io.luo.Status")
+
+
+@test
+def memory(luod):
+    """10,000 held fds in less than 8 MiB."""
+    if "ASAN_OPTIONS" in os.environ:
+        return
+    import resource
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 11000:
+        return
+    luod.call("io.luo.Register", {"unit": "huge", "fdstoreMax": 10000})
+    before = luod.call("io.luo.Status")["stored"]
+    with Connection(luod.path) as connection:
+        for i in range(50):
+            fds = [os.memfd_create(f"m{i}") for _ in range(200)]
+            connection.call("io.luo.Store", {"unit": "huge", "names":
+                                             [f"name-{i}-{k}" for k in range(200)]}, fds)
+            for fd in fds:
+                os.close(fd)
+
+    def rss():
+        with open(f"/proc/{luod.child()}/status", encoding="ascii") as status:
+            return [int(line.split()[1]) for line in status if line.startswith("VmRSS")][0]
+
+    time.sleep(0.3)
+    stored = rss()
+    luod.entries({"unit": "huge"})
+    time.sleep(0.3)
+    listed = rss()
+    begin = time.monotonic()
+    os.kill(luod.child(), signal.SIGKILL)
+    status = luod.call("io.luo.Status")
+    assert status["stored"] == before + 10000, status
+    seconds = time.monotonic() - begin
+    time.sleep(0.3)
+    print(f"# 10,000 fds: {stored} KiB, {listed} KiB after a listing, {rss()} KiB after a restart, "
+          f"which took {seconds:.2f} s")
+    begin = time.monotonic()
+    luod.call("io.luo.Drop", {"unit": "huge"})
+    print(f"# dropping them took {time.monotonic() - begin:.2f} s")
+    assert max(stored, listed) < 8192
+
+
+def run(function, luod):
+    """In a process of its own: what it registers ends with it, and is nobody's ancestor."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            function(luod)
+            problems = luod.call("io.luo.Status")["problems"]
+            assert not problems, problems
+            status = 0
+        except BaseException:
+            print("# " + traceback.format_exc().replace("\n", "\n# "))
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def main():
+    wanted = sys.argv[2:]
+    print(f"1..{len(TESTS)}")
+    failed = 0
+    # The lock-step of one luod for all: what one test leaves behind, the next one would see.
+    with Luod(sys.argv[1], "--log-level=warning") as luod:
+        for number, function in enumerate(TESTS, 1):
+            if wanted and function.__name__ not in wanted:
+                print(f"ok {number} - {function.__name__} # SKIP")
+                continue
+            if run(function, luod):
+                print(f"ok {number} - {function.__name__}", flush=True)
+            else:
+                failed += 1
+                print(f"not ok {number} - {function.__name__}", flush=True)
+        log = luod.log()
+    if failed or "Sanitizer" in log or "runtime error" in log:
+        print("# " + "\n# ".join(log.splitlines()[-80:]))
+        failed = failed or 1
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
