@@ -55,12 +55,12 @@ class LuoRun(unittest.TestCase):
         self.luod.answers["io.luo.Register"] = {"unit": "u", "stored": 0, "held": 0}
         self.luod.answers["io.luo.Claim"] = {"entries": []}
 
-    def run_it(self, *arguments, environment=None, **more):
+    def run_it(self, *arguments, environment=None, before=(), **more):
         env = {k: v for k, v in os.environ.items()
                if not k.startswith(("LISTEN", "NOTIFY", "LUO_RUNTIME"))}
         env["LUO_RUNTIME_DIR"] = self.luod.directory
         env.update(environment or {})
-        return subprocess.run([LUO_RUN, *arguments], env=env, text=True, capture_output=True,
+        return subprocess.run([*before, LUO_RUN, *arguments], env=env, text=True, capture_output=True,
                               timeout=60, check=False, **more)
 
     def start(self, *arguments, **more):
@@ -180,22 +180,35 @@ class LuoRun(unittest.TestCase):
 
     # ---- what the parent gave
 
+    def after_script(self, script):
+        """Runs the script, which opens and exports things, and then luo-run in its place."""
+        path = os.path.join(self.luod.directory, "mine")
+        with open(path, "wb") as f:
+            f.truncate(1000)
+        p = self.run_it("--unit", "u", sys.executable, "-c", PROGRAM,
+                        before=["sh", "-c", script + '; exec "$0" "$@"'],
+                        environment={"MINE": path})
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.stderr = p.stderr
+        return json.loads(p.stdout)
+
     def test_inherited_listen_fds_come_first(self):
-        mine = memfd(1000)
         self.luod.answers["io.luo.Claim"] = Reply(entries(["a"]), [memfd(100)])
-        script = "export LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_PIDFDID=1 %s; exec \"$0\" \"$@\""
         for names, expected in (("LISTEN_FDNAMES=web", "web:a"), ("", "unknown:a")):
-            p = subprocess.run(["sh", "-c", script % names, LUO_RUN, "--unit", "u",
-                                sys.executable, "-c", PROGRAM], text=True, close_fds=False,
-                               preexec_fn=lambda: os.dup2(mine, 3),
-                               capture_output=True, check=False,
-                               env={"LUO_RUNTIME_DIR": self.luod.directory,
-                                    "PATH": os.environ["PATH"]})
-            given = json.loads(p.stdout)
+            given = self.after_script('exec 3<"$MINE"; export LISTEN_FDS=1 LISTEN_PID=$$ '
+                                      "LISTEN_PIDFDID=1 " + names)
             self.assertEqual(given["environment"]["LISTEN_FDS"], "2")
             self.assertEqual(given["environment"]["LISTEN_FDNAMES"], expected)
             self.assertNotIn("LISTEN_PIDFDID", given["environment"])
             self.assertEqual([given["fds"]["3"][1], given["fds"]["4"][1]], [1000, 100])
+
+    def test_malformed_listen_fds(self):
+        self.luod.answers["io.luo.Claim"] = Reply(entries(["a"]), [memfd(100)])
+        p = self.run_it("--unit", "u", "true", before=[
+            "sh", "-c", 'export LISTEN_FDS=x LISTEN_PID=$$; exec "$0" "$@"'])
+        self.assertEqual((p.returncode, p.stderr), (
+            71, "luo-run: $LISTEN_FDS and $LISTEN_FDNAMES, as they were given to luo-run, are "
+                "malformed\n"))
 
     def test_listen_fds_of_somebody_else(self):
         given = self.start("--unit", "u", environment={"LISTEN_FDS": "1", "LISTEN_PID": "1",
@@ -203,17 +216,11 @@ class LuoRun(unittest.TestCase):
         self.assertEqual(list(given["environment"]), ["NOTIFY_SOCKET"])
 
     def test_inherited_fd_gives_way(self):
-        mine = memfd(1000)
         self.luod.answers["io.luo.Claim"] = Reply(entries(["a", "b"]), [memfd(100), memfd(200)])
-        p = subprocess.run([LUO_RUN, "--unit", "u", sys.executable, "-c", PROGRAM],
-                           text=True, capture_output=True, check=False, close_fds=False,
-                           preexec_fn=lambda: os.dup2(mine, 4),
-                           env={"LUO_RUNTIME_DIR": self.luod.directory,
-                                "PATH": os.environ["PATH"]})
-        given = json.loads(p.stdout)
+        given = self.after_script('exec 4<"$MINE"')
         self.assertEqual([given["fds"]["3"][1], given["fds"]["4"][1]], [100, 200])
-        self.assertEqual(p.stderr, "luo-run: warning: fd 4, which came from the parent, gives way "
-                                   "to the fds of the unit\n")
+        self.assertEqual(self.stderr, "luo-run: warning: fd 4, which came from the parent, gives "
+                                      "way to the fds of the unit\n")
 
     def test_notify_socket_of_the_parent(self):
         given = self.start("--unit", "u", environment={"NOTIFY_SOCKET": "/elsewhere"})
