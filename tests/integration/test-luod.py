@@ -597,6 +597,23 @@ def a_second_luod(luod):
 
 
 @test
+def the_supervisor_is_killed(luod):
+    """luod goes on with what it has, takes more, and says that nobody would start it again."""
+    with Luod(luod.program, "--log-level=warning") as other:
+        store(other, "left", a=b"1")
+        child = other.child()
+        other.process.kill()
+        other.process.wait()
+        try:
+            store(other, "left", b=b"2")
+            assert names(other, "left") == ["a", "b"]
+            status = other.call("io.luo.Status")
+            assert status["keeper"] == "none" and "supervisor" in status["problems"][0]
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+@test
 def memory(luod):
     """10,000 held fds in less than 8 MiB."""
     if "ASAN_OPTIONS" in os.environ:

@@ -155,9 +155,15 @@ static int keeper_send(struct keeper *keeper, const char *text, int fd)
 		memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
 	}
 	/* Blocks while the keeper is busy: there is nothing that could be done without it. */
-	while (sendmsg(keeper->fd, &mh, MSG_NOSIGNAL) < 0)
+	while (sendmsg(keeper->fd, &mh, MSG_NOSIGNAL) < 0) {
+		/* The supervisor was killed; luod says so when it sees the hang-up. */
+		if (keeper->kind == KEEPER_SUPERVISOR && (errno == EPIPE || errno == ECONNRESET)) {
+			keeper->kind = KEEPER_NONE;
+			return 0;
+		}
 		if (errno != EINTR)
 			return -errno;
+	}
 	return 0;
 }
 

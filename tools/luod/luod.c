@@ -100,6 +100,18 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
 	return sd_event_exit(l->event, l->keeper.kind == KEEPER_SYSTEMD ? EXIT_RESTART : 0);
 }
 
+/* luod goes on: what it has is still there. But nobody would start it again. */
+static int on_keeper_gone(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct luod *l = userdata;
+
+	l->keeper.kind = KEEPER_NONE;
+	luod_problem(
+		l, "The supervisor is gone. luod still has every fd, but if it ends now, they are "
+		   "lost. Commit, or let the services store them with a new luod.");
+	return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
 static int on_trim(sd_event_source *source, void *userdata)
 {
 	/* What a large message has needed goes back to the system. */
@@ -176,6 +188,8 @@ static int setup(struct luod *l)
 	r = recover(l);
 	if (r < 0)
 		return r;
+	if (l->keeper.kind == KEEPER_SUPERVISOR)
+		(void)sd_event_add_io(l->event, NULL, l->keeper.fd, 0, on_keeper_gone, l);
 	look_at_kernel(l);
 	r = notify_start(l);
 	if (r >= 0)

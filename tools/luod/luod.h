@@ -80,7 +80,6 @@ struct luod {
 	sd_event_source *notify_source;
 	int varlink_fd;
 	struct server *server;
-	bool live_update_said;
 };
 
 /* ---- luod.c: setting it up ---- */
