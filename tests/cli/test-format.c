@@ -137,7 +137,7 @@ static void test_cmdline_reuse(void **state)
 static void test_abi(void **state)
 {
 	static const char text[] = "luo-v5\0kho-v4\0xluo-v7\0luo-v\0luo-v5\0luo-session-v12\0"
-				   "luov5\0luo-V5\0memfd-v2x\0luo-v1 ";
+				   "luov5\0luo-V5\0memfd-v2x\0luo-v1 \0not luo-v3";
 	struct abi abi = { 0 };
 
 	abi_scan(&abi, text, sizeof(text));
@@ -148,6 +148,10 @@ static void test_abi(void **state)
 	assert_string_equal(abi_find(&abi, "luo-v6"), "luo-v5");
 	assert_string_equal(abi_find(&abi, "luo-session-v1"), "luo-session-v12");
 	assert_null(abi_find(&abi, "memfd-v2"));
+
+	/* in a struct, behind a pointer */
+	abi_scan(&abi, "\x82\x81\xff\xff\xff\xffmemfd-v2", 15);
+	assert_string_equal(abi_find(&abi, "memfd-v1"), "memfd-v2");
 
 	/* at the very end, without the NUL */
 	abi.n = 0;

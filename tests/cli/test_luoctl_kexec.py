@@ -404,6 +404,16 @@ warn  session: t: 2 entries were skipped
         self.assertEqual((item["result"], item["text"]), (
             "unknown", "cannot look into /k: the program that unpacks it is not installed"))
 
+    def test_unpacker_fails(self):
+        program = self.file("/bin/zstd", "#!/bin/sh\ncat >/dev/null\nexit 1\n")
+        os.chmod(program, 0o755)
+        self.environment["PATH"] = self.root + "/bin:/usr/bin:/bin"
+        item = self.next_kernel(bzimage(b"\x28\xb5\x2f\xfd" + bytes(100)))
+        self.assertEqual((item["result"], item["text"]), (
+            "unknown", "cannot look into /k: it cannot be unpacked"))
+        item = self.next_kernel(bzimage(b"\x1f\x8b" + bytes(100)))
+        self.assertEqual(item["text"], "cannot look into /k: it cannot be unpacked")
+
     def test_not_a_kernel(self):
         for image in (b"", b"x" * 4096, bzimage(b"x")[:2000],
                       bzimage(b"x", magic=b"HdrX")):

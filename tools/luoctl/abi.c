@@ -39,13 +39,15 @@ static bool known(const struct abi *abi, const char *s)
 
 void abi_scan(struct abi *abi, const char *data, size_t size)
 {
+	const unsigned char *bytes = (const unsigned char *)data;
 	const char *end = data + size;
 
 	for (const char *p = data; p < end && abi->n < ABI_MAX; p++) {
 		size_t n;
 
-		/* each stands behind a NUL, as every string of C or of a device tree */
-		if ((p > data && p[-1] != '\0') || (*p != 'k' && *p != 'l' && *p != 'm'))
+		/* Not in the middle of a text; but some stand behind the bytes of a pointer. */
+		if ((*p != 'k' && *p != 'l' && *p != 'm') ||
+		    (p > data && isprint(bytes[p - data - 1])))
 			continue;
 		n = match(p, (size_t)(end - p));
 		if (n > 0 && !known(abi, p))

@@ -16,8 +16,7 @@ const struct verb verbs[] = {
 	  "  --nth N           which of several of that name, from 0\n"
 	  "  --to FILE         write it to a file\n",
 	  verb_dump },
-	{ "store", "UNIT NAME [FILE|-]", "keep a file for a unit's next start",
-	  NULL, verb_store },
+	{ "store", "UNIT NAME [FILE|-]", "keep a file for a unit's next start", NULL, verb_store },
 	{ "claim", "UNIT", "make a unit's holding its store",
 	  "  --unit NEW        make it the store of another unit\n"
 	  "  --name NAME       only the fds of that name\n",

@@ -96,6 +96,8 @@ static int run(const char *program, const char *data, size_t size, char **ret_da
 	       size_t *ret_size)
 {
 	_cleanup_close_ int in = -EBADF, out = -EBADF, to = -EBADF;
+	_cleanup_free_ char *unpacked = NULL;
+	size_t n = 0;
 	int ends[2], r;
 	pid_t pid;
 
@@ -110,14 +112,16 @@ static int run(const char *program, const char *data, size_t size, char **ret_da
 	if (r < 0)
 		return r;
 	to = safe_close(to);
-	r = read_fd(out, UNPACKED_MAX, ret_data, ret_size);
+	r = read_fd(out, UNPACKED_MAX, &unpacked, &n);
 	out = safe_close(out);
 	waitpid(pid, NULL, 0);
-	if (r == 0 && *ret_size == 0) {
-		free(*ret_data);
-		r = -EBADMSG;
-	}
-	return r;
+	if (r < 0)
+		return r;
+	if (n == 0)
+		return -EBADMSG;
+	*ret_data = TAKE_PTR(unpacked);
+	*ret_size = n;
+	return 0;
 }
 
 static int copy(const char *data, size_t size, char **ret_data, size_t *ret_size)
