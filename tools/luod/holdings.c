@@ -10,8 +10,6 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "libluo/incoming.h"
 
@@ -121,7 +119,7 @@ static void remember_claimed(struct luod *l, struct luo_entry *entry, uint64_t i
 	entry->fd = -EBADF;
 }
 
-static void remove_with_unit(struct luo_entry *entry)
+void holdings_remove_entry(struct luo_entry *entry)
 {
 	struct luo_unit *unit = entry->unit;
 
@@ -152,7 +150,7 @@ static int remove_gone(struct luod *l, struct luo_store *store)
 
 		if (holding > n || !list[holding - 1])
 			continue;
-		remove_with_unit(list[holding - 1]);
+		holdings_remove_entry(list[holding - 1]);
 		list[holding - 1] = NULL;
 	}
 	/* Their session did not come in. */
@@ -412,185 +410,4 @@ void holdings_settle(struct luod *l)
 			return;
 		take_next(l);
 	}
-}
-
-/* ---- taking out ------------------------------------------------------------------------------ */
-
-/* 0: it has its fd; 1: it is lost for ever, and moved; negative: may be tried again. */
-static int restore(struct luod *l, struct luo_entry *entry)
-{
-	int r;
-
-	if (entry->failed == 0) {
-		r = luo_incoming_restore(l->incoming, entry);
-		if (r >= 0)
-			return 0;
-		if (entry->failed == 0) {
-			log_warning("%s: cannot take \"%s\" out of the kernel: %s. It may be tried "
-				    "again.",
-				    entry->unit->name, entry->name, strerror(-r));
-			return r;
-		}
-	}
-	r = vault_adopt_lost(l, entry);
-	return r < 0 ? r : 1;
-}
-
-static int claim_from_kernel(struct luod *l, struct luo_unit *unit, const char *name,
-			     struct luo_unit *to)
-{
-	size_t i = 0, left = unit->n_entries;
-
-	/* The unit goes with its last entry, so count down instead of looking at it. */
-	while (left-- > 0) {
-		struct luo_entry *entry = unit->entries[i];
-		int r;
-
-		if (name && !streq(entry->name, name)) {
-			i++;
-			continue;
-		}
-		r = restore(l, entry);
-		if (r == 0)
-			r = vault_adopt(l, entry, to, RECORD_STORED);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-int holdings_claim(struct luod *l, const char *unit_name, const char *name, struct luo_unit *to)
-{
-	struct luo_store *incoming = holdings_store(l);
-	struct luo_unit *unit = incoming ? luo_store_find_unit(incoming, unit_name) : NULL;
-	size_t left;
-	int r = 0;
-
-	if (unit)
-		r = claim_from_kernel(l, unit, name, to);
-	if (r < 0)
-		return r;
-	unit = luo_store_find_unit(l->state.held, unit_name);
-	left = unit ? unit->n_entries : 0;
-	for (size_t i = 0; left-- > 0;) {
-		struct luo_entry *entry = unit->entries[i];
-
-		if (name && !streq(entry->name, name)) {
-			i++;
-			continue;
-		}
-		r = vault_move(l, entry, to);
-		if (r < 0)
-			return r;
-	}
-	holdings_settle(l);
-	return 0;
-}
-
-int holdings_restore_all(struct luod *l)
-{
-	struct luo_store *store;
-
-	/* When the last one is out, the session is finished, and the next one comes into its place.
-	 */
-	while ((store = holdings_store(l)) && luo_store_n_units(store) > 0) {
-		struct luo_unit *unit = luo_store_unit_at(store, 0), *to;
-		size_t left = unit->n_entries;
-		int r;
-
-		if (left == 0) {
-			luo_unit_remove(unit);
-			continue;
-		}
-		r = vault_unit_held(l, unit, &to);
-		if (r < 0)
-			return r;
-		while (left-- > 0) {
-			struct luo_entry *entry = unit->entries[0];
-
-			r = restore(l, entry);
-			if (r == 0)
-				r = vault_adopt(l, entry, to, RECORD_HELD);
-			if (r < 0)
-				return r;
-		}
-		holdings_settle(l);
-	}
-	/* It has not been finished, so nothing that was in it could be preserved. */
-	return holdings_store(l) ? -EDQUOT : 0;
-}
-
-/* ---- dropping -------------------------------------------------------------------------------- */
-
-static bool store_has_inode(const struct luo_store *store, const struct stat *st)
-{
-	struct luo_entry *e;
-	struct luo_unit *u;
-
-	LUO_FOREACH_UNIT (u, store)
-		LUO_FOREACH_ENTRY (e, u)
-			if (e->fd >= 0 && e->inode == st->st_ino && e->device == st->st_dev)
-				return true;
-	return false;
-}
-
-static bool others_have_token(const struct luo_store *store, const struct luo_entry *entry)
-{
-	struct luo_entry *e;
-	struct luo_unit *u;
-
-	LUO_FOREACH_UNIT (u, store)
-		LUO_FOREACH_ENTRY (e, u)
-			if (e != entry && e->type == entry->type && e->session == entry->session &&
-			    e->token == entry->token)
-				return true;
-	return false;
-}
-
-/*
- * The session holds a reference to the file until it is finished, which may be long: others have
- * something in it. The memory comes back at once if the file is emptied.
- */
-static void empty_file(struct luod *l, struct luo_entry *entry)
-{
-	_cleanup_close_ int fd = -EBADF;
-	struct stat st;
-	int r;
-
-	if (entry->type != LUO_ENTRY_FD || others_have_token(holdings_store(l), entry))
-		return;
-	r = luo_incoming_fetch(l->incoming, entry, &fd);
-	if (r >= 0 && fstat(fd, &st) < 0)
-		r = -errno;
-	if (r >= 0 &&
-	    (store_has_inode(l->state.stored, &st) || store_has_inode(l->state.held, &st)))
-		return;
-	if (r >= 0 && ftruncate(fd, 0) < 0)
-		r = -errno;
-	if (r < 0)
-		log_notice(
-			"%s: \"%s\" was dropped, but its memory comes back only when the rest of "
-			"session \"%s\" was claimed or dropped: %s.",
-			entry->unit->name, entry->name, luo_incoming_name(l->incoming),
-			strerror(-r));
-}
-
-int holdings_drop(struct luod *l, struct luo_entry *entry, uint64_t *ret_bytes)
-{
-	struct state_gone gone = { .holding = entry->id };
-	struct json_writer w = { 0 };
-	int r;
-
-	*ret_bytes = entry->alias ? 0 : entry->meta.size;
-	record_gone(&w, &gone);
-	r = journal(l, &w);
-	if (r >= 0)
-		r = state_add_gone(&l->state, gone.holding, 0);
-	if (r < 0)
-		return r;
-	l->state.stale = true;
-	if (luo_store_n_entries(holdings_store(l)) > 1 && entry->failed == 0)
-		empty_file(l, entry);
-	remove_with_unit(entry);
-	return 0;
 }

@@ -147,7 +147,7 @@ void vault_unwatch(struct luo_entry *entry);
 unsigned unit_max(const struct luod *l, const struct luo_unit *unit);
 bool unit_is_known(const struct luod *l, const char *name);
 
-/* ---- holdings.c: what came from the previous kernel ---- */
+/* ---- holdings.c, holdings-take.c: what came from the previous kernel ---- */
 
 /* Retrieves it, if the kernel has LUO; waits for the device. */
 void holdings_retrieve(struct luod *l);
@@ -171,6 +171,8 @@ int holdings_claim(struct luod *l, const char *unit, const char *name, struct lu
 /* Restores everything that lies in the kernel into held, and finishes the session. */
 int holdings_restore_all(struct luod *l);
 int holdings_drop(struct luod *l, struct luo_entry *entry, uint64_t *ret_bytes);
+/* Out of the store of what lies in the kernel, with its unit if that is empty then. */
+void holdings_remove_entry(struct luo_entry *entry);
 /* If nothing is left in the kernel: the session is finished. */
 void holdings_settle(struct luod *l);
 
