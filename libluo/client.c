@@ -61,8 +61,7 @@ static int set_connect_timeout(int fd, uint64_t usec)
 static int connect_to(const char *path, uint64_t timeout_usec, int *ret_fd)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	int r;
 
 	if (strlen(path) >= sizeof(address.sun_path))
@@ -88,8 +87,7 @@ static int client_connect(struct luo_client *c)
 		/* one message handed out, and the next that came with it */
 		.fds_max = (size_t)2 * LUO_VARLINK_FDS_MAX,
 	};
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	int r;
 
 	r = connect_to(c->path, c->timeout_usec, &fd);
@@ -244,8 +242,7 @@ static int send_with_copies(struct luo_varlink *v, struct json_object *message, 
 static int send_call(struct luo_client *c, const char *method, struct json_object *parameters,
 		     const int *fds, size_t n_fds, unsigned flags)
 {
-	_cleanup_free_
-	char *full = NULL;
+	_cleanup_free_ char *full = NULL;
 	struct json_object *message;
 	int r;
 
@@ -440,8 +437,7 @@ struct more {
 static int more_as_text(struct luo_reply *reply, void *userdata)
 {
 	struct more *more = userdata;
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	size_t n = reply->message.n_fds;
 	int r;
 

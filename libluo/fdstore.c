@@ -146,8 +146,7 @@ static int make_and_push(const char *name, uint64_t size, int *ret_fd)
 		.size = size,
 		.flags = LUO_MEMFD_ALLOW_SEALING,
 	};
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	int r;
 
 	r = luo_memfd_create(&options, &fd);

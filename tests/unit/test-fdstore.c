@@ -432,8 +432,7 @@ static void test_memfd_not_kept(void **state)
 static void test_memfd_made(void **state)
 {
 	struct manager *m = *state;
-	_cleanup_free_
-	char *name = NULL;
+	_cleanup_free_ char *name = NULL;
 	uint64_t size;
 	int fd = -1;
 
