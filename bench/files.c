@@ -48,11 +48,11 @@ struct files files_make(size_t n, uint64_t bytes, uint64_t first_number)
 
 	if (!chunk)
 		die(-ENOMEM, "%zu files", n);
+	memset(chunk, 'x', CHUNK);
 	for (size_t i = 0; i < n; i++) {
 		uint64_t left = bytes, number = first_number + i;
 
 		files.fds[i] = must_errno(memfd_create("bench", MFD_CLOEXEC));
-		memset(chunk, 'x', CHUNK);
 		memcpy(chunk, &number, sizeof(number));
 		for (; left > 0; left -= left < CHUNK ? left : CHUNK) {
 			write_all(files.fds[i], chunk, left < CHUNK ? left : CHUNK);
