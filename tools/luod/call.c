@@ -185,7 +185,7 @@ int call_parameters(struct call *call, const struct parameter *table, size_t n)
 
 bool call_is_root(const struct call *call)
 {
-	return call->connection->peer.uid == 0;
+	return peer_is_trusted(&call->connection->peer);
 }
 
 static int answered(int r)

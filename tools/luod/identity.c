@@ -88,6 +88,11 @@ void peer_complete(struct peer *peer)
 		peer->pidfd = pidfd_open_process(peer->pid);
 }
 
+bool peer_is_trusted(const struct peer *peer)
+{
+	return peer->uid == 0 || peer->uid == geteuid();
+}
+
 void peer_done(struct peer *peer)
 {
 	peer->pidfd = safe_close(peer->pidfd);

@@ -25,6 +25,11 @@ int peer_from_socket(int fd, struct peer *ret);
 /* Makes sure that there is a pidfd, if the process is still there. */
 void peer_complete(struct peer *peer);
 void peer_done(struct peer *peer);
+/*
+ * Root, or whoever runs this luod: a daemon that a user started for himself is his. Everybody else
+ * may only speak for his own unit.
+ */
+bool peer_is_trusted(const struct peer *peer);
 
 /* The process was not reaped yet. */
 bool pidfd_is_there(int pidfd);

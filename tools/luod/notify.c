@@ -200,7 +200,7 @@ static void set_mainpid(struct luod *l, const char *unit, const struct datagram 
 	_cleanup_free_ char *its_unit = NULL;
 	int r = peer.pidfd < 0 ? peer.pidfd : 0;
 
-	if (r >= 0 && d->peer.uid != 0) {
+	if (r >= 0 && !peer_is_trusted(&d->peer)) {
 		r = resolve_unit(l, &peer, &its_unit, NULL);
 		if (r >= 0 && !streq(its_unit, unit))
 			r = -EPERM;

@@ -215,10 +215,10 @@ static bool may_connect(const struct server *s, const struct peer *peer)
 
 	if (s->n_connections >= CONNECTIONS_MAX)
 		return false;
-	if (peer->uid == 0)
+	if (peer_is_trusted(peer))
 		return true;
 	for (const struct connection *c = s->connections; c; c = c->next) {
-		users += c->peer.uid != 0;
+		users += !peer_is_trusted(&c->peer);
 		same += c->peer.uid == peer->uid;
 	}
 	return users < CONNECTIONS_USERS_MAX && same < CONNECTIONS_USER_MAX;
@@ -243,7 +243,7 @@ static int add_connection(struct server *s, int fd)
 	s->n_connections++;
 
 	r = peer_from_socket(fd, &c->peer);
-	limits.output_max = r >= 0 && c->peer.uid == 0 ? OUTPUT_ROOT_MAX : OUTPUT_MAX;
+	limits.output_max = r >= 0 && peer_is_trusted(&c->peer) ? OUTPUT_ROOT_MAX : OUTPUT_MAX;
 	if (r >= 0) {
 		/* It counts itself by now. */
 		s->n_connections--;
