@@ -51,7 +51,7 @@ static void add_row(struct table *t, struct json_object *result)
 	table_add_usec(t, (uint64_t)json_int(result, "usec"));
 	if (alias_of && asprintf(&text, "same file as %s", alias_of) < 0)
 		text = NULL;
-	table_add(t, json_string(result, "reason") ?: text);
+	table_add(t, text ?: json_string(result, "reason"));
 }
 
 static void print_total(struct json_object *reply)

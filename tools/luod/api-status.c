@@ -94,8 +94,52 @@ static void add_sessions(struct json_object *status, const struct luod *l)
 	add_object(status, "sessions", sessions);
 }
 
+/* Bytes of memory, each file once, however many entries have it. */
+struct sizes {
+	struct file_size {
+		dev_t device;
+		ino_t inode;
+		uint64_t size;
+	} * files;
+	size_t n;
+};
+
+static int compare_files(const void *a, const void *b)
+{
+	const struct file_size *x = a, *y = b;
+
+	if (x->device != y->device)
+		return x->device < y->device ? -1 : 1;
+	return x->inode < y->inode ? -1 : x->inode > y->inode;
+}
+
+static uint64_t add_up(struct sizes *sizes)
+{
+	uint64_t bytes = 0;
+
+	if (sizes->n > 0)
+		qsort(sizes->files, sizes->n, sizeof(*sizes->files), compare_files);
+	for (size_t i = 0; i < sizes->n; i++)
+		if (i == 0 || compare_files(&sizes->files[i - 1], &sizes->files[i]) != 0)
+			bytes += sizes->files[i].size;
+	free(sizes->files);
+	return bytes;
+}
+
+static size_t count_entries(const struct luod *l)
+{
+	enum entry_state state;
+	struct luo_store *store;
+	size_t n = 0;
+
+	for (size_t i = 0; luod_store_at(l, i, &store, &state); i++)
+		n += luo_store_n_entries(store);
+	return n;
+}
+
 static void add_numbers(struct json_object *status, const struct luod *l)
 {
+	struct sizes sizes = { .files = calloc(count_entries(l) + 1, sizeof(*sizes.files)) };
 	uint64_t units = 0, stored = 0, held = 0, lost = 0, bytes = 0;
 	enum entry_state state;
 	struct luo_store *store;
@@ -117,10 +161,14 @@ static void add_numbers(struct json_object *status, const struct luod *l)
 				held += state == ENTRY_HELD;
 				if (e->fd < 0)
 					bytes += e->alias ? 0 : e->meta.size;
-				else if (fstat(e->fd, &st) >= 0 && S_ISREG(st.st_mode))
-					bytes += (uint64_t)st.st_size;
+				else if (sizes.files && fstat(e->fd, &st) >= 0 &&
+					 S_ISREG(st.st_mode))
+					sizes.files[sizes.n++] =
+						(struct file_size){ st.st_dev, st.st_ino,
+								    (uint64_t)st.st_size };
 			}
 		}
+	bytes += add_up(&sizes);
 	add_number(status, "units", units);
 	add_number(status, "stored", stored);
 	add_number(status, "held", held);

@@ -2,13 +2,47 @@
 
 /*
  * The mapping as a commit would write it, without a commit: what cannot be preserved is left out,
- * tokens are counted in the order in which a commit would give them.
+ * tokens are counted in the order in which a commit would give them. How a file travels (packed, or
+ * as a copy) and in which session is only decided by a commit.
  */
 
 #include "luod.h"
 
+/* An entry that is there already and will be preserved as the same file. */
+static const struct luo_entry *find_file(const struct luo_store *store,
+					 const struct luo_fd_info *info)
+{
+	struct luo_entry *entry;
+	struct luo_unit *unit;
+
+	LUO_FOREACH_UNIT (unit, store)
+		LUO_FOREACH_ENTRY (entry, unit)
+			if (entry->token > 0 && entry->inode == info->inode &&
+			    entry->device == info->device)
+				return entry;
+	return NULL;
+}
+
+static int preview_meta(struct luo_entry *entry, const struct luo_entry *from,
+			const struct luo_fd_info *info)
+{
+	struct luo_entry_meta *meta = &entry->meta;
+
+	meta->known = (from->meta.known & LUO_META_STORED_AT) | LUO_META_SIZE;
+	meta->stored_at = from->meta.stored_at;
+	meta->size = from->fd >= 0 ? info->size : from->meta.size;
+	if (!(from->meta.known & LUO_META_FILE_NAME))
+		return 0;
+	meta->file_name = strdup(from->meta.file_name);
+	if (!meta->file_name)
+		return -ENOMEM;
+	meta->known |= LUO_META_FILE_NAME;
+	return 0;
+}
+
 static int preview_entry(struct luo_unit *to, const struct luo_entry *from, uint64_t *token)
 {
+	const struct luo_entry *same;
 	struct luo_entry *entry;
 	struct luo_fd_info info;
 	int r;
@@ -24,15 +58,20 @@ static int preview_entry(struct luo_unit *to, const struct luo_entry *from, uint
 			entry->session_name = strdup(info.name);
 		return r;
 	}
-	r = luo_unit_add_lazy(to, from->name, LUO_ENTRY_FD, 0, (*token)++, &entry);
+	same = from->fd >= 0 ? find_file(to->store, &info) : NULL;
+	r = luo_unit_add_lazy(to, from->name, LUO_ENTRY_FD, 0, same ? same->token : *token, &entry);
 	if (r < 0)
 		return r;
+	if (same)
+		entry->alias = true;
+	else
+		(*token)++;
+	if (from->fd >= 0) {
+		entry->device = info.device;
+		entry->inode = info.inode;
+	}
 	entry->poll = from->poll;
-	entry->meta.known = from->meta.known & LUO_META_STORED_AT;
-	entry->meta.stored_at = from->meta.stored_at;
-	entry->meta.known |= LUO_META_SIZE;
-	entry->meta.size = from->fd >= 0 ? info.size : from->meta.size;
-	return 0;
+	return preview_meta(entry, from, &info);
 }
 
 static int preview_store(struct luo_mapping *mapping, const struct luo_store *store,
