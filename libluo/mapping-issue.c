@@ -15,7 +15,7 @@ static void make_printable(char *s)
 }
 
 /* A hostile document has hostile names in it: cut at a length that fits a line. */
-static int format_where(const char *format, va_list args, char **ret_where)
+static int _printf_(1, 0) format_where(const char *format, va_list args, char **ret_where)
 {
 	char text[400];
 
