@@ -28,7 +28,7 @@ struct subject {
 	const char *bench;
 	const char *path; /* of the file, appended to */
 	size_t files;
-	uint64_t bytes;	 /* of each file */
+	uint64_t bytes;  /* of each file */
 	size_t sessions; /* 0: not said */
 };
 

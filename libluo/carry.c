@@ -17,8 +17,7 @@
 
 static int copy_file(int from, int *ret_fd)
 {
-	_cleanup_close_
-	int copy = -EBADF;
+	_cleanup_close_ int copy = -EBADF;
 	struct luo_memory_room room;
 	uint64_t size;
 	unsigned seals;
@@ -55,8 +54,7 @@ static int copy_file(int from, int *ret_fd)
 static int carry_session(int from, int to, const struct luo_guess *tokens, size_t *files)
 {
 	for (size_t i = 0; i < tokens->n; i++) {
-		_cleanup_close_
-		int fd = -EBADF, copy = -EBADF;
+		_cleanup_close_ int fd = -EBADF, copy = -EBADF;
 		int r;
 
 		r = luo_session_restore_fd(from, tokens->values[i], &fd);
@@ -77,8 +75,7 @@ static int carry_session(int from, int to, const struct luo_guess *tokens, size_
 
 static int make_twin(int device_fd, int session_fd, int *ret_fd)
 {
-	_cleanup_free_
-	char *name = NULL;
+	_cleanup_free_ char *name = NULL;
 	int r;
 
 	r = luo_session_get_name(session_fd, &name);
@@ -89,8 +86,7 @@ static int make_twin(int device_fd, int session_fd, int *ret_fd)
 
 static int make_twins(const struct luo_incoming *incoming, uint64_t timeout_usec, int *twins)
 {
-	_cleanup_close_
-	int device = -EBADF;
+	_cleanup_close_ int device = -EBADF;
 	int r;
 
 	r = luo_device_open(timeout_usec, &device);
@@ -102,10 +98,8 @@ static int make_twins(const struct luo_incoming *incoming, uint64_t timeout_usec
 _public_ int luo_incoming_carry(struct luo_incoming *incoming, uint64_t device_timeout_usec,
 				int **ret_session_fds, size_t *ret_n, size_t *ret_files)
 {
-	_cleanup_free_
-	uint64_t *values = NULL;
-	_cleanup_free_
-	int *twins = NULL;
+	_cleanup_free_ uint64_t *values = NULL;
+	_cleanup_free_ int *twins = NULL;
 	struct luo_memory_room room;
 	struct luo_guess tokens;
 	size_t files = 0;

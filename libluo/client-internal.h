@@ -12,7 +12,7 @@
 
 struct luo_reply {
 	struct luo_varlink_message message; /* owns */
-	struct json_object *parameters;	    /* in message.object, or NULL for none */
+	struct json_object *parameters;     /* in message.object, or NULL for none */
 	bool continues;
 };
 

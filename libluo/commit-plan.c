@@ -187,8 +187,7 @@ static int make_alias(struct luo_commit_item *item, struct luo_commit_item *prim
 
 static int find_aliases(struct luo_commit_plan *plan)
 {
-	_cleanup_free_
-	struct luo_commit_item **sorted = NULL;
+	_cleanup_free_ struct luo_commit_item **sorted = NULL;
 	struct luo_commit_item *primary = NULL;
 	size_t n = 0;
 	int r;
@@ -309,8 +308,7 @@ static int prepare_packed(struct luo_commit_item *item, bool *ret_done, const ch
 
 static int prepare_plain_copy(struct luo_commit_item *item, const char **ret_reason)
 {
-	_cleanup_close_
-	int copy = -EBADF, source = -EBADF;
+	_cleanup_close_ int copy = -EBADF, source = -EBADF;
 	off_t offset;
 	int r;
 

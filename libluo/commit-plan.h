@@ -13,7 +13,7 @@
 struct luo_commit_item {
 	struct luo_entry *entry;
 	struct luo_commit_item *primary; /* of an alias; else NULL */
-	struct luo_entry_meta meta;	 /* what goes into the mapping */
+	struct luo_entry_meta meta;      /* what goes into the mapping */
 	dev_t device;
 	ino_t inode;
 	uint64_t size;
@@ -22,9 +22,9 @@ struct luo_commit_item {
 	int copy_fd; /* what is preserved instead; -EBADF: the file itself */
 	unsigned session;
 	uint64_t token;
-	bool travels; /* has a place in the mapping */
+	bool travels;            /* has a place in the mapping */
 	struct luo_entry mapped; /* its place there; what it points to is the entry's and ours */
-	char *session_name;	 /* of a session, for the mapping */
+	char *session_name;      /* of a session, for the mapping */
 };
 
 struct luo_commit_plan {

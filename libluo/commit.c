@@ -288,8 +288,7 @@ static void mapping_freep(struct luo_mapping **mapping)
 static int write_mapping(struct luo_commit *commit, const struct luo_commit_options *options)
 {
 	_cleanup_(mapping_freep) struct luo_mapping *mapping = NULL;
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	unsigned format = options->flags & LUO_COMMIT_V261 ? LUO_MAPPING_FORMAT_V261 : 0;
 	int r;
 

@@ -15,17 +15,17 @@
 
 #define FILE_NAME_MAX 255 /* NAME_MAX; the kernel allows 249 for a memfd */
 #define MODE_MAX      07777
-#define ID_MAX	      (UINT32_MAX - 1) /* -1 is "no user" */
-#define SEALS_MAX     0x3f	       /* F_SEAL_SEAL to F_SEAL_EXEC */
+#define ID_MAX        (UINT32_MAX - 1) /* -1 is "no user" */
+#define SEALS_MAX     0x3f             /* F_SEAL_SEAL to F_SEAL_EXEC */
 
 /* What a file has that the kernel brought back: not worth a key. */
 #define MODE_DEFAULT 0777
 
 /* Whatever we might write, and the names that draft has for it. */
 static const char *const known_keys[] = {
-	"type",	    "name",   "token",	  "sessionName", "fd_index", "session_name", "session",
-	"fileName", "mode",   "uid",	  "gid",	 "access",   "append",	     "seals",
-	"size",	    "offset", "storedAt", "poll",	 "alias",    "packed",	     NULL,
+	"type",     "name",   "token",    "sessionName", "fd_index", "session_name", "session",
+	"fileName", "mode",   "uid",      "gid",         "access",   "append",       "seals",
+	"size",     "offset", "storedAt", "poll",        "alias",    "packed",       NULL,
 };
 
 /* ---- members ---- */

@@ -14,8 +14,7 @@
 
 int luo_entry_learn_name(struct luo_entry *entry)
 {
-	_cleanup_free_
-	char *name = NULL;
+	_cleanup_free_ char *name = NULL;
 	int r;
 
 	if (entry->fd < 0 || (entry->meta.known & LUO_META_FILE_NAME))
@@ -84,8 +83,7 @@ static int fix_inode(int fd, const struct luo_entry_meta *meta)
 /* The kernel brings everything back read-write: a description with less needs to be a new one. */
 static int narrow_access(int fd, int flags, int *ret_fd)
 {
-	_cleanup_close_
-	int narrowed = -EBADF;
+	_cleanup_close_ int narrowed = -EBADF;
 	off_t offset;
 	int r;
 
@@ -114,8 +112,7 @@ static int set_append(int fd)
 
 int luo_fixup_consume_fd(int fd, const struct luo_entry_meta *meta, int *ret_fd)
 {
-	_cleanup_close_
-	int owned = fd;
+	_cleanup_close_ int owned = fd;
 	int r;
 
 	r = fix_inode(owned, meta);

@@ -40,8 +40,7 @@ static void add_numbers_of(struct luo_guess *tokens, const char *text, size_t si
 
 static void read_document(struct luo_incoming *incoming, struct luo_guess *tokens)
 {
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	uint64_t size, left;
 	char buffer[64 * 1024];
 	off_t at = 0;

@@ -53,10 +53,8 @@ static int incoming_new(int session_fd, const char *name, struct luo_incoming **
  */
 static void read_mapping(struct luo_incoming *incoming)
 {
-	_cleanup_close_
-	int fd = -EBADF;
-	_cleanup_free_
-	char *reason = NULL;
+	_cleanup_close_ int fd = -EBADF;
+	_cleanup_free_ char *reason = NULL;
 	int r;
 
 	r = luo_session_restore_fd(incoming->sessions[0], LUO_TOKEN_MAPPING, &fd);
@@ -158,8 +156,7 @@ static void hold_spills(struct luo_incoming *incoming, int device_fd)
 _public_ int luo_incoming_retrieve(int device_fd, const char *name,
 				   struct luo_incoming **ret_incoming)
 {
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	struct luo_incoming *incoming;
 	int r;
 
@@ -192,8 +189,7 @@ _public_ int luo_incoming_retrieve(int device_fd, const char *name,
 static void adopt_spills(struct luo_incoming *incoming, const int *fds, size_t n)
 {
 	for (size_t k = 0; k < n; k++) {
-		_cleanup_free_
-		char *name = NULL;
+		_cleanup_free_ char *name = NULL;
 		bool wanted = false;
 
 		if (luo_session_get_name(fds[k], &name) >= 0 && is_spill_of(name, incoming->name))
@@ -213,8 +209,7 @@ static void adopt_spills(struct luo_incoming *incoming, const int *fds, size_t n
 _public_ int luo_incoming_adopt(const int *session_fds, size_t n,
 				struct luo_incoming **ret_incoming)
 {
-	_cleanup_free_
-	char *name = NULL;
+	_cleanup_free_ char *name = NULL;
 	struct luo_incoming *incoming;
 	int r;
 

@@ -15,7 +15,7 @@ struct luo_shared_file {
 	unsigned session;
 	uint64_t token;
 	struct luo_entry_meta meta; /* of the primary, which may have been dropped meanwhile */
-	int fd;			    /* -EBADF: not restored yet */
+	int fd;                     /* -EBADF: not restored yet */
 };
 
 struct luo_incoming {
@@ -30,7 +30,7 @@ struct luo_incoming {
 	size_t n_places;
 	uint64_t room; /* what can still be charged, as of the last look, less what was restored */
 	uint64_t room_at; /* when that was, microseconds of CLOCK_MONOTONIC */
-	bool rescued;	  /* nothing is left that a skipped entry meant */
+	bool rescued;     /* nothing is left that a skipped entry meant */
 	bool finished;
 };
 

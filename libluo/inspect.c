@@ -22,7 +22,7 @@
 #define F_SEAL_EXEC 0x0020
 #endif
 
-#define HUGETLBFS_TYPE	  0x958458f6
+#define HUGETLBFS_TYPE    0x958458f6
 #define ANON_INODE_PREFIX "anon_inode:"
 
 static const struct {
@@ -81,8 +81,7 @@ static enum luo_kind kind_of_regular(int fd, const char *link, const struct stat
 
 static enum luo_kind kind_of_anon_inode(int fd, const char *link, char *name, size_t size)
 {
-	_cleanup_free_
-	char *session = NULL;
+	_cleanup_free_ char *session = NULL;
 
 	if (luo_session_get_name(fd, &session) == 0) {
 		snprintf(name, size, "%s", session);

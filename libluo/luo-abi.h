@@ -16,17 +16,17 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 
-#define LUO_ABI_TYPE	    0xBA
+#define LUO_ABI_TYPE        0xBA
 #define LUO_ABI_NAME_LENGTH 64 /* with the terminating NUL */
 
 /* on the device */
-#define LUO_ABI_CREATE_SESSION	 _IO(LUO_ABI_TYPE, 0x00)
+#define LUO_ABI_CREATE_SESSION   _IO(LUO_ABI_TYPE, 0x00)
 #define LUO_ABI_RETRIEVE_SESSION _IO(LUO_ABI_TYPE, 0x01)
 
 /* on a session */
 #define LUO_ABI_PRESERVE_FD _IO(LUO_ABI_TYPE, 0x40)
 #define LUO_ABI_RETRIEVE_FD _IO(LUO_ABI_TYPE, 0x41)
-#define LUO_ABI_FINISH	    _IO(LUO_ABI_TYPE, 0x42)
+#define LUO_ABI_FINISH      _IO(LUO_ABI_TYPE, 0x42)
 #define LUO_ABI_GET_NAME    _IO(LUO_ABI_TYPE, 0x43) /* kernel 7.2 */
 
 /* CREATE_SESSION and RETRIEVE_SESSION */

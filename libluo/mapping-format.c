@@ -304,8 +304,7 @@ _public_ int luo_mapping_format(const struct luo_mapping *mapping, unsigned flag
 				size_t *ret_size)
 {
 	struct format f = { .mapping = mapping, .flags = flags };
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	size_t size = 0;
 	int r;
 

@@ -42,8 +42,7 @@ static int issues_reserve(struct luo_mapping *mapping)
 
 int mapping_issue(struct luo_mapping *mapping, const char *what, const char *where_format, ...)
 {
-	_cleanup_free_
-	char *where = NULL, *copy = NULL;
+	_cleanup_free_ char *where = NULL, *copy = NULL;
 	va_list args;
 	int r;
 

@@ -31,8 +31,8 @@ struct alias {
 struct parse {
 	struct luo_mapping *mapping;
 	size_t n_entries; /* in the document, those that are skipped too */
-	void *tokens;	  /* tsearch(3) tree of the entries that defined a token */
-	void *spills;	  /* tsearch(3) tree of the places in mapping->spills */
+	void *tokens;     /* tsearch(3) tree of the entries that defined a token */
+	void *spills;     /* tsearch(3) tree of the places in mapping->spills */
 	struct alias *aliases;
 	size_t n_aliases;
 	char *reason;
@@ -409,8 +409,7 @@ static int parse_top_extra(struct parse *p, struct json_object *root, struct jso
 {
 	static const char *const fixed[] = { "version", "state", "units", "spillSessions" };
 	size_t n = 0, max = (size_t)json_object_object_length(root);
-	_cleanup_free_
-	const char **known = NULL;
+	_cleanup_free_ const char **known = NULL;
 
 	known = calloc(max + ELEMENTSOF(fixed) + 1, sizeof(*known));
 	if (!known)
@@ -477,8 +476,7 @@ static bool names_a_unit(const char *component)
  */
 static int unit_of_cgroup(const char *cgroup, char **ret_name)
 {
-	_cleanup_free_
-	char *copy = strdup(cgroup), *name = NULL;
+	_cleanup_free_ char *copy = strdup(cgroup), *name = NULL;
 	const char *best = strrchr(cgroup, '/') + 1;
 	char *save = NULL;
 
@@ -510,8 +508,7 @@ static int parse_flat_unit(struct parse *p, const char *key, const char *name, c
 
 static int parse_draft_unit(struct parse *p, const char *path, struct json_object *list)
 {
-	_cleanup_free_
-	char *name = NULL;
+	_cleanup_free_ char *name = NULL;
 	int r;
 
 	r = unit_of_cgroup(path, &name);

@@ -72,8 +72,7 @@ static size_t first_guess(const struct stat *st)
 /* pread(2), not mmap(2): a file that is shortened meanwhile must not raise SIGBUS. */
 static int read_all(int fd, size_t allocate, char **ret_text, size_t *ret_size)
 {
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	size_t size = 0;
 	ssize_t n;
 
@@ -111,8 +110,7 @@ static int fail(int r, const char *what, char **ret_reason)
 
 _public_ int luo_mapping_read_fd(int fd, struct luo_mapping **ret_mapping, char **ret_reason)
 {
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	struct stat st;
 	size_t size = 0;
 	int r;

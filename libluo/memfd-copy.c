@@ -80,8 +80,7 @@ static int next_extent(int fd, off_t at, off_t size, off_t *ret_begin, off_t *re
 
 static int copy_extents(int from, int to, off_t size)
 {
-	_cleanup_free_
-	char *buffer = malloc(COPY_CHUNK);
+	_cleanup_free_ char *buffer = malloc(COPY_CHUNK);
 	off_t at = 0;
 
 	if (!buffer)
@@ -140,8 +139,7 @@ static int copy_with_offset_kept(int from, int to, off_t size)
 
 _public_ int luo_memfd_copy(int from_fd, int to_fd)
 {
-	_cleanup_close_
-	int from = -EBADF, to = -EBADF;
+	_cleanup_close_ int from = -EBADF, to = -EBADF;
 	struct stat from_st, to_st;
 	int flags, r;
 

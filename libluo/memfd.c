@@ -144,8 +144,7 @@ _public_ int luo_memfd_create(const struct luo_memfd_options *options, int *ret_
 {
 	static const struct luo_memfd_options defaults = { .flags = LUO_MEMFD_ALLOW_SEALING };
 	const struct luo_memfd_options *o = options ?: &defaults;
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	int r;
 
 	if (!ret_fd)
@@ -173,8 +172,7 @@ _public_ int luo_memfd_create(const struct luo_memfd_options *options, int *ret_
 _public_ int luo_memfd_new_sealed(const char *name, const void *data, size_t size, int *ret_fd)
 {
 	struct luo_memfd_options options = { .name = name, .flags = LUO_MEMFD_ALLOW_SEALING };
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	int r;
 
 	if ((!data && size > 0) || !ret_fd)
@@ -231,8 +229,7 @@ static bool on_memfd_device(dev_t device)
 	static int known; /* 1: yes, -1: cannot be found out */
 
 	if (known <= 0) {
-		_cleanup_close_
-		int fd = memfd_create("", MFD_CLOEXEC);
+		_cleanup_close_ int fd = memfd_create("", MFD_CLOEXEC);
 		struct stat st;
 
 		known = fd >= 0 && fstat(fd, &st) == 0 ? 1 : -1;

@@ -69,8 +69,7 @@ _public_ int luo_memory_available(uint64_t *ret_bytes)
 static int own_cgroup(const char *root, char **ret_path)
 {
 	_cleanup_fclose_ FILE *f = NULL;
-	_cleanup_free_
-	char *line = NULL;
+	_cleanup_free_ char *line = NULL;
 	size_t size = 0;
 	int r;
 
@@ -142,8 +141,7 @@ static int find_directory(const char *root, const char *cgroup, char **ret_direc
 			  size_t *ret_fixed)
 {
 	_cleanup_fclose_ FILE *f = NULL;
-	_cleanup_free_
-	char *line = NULL;
+	_cleanup_free_ char *line = NULL;
 	size_t size = 0;
 	int r;
 
@@ -222,8 +220,7 @@ static void apply_cgroups(const char *root, char *directory, size_t fixed,
 
 static int look_at_cgroups(const char *root, struct luo_memory_room *room)
 {
-	_cleanup_free_
-	char *cgroup = NULL, *directory = NULL;
+	_cleanup_free_ char *cgroup = NULL, *directory = NULL;
 	size_t fixed = 0;
 	int r;
 

@@ -33,10 +33,8 @@ static int append_extent(struct luo_extent **extents, size_t *n, size_t *allocat
 int luo_extents_list(int fd, uint64_t size, struct luo_extent **ret_extents, size_t *ret_n,
 		     uint64_t *ret_bytes)
 {
-	_cleanup_free_
-	struct luo_extent *extents = NULL;
-	_cleanup_close_
-	int own = -EBADF;
+	_cleanup_free_ struct luo_extent *extents = NULL;
+	_cleanup_close_ int own = -EBADF;
 	size_t n = 0, allocated = 0;
 	uint64_t bytes = 0;
 	off_t at = 0;
@@ -100,8 +98,7 @@ static int copy_piece(int from, uint64_t from_offset, int to, uint64_t to_offset
 
 int luo_pack(int fd, const struct luo_extent *extents, size_t n, int *ret_fd)
 {
-	_cleanup_close_
-	int source = -EBADF, packed = -EBADF;
+	_cleanup_close_ int source = -EBADF, packed = -EBADF;
 	uint64_t at = 0;
 	int r;
 
@@ -125,8 +122,7 @@ int luo_pack(int fd, const struct luo_extent *extents, size_t n, int *ret_fd)
 
 int luo_unpack(int packed_fd, const struct luo_entry_meta *meta, int *ret_fd)
 {
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	uint64_t at = 0, packed_size;
 	int r;
 

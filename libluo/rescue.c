@@ -59,11 +59,9 @@ int luo_incoming_note_places(struct luo_incoming *incoming)
 static int rescue_one(struct luo_incoming *incoming, unsigned session, uint64_t token,
 		      struct luo_unit *to)
 {
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	char name[LUO_SESSION_NAME_MAX + 32];
-	_cleanup_free_
-	char *session_name = NULL;
+	_cleanup_free_ char *session_name = NULL;
 	int r;
 
 	r = luo_session_restore_fd(incoming->sessions[session], token, &fd);
@@ -103,8 +101,7 @@ static int rescue_session(struct luo_incoming *incoming, unsigned session,
 
 _public_ int luo_incoming_rescue(struct luo_incoming *incoming, struct luo_unit *to, size_t *ret_n)
 {
-	_cleanup_free_
-	uint64_t *values = NULL;
+	_cleanup_free_ uint64_t *values = NULL;
 	struct luo_memory_room room;
 	struct luo_guess guess;
 	size_t n = 0;

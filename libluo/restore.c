@@ -21,9 +21,9 @@
 #include "packed.h"
 #include "util.h"
 
-#define ROOM_MARGIN	    (UINT64_C(8) << 20)
-#define SMALL		    (UINT64_C(1) << 20)
-#define LOOK_LASTS_USEC	    (USEC_PER_SEC / 2)
+#define ROOM_MARGIN         (UINT64_C(8) << 20)
+#define SMALL               (UINT64_C(1) << 20)
+#define LOOK_LASTS_USEC     (USEC_PER_SEC / 2)
 #define DEVICE_TIMEOUT_USEC (10 * USEC_PER_SEC)
 
 static uint64_t bytes_to_charge(const struct luo_entry_meta *meta)
@@ -85,8 +85,7 @@ static bool is_final(int error)
 
 static int fetch_session(const struct luo_entry *entry, int *ret_fd)
 {
-	_cleanup_close_
-	int device = -EBADF;
+	_cleanup_close_ int device = -EBADF;
 	int r;
 
 	r = luo_device_open(DEVICE_TIMEOUT_USEC, &device);
@@ -98,8 +97,7 @@ static int fetch_session(const struct luo_entry *entry, int *ret_fd)
 static int fetch_file(struct luo_incoming *incoming, unsigned session, uint64_t token,
 		      const struct luo_entry_meta *meta, int *ret_fd)
 {
-	_cleanup_close_
-	int fd = -EBADF, unpacked = -EBADF;
+	_cleanup_close_ int fd = -EBADF, unpacked = -EBADF;
 	int r;
 
 	if (session >= incoming->n_sessions || incoming->sessions[session] < 0)
@@ -129,8 +127,7 @@ static int open_flags_of(const struct luo_entry_meta *meta)
 static int open_alias(int primary_fd, const struct luo_entry_meta *meta, int *ret_fd)
 {
 	int flags = (meta->known & LUO_META_OPEN_FLAGS) ? meta->open_flags : O_RDWR;
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	int r;
 
 	r = luo_memfd_reopen(primary_fd, flags & (O_ACCMODE | O_APPEND), &fd);
@@ -196,8 +193,7 @@ _public_ int luo_incoming_fetch(struct luo_incoming *incoming, const struct luo_
 
 _public_ int luo_incoming_restore(struct luo_incoming *incoming, struct luo_entry *entry)
 {
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	int r;
 
 	if (entry->fd >= 0)

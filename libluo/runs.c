@@ -20,9 +20,9 @@
 #define MADV_POPULATE_READ 22
 #endif
 
-#define WINDOW_PAGES	(size_t)16384
+#define WINDOW_PAGES    (size_t)16384
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
-#define PAGEMAP_PFN	((UINT64_C(1) << 55) - 1)
+#define PAGEMAP_PFN     ((UINT64_C(1) << 55) - 1)
 
 struct counter {
 	int pagemap;
@@ -120,12 +120,9 @@ static int count_file(struct counter *c, int fd, uint64_t size)
 
 _public_ int luo_fd_count_runs(int fd, uint64_t *ret_pages, uint64_t *ret_runs)
 {
-	_cleanup_free_
-	unsigned char *in_core = malloc(WINDOW_PAGES);
-	_cleanup_free_
-	uint64_t *entries = malloc(WINDOW_PAGES * sizeof(uint64_t));
-	_cleanup_close_
-	int pagemap = -EBADF;
+	_cleanup_free_ unsigned char *in_core = malloc(WINDOW_PAGES);
+	_cleanup_free_ uint64_t *entries = malloc(WINDOW_PAGES * sizeof(uint64_t));
+	_cleanup_close_ int pagemap = -EBADF;
 	struct counter c = { .page_size = (size_t)sysconf(_SC_PAGESIZE) };
 	struct stat st;
 	int r;

@@ -60,8 +60,7 @@ static bool is_symbol_line(const char *line)
 
 static bool kernel_has_symbol(void)
 {
-	_cleanup_free_
-	char *line = NULL;
+	_cleanup_free_ char *line = NULL;
 	bool found = false;
 	size_t size = 0;
 	FILE *f;

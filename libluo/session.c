@@ -105,8 +105,7 @@ static bool process_has_device(int proc, const char *pid)
 
 static int read_comm(int proc, const char *pid, char **ret_comm)
 {
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	char path[32], comm[64];
 	ssize_t n;
 
@@ -125,8 +124,7 @@ static int read_comm(int proc, const char *pid, char **ret_comm)
 
 static int find_holder(DIR *proc, pid_t *ret_pid, char **ret_comm)
 {
-	_cleanup_free_
-	char *comm = NULL;
+	_cleanup_free_ char *comm = NULL;
 	struct dirent *entry;
 
 	while ((entry = readdir(proc))) {

@@ -32,8 +32,7 @@ static int name_of(const struct luo_spill *spill, size_t index, char *buffer, si
 /* One visit to the device for all of them: it is a singleton, and an open costs. */
 static int make_sessions(struct luo_spill *spill, size_t wanted)
 {
-	_cleanup_close_
-	int device = -EBADF;
+	_cleanup_close_ int device = -EBADF;
 	int *grown, r;
 
 	if (wanted > LUO_MAPPING_SPILLS_MAX + 1)

@@ -18,7 +18,7 @@ struct luo_spill {
 	int *fds;   /* the main session first */
 	size_t n;
 	size_t filling; /* index of the session that takes the next file */
-	unsigned used;	/* files in it */
+	unsigned used;  /* files in it */
 	unsigned main_limit, limit;
 	uint64_t device_timeout_usec;
 };

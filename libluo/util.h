@@ -34,12 +34,12 @@
 		*_pp = NULL;               \
 		_v;                        \
 	})
-#define TAKE_FD(fd)            \
-	({                     \
+#define TAKE_FD(fd)               \
+	({                        \
 		int *_pf = &(fd); \
-		int _f = *_pf; \
-		*_pf = -EBADF; \
-		_f;            \
+		int _f = *_pf;    \
+		*_pf = -EBADF;    \
+		_f;               \
 	})
 
 /* Closes without touching errno; always gives -EBADF back: fd = safe_close(fd). */

@@ -27,7 +27,7 @@
 #include "libluo/util.h"
 
 #define MESSAGE_MAX_DEFAULT ((size_t)1 << 20)
-#define READ_SIZE	    ((size_t)64 << 10)
+#define READ_SIZE           ((size_t)64 << 10)
 /* A buffer that has grown over this is given back when it is empty. */
 #define KEEP_SIZE ((size_t)16 << 10)
 

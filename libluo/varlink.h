@@ -32,7 +32,7 @@ struct luo_varlink;
 /* What the other side may make us keep. Zero is the default. */
 struct luo_varlink_limits {
 	size_t message_max; /* bytes of one message that comes in; 0: 1 MiB */
-	size_t fds_max;	    /* fds received and not yet handed out; 0: LUO_VARLINK_FDS_MAX */
+	size_t fds_max;     /* fds received and not yet handed out; 0: LUO_VARLINK_FDS_MAX */
 	size_t output_max;  /* bytes queued and not yet taken by the other side; 0: no limit */
 };
 

@@ -21,9 +21,9 @@
 
 #include "line-server.h"
 
-#define PORT	  7001
-#define SIZE	  (64 * 1024)
-#define MAGIC	  UINT64_C(0x7265746e756f6331)
+#define PORT      7001
+#define SIZE      (64 * 1024)
+#define MAGIC     UINT64_C(0x7265746e756f6331)
 #define NAME_SIZE 56
 
 struct counter {

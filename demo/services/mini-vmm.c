@@ -38,7 +38,7 @@
 
 #include "line-server.h"
 
-#define PORT	 7002
+#define PORT     7002
 #define RAM_SIZE (UINT64_C(64) << 20)
 
 struct vcpu {

@@ -7,9 +7,9 @@
  *
  * Blocking, one connection, one call at a time, not thread-safe. A connection that luod has closed,
  * or on which a call was not brought to its end, is replaced at the next call. Functions return 0
- * on success and a negative errno otherwise; outputs are written on success. When luod answers with a Varlink
- * error, the function returns the errno of the table below and luo_client_error() has its name and
- * its text.
+ * on success and a negative errno otherwise; outputs are written on success. When luod answers with
+ * a Varlink error, the function returns the errno of the table below and luo_client_error() has its
+ * name and its text.
  *
  *  io.luo.NoSuchUnit, io.luo.NoSuchEntry   -ENOENT
  *  io.luo.NotPermitted                     -EPERM
@@ -34,9 +34,9 @@ extern "C" {
 #endif
 
 /** Where luod listens, unless $LUO_RUNTIME_DIR says another directory than /run/luo. */
-#define LUO_RUNTIME_DIR    "/run/luo"
-#define LUO_SOCKET_NAME    "io.luo"
-#define LUO_NOTIFY_NAME    "notify"
+#define LUO_RUNTIME_DIR "/run/luo"
+#define LUO_SOCKET_NAME "io.luo"
+#define LUO_NOTIFY_NAME "notify"
 
 struct luo_client;
 
@@ -120,7 +120,8 @@ int luo_client_register(struct luo_client *client, const char *unit, unsigned fd
 int luo_client_claim(struct luo_client *client, const char *unit, struct luo_claimed **ret_claimed,
 		     size_t *ret_n);
 
-/** luo_claimed_free() - closes the fds that are >= 0, frees names and array. Returns NULL. Since: 0.1 */
+/** luo_claimed_free() - closes the fds that are >= 0, frees names and array. Returns NULL. Since:
+ * 0.1 */
 struct luo_claimed *luo_claimed_free(struct luo_claimed *claimed, size_t n);
 
 /**

@@ -38,18 +38,18 @@ enum luo_result {
 	LUO_RESULT_ALIAS,   /**< the same file as another entry, which was preserved */
 	LUO_RESULT_SESSION, /**< a LUO session of its own, goes along by itself */
 	LUO_RESULT_NOT_PRESERVABLE, /**< a kind that the kernel cannot preserve */
-	LUO_RESULT_FAILED,	    /**< the kernel, or our own look before, said no: see error */
+	LUO_RESULT_FAILED,          /**< the kernel, or our own look before, said no: see error */
 };
 
 /** The report on one entry. */
 struct luo_commit_result {
 	const struct luo_entry *entry; /**< valid as long as the store is not changed */
 	enum luo_result result;
-	int error;	    /**< negative errno of LUO_RESULT_FAILED, else 0 */
+	int error;          /**< negative errno of LUO_RESULT_FAILED, else 0 */
 	const char *reason; /**< a sentence, static or the report's; NULL if preserved */
 	const struct luo_entry *alias_of;
 	uint64_t bytes; /**< preserved for this entry; 0 for an alias */
-	uint64_t usec;	/**< time in the kernel for this entry, microseconds */
+	uint64_t usec;  /**< time in the kernel for this entry, microseconds */
 };
 
 /** How to commit. Zero-initialise it; what is zero is the default. */
@@ -58,8 +58,8 @@ struct luo_commit_options {
 	/** Files in one session before the next is begun; 0: 128, which every kernel takes and
 	 * which is fast on those that take more. Further sessions are "NAME.1", "NAME.2"... */
 	unsigned max_files_per_session;
-	unsigned flags;			       /**< enum luo_commit_flags */
-	uint64_t device_timeout_usec;	       /**< how long to wait for /dev/liveupdate */
+	unsigned flags;                        /**< enum luo_commit_flags */
+	uint64_t device_timeout_usec;          /**< how long to wait for /dev/liveupdate */
 	const struct luo_mapping_state *state; /**< written into the mapping; may be NULL */
 	/** The mapping that came in, if any: its unknown keys at the top level and in "state" go
 	 * along. NULL for none. */
@@ -115,7 +115,7 @@ const char *luo_commit_mapping(const struct luo_commit *commit, size_t *ret_size
 struct luo_commit_summary {
 	uint64_t entries;
 	uint64_t preserved; /**< with copies, aliases and sessions */
-	uint64_t lost;	    /**< not preservable or failed */
+	uint64_t lost;      /**< not preservable or failed */
 	uint64_t bytes;
 	uint64_t usec; /**< of the whole commit */
 };

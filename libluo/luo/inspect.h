@@ -72,11 +72,12 @@ int luo_fd_count_runs(int fd, uint64_t *ret_pages, uint64_t *ret_runs);
 
 /** Room for memory in a cgroup and its ancestors. */
 struct luo_memory_room {
-	uint64_t bytes;       /**< what can still be charged; UINT64_MAX if there is no limit */
-	/** The part of the cgroups alone. Retrieving from a session charges the cgroup, but the memory
-	 * itself is there already: MemAvailable does not count for it. */
+	uint64_t bytes; /**< what can still be charged; UINT64_MAX if there is no limit */
+	/** The part of the cgroups alone. Retrieving from a session charges the cgroup, but the
+	 * memory itself is there already: MemAvailable does not count for it. */
 	uint64_t cgroup_bytes;
-	uint64_t high_bytes;  /**< what can be charged before memory.high slows us; UINT64_MAX if none */
+	uint64_t high_bytes;  /**< what can be charged before memory.high slows us; UINT64_MAX if
+				 none */
 	char limited_by[256]; /**< cgroup that sets the limit; empty if none does */
 };
 

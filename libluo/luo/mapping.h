@@ -23,7 +23,7 @@ extern "C" {
 #define LUO_MAPPING_DEPTH_MAX   32
 #define LUO_MAPPING_UNITS_MAX   4096
 #define LUO_MAPPING_ENTRIES_MAX 65536 /**< over all units */
-#define LUO_MAPPING_EXTENTS_MAX 4096 /**< of one packed file; with more, the entry is skipped */
+#define LUO_MAPPING_EXTENTS_MAX 4096  /**< of one packed file; with more, the entry is skipped */
 #define LUO_MAPPING_SPILLS_MAX  1024
 
 /** Who wrote it. */
@@ -101,7 +101,8 @@ int luo_mapping_read_fd(int fd, struct luo_mapping **ret_mapping, char **ret_rea
 /** Flags of luo_mapping_format(). */
 enum luo_mapping_format_flags {
 	LUO_MAPPING_FORMAT_PRETTY = 1 << 0,
-	LUO_MAPPING_FORMAT_V261 = 1 << 1, /**< also the keys of v261, so that both versions accept it */
+	LUO_MAPPING_FORMAT_V261 =
+		1 << 1, /**< also the keys of v261, so that both versions accept it */
 };
 
 /**
@@ -111,8 +112,8 @@ enum luo_mapping_format_flags {
  * @ret_size: without the NUL; may be NULL
  *
  * Entries that lie nowhere in the kernel (no token, or no name of a LUO session) are left out:
- * systemd would complain about each. What the reader would refuse is not written: a cgroup path that
- * is not UTF-8, numbers out of range. Bytes of a memfd's name that are not UTF-8 become "?".
+ * systemd would complain about each. What the reader would refuse is not written: a cgroup path
+ * that is not UTF-8, numbers out of range. Bytes of a memfd's name that are not UTF-8 become "?".
  *
  *  -EINVAL  unknown flags, an entry in a session that mapping->spills does not have, a name there
  *           that no session can have, or a packed file of unknown size or with too many extents

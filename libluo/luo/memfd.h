@@ -24,21 +24,22 @@ enum luo_memfd_flags {
 	/** MFD_NOEXEC_SEAL. Kernel 7.2 brings such a memfd back read-only unless it travels as a
 	 * copy, which luo_handover_commit() takes care of. */
 	LUO_MEMFD_NOEXEC_SEAL = 1 << 2,
-	LUO_MEMFD_HUGETLB = 1 << 3,   /**< hugetlb pages; LUO cannot preserve these */
-	/** Fill it with transparent huge pages, where /sys/kernel/mm/transparent_hugepage/shmem_enabled
-	 * is advise or more; implies LUO_MEMFD_PREALLOCATE. Huge folios are preserved and restored
-	 * about 100 times faster. */
+	LUO_MEMFD_HUGETLB = 1 << 3, /**< hugetlb pages; LUO cannot preserve these */
+	/** Fill it with transparent huge pages, where
+	 * /sys/kernel/mm/transparent_hugepage/shmem_enabled is advise or more; implies
+	 * LUO_MEMFD_PREALLOCATE. Huge folios are preserved and restored about 100 times faster. */
 	LUO_MEMFD_HUGEPAGE = 1 << 4,
 	LUO_MEMFD_PREALLOCATE = 1 << 5, /**< allocate all pages now: no holes */
 };
 
 /** How to make a memfd. Zero-initialise it; what is zero is the default. */
 struct luo_memfd_options {
-	const char *name;   /**< shown in /proc as "memfd:NAME"; at most 249 bytes; NULL: "luo" */
-	uint64_t size;      /**< size in bytes */
-	unsigned flags;     /**< enum luo_memfd_flags */
-	unsigned seals;     /**< F_SEAL_* to add at the end; implies LUO_MEMFD_ALLOW_SEALING */
-	unsigned hugetlb_shift; /**< log2 of the huge page size with LUO_MEMFD_HUGETLB; 0: default */
+	const char *name; /**< shown in /proc as "memfd:NAME"; at most 249 bytes; NULL: "luo" */
+	uint64_t size;    /**< size in bytes */
+	unsigned flags;   /**< enum luo_memfd_flags */
+	unsigned seals;   /**< F_SEAL_* to add at the end; implies LUO_MEMFD_ALLOW_SEALING */
+	unsigned
+		hugetlb_shift; /**< log2 of the huge page size with LUO_MEMFD_HUGETLB; 0: default */
 };
 
 /**

@@ -40,7 +40,8 @@ enum luo_support {
  * luo_support() - tell what the running kernel has to offer, without opening the device.
  *
  * Looks for the device node first, then in sysfs, then for LUO's symbols in /proc/kallsyms, which
- * are there when the kernel has LUO and was booted without it. Never fails: what cannot be read is not there.
+ * are there when the kernel has LUO and was booted without it. Never fails: what cannot be read is
+ * not there.
  *
  * Since: 0.1
  */

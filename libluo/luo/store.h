@@ -36,7 +36,8 @@ struct luo_entry;
 /** What an entry refers to. */
 enum luo_entry_type {
 	LUO_ENTRY_FD,      /**< a file */
-	LUO_ENTRY_SESSION, /**< a LUO session that the unit made itself; lies in the kernel by name */
+	LUO_ENTRY_SESSION, /**< a LUO session that the unit made itself; lies in the kernel by name
+			    */
 };
 
 /** Which fields of struct luo_entry_meta are known. */
@@ -59,16 +60,16 @@ struct luo_extent {
 
 /** What the kernel does not keep across a kexec, and the mapping does. */
 struct luo_entry_meta {
-	unsigned known;      /**< enum luo_meta_flags */
-	char *file_name;     /**< name of the memfd */
-	mode_t mode;         /**< permission bits */
+	unsigned known;  /**< enum luo_meta_flags */
+	char *file_name; /**< name of the memfd */
+	mode_t mode;     /**< permission bits */
 	uid_t uid;
 	gid_t gid;
-	int open_flags;      /**< access mode and O_APPEND */
-	unsigned seals;      /**< F_SEAL_* to put on after a journey as a copy */
-	uint64_t size;       /**< bytes */
-	uint64_t offset;     /**< file position, where it is not the one the kernel keeps */
-	uint64_t stored_at;  /**< when the unit stored it, microseconds of CLOCK_REALTIME */
+	int open_flags;     /**< access mode and O_APPEND */
+	unsigned seals;     /**< F_SEAL_* to put on after a journey as a copy */
+	uint64_t size;      /**< bytes */
+	uint64_t offset;    /**< file position, where it is not the one the kernel keeps */
+	uint64_t stored_at; /**< when the unit stored it, microseconds of CLOCK_REALTIME */
 	/**
 	 * If not NULL, what lies in the kernel is a packed copy: the extents, one behind the other.
 	 * Used for memfds that the kernel would bring back damaged (F_SEAL_EXEC) or whose holes it
@@ -84,20 +85,20 @@ struct luo_entry {
 	struct luo_unit *unit;
 	char *name;
 	enum luo_entry_type type;
-	int fd;                  /**< owned; < 0 while it lies in an incoming session */
-	unsigned session;        /**< index of the session it lies in: 0 the main one, then the spills */
-	uint64_t token;          /**< its number there */
-	bool alias;              /**< the same token as another entry: the same file */
-	char *session_name;      /**< LUO_ENTRY_SESSION: the kernel's name of it */
+	int fd;             /**< owned; < 0 while it lies in an incoming session */
+	unsigned session;   /**< index of the session it lies in: 0 the main one, then the spills */
+	uint64_t token;     /**< its number there */
+	bool alias;         /**< the same token as another entry: the same file */
+	char *session_name; /**< LUO_ENTRY_SESSION: the kernel's name of it */
 	struct luo_entry_meta meta;
-	dev_t device;            /**< identity of the inode, while fd >= 0 */
+	dev_t device; /**< identity of the inode, while fd >= 0 */
 	ino_t inode;
-	char *extra;             /**< unknown keys of the mapping, as the text of a JSON object; or NULL */
-	bool poll;               /**< remove on POLLHUP or POLLERR; default true */
-	int failed;              /**< negative errno for ever, if the kernel could not restore it */
-	uint64_t id;             /**< caller's: never touched by the library, 0 at first */
-	void *userdata;          /**< caller's */
-	size_t index;            /**< library's: position in the unit */
+	char *extra;    /**< unknown keys of the mapping, as the text of a JSON object; or NULL */
+	bool poll;      /**< remove on POLLHUP or POLLERR; default true */
+	int failed;     /**< negative errno for ever, if the kernel could not restore it */
+	uint64_t id;    /**< caller's: never touched by the library, 0 at first */
+	void *userdata; /**< caller's */
+	size_t index;   /**< library's: position in the unit */
 	struct luo_entry *_next; /**< library's: in the table of the unit */
 };
 
@@ -105,15 +106,16 @@ struct luo_entry {
 struct luo_unit {
 	struct luo_store *store;
 	char *name;
-	char *cgroup;            /**< path below the cgroup root, "/..."; NULL if unknown */
+	char *cgroup;               /**< path below the cgroup root, "/..."; NULL if unknown */
 	struct luo_entry **entries; /**< in the order they were stored */
 	size_t n_entries;
-	unsigned fdstore_max;    /**< 0: not said */
-	char *extra;             /**< unknown keys of the mapping, as the text of a JSON object; or NULL */
-	void *userdata;          /**< caller's */
-	size_t index;            /**< library's: position in the store */
+	unsigned fdstore_max; /**< 0: not said */
+	char *extra;    /**< unknown keys of the mapping, as the text of a JSON object; or NULL */
+	void *userdata; /**< caller's */
+	size_t index;   /**< library's: position in the store */
 	size_t _allocated;
-	struct luo_entry **_buckets; /**< library's: the entries that have an fd, by inode and name */
+	struct luo_entry *
+		*_buckets; /**< library's: the entries that have an fd, by inode and name */
 	size_t _n_buckets;
 };
 
@@ -126,7 +128,8 @@ struct luo_store *luo_store_free(struct luo_store *store);
 /** luo_store_n_units() - how many units there are. Since: 0.1 */
 size_t luo_store_n_units(const struct luo_store *store);
 
-/** luo_store_unit_at() - by position, in the order they were added; NULL past the end. Since: 0.1 */
+/** luo_store_unit_at() - by position, in the order they were added; NULL past the end. Since: 0.1
+ */
 struct luo_unit *luo_store_unit_at(const struct luo_store *store, size_t index);
 
 /** luo_store_find_unit() - by name; NULL if there is none. Since: 0.1 */
@@ -173,13 +176,15 @@ int luo_unit_add_fd(struct luo_unit *unit, const char *name, int fd, struct luo_
 int luo_unit_add_lazy(struct luo_unit *unit, const char *name, enum luo_entry_type type,
 		      unsigned session, uint64_t token, struct luo_entry **ret_entry);
 
-/** luo_unit_find_entry() - the @nth (from 0) entry of that name; NULL if there is none. Since: 0.1 */
+/** luo_unit_find_entry() - the @nth (from 0) entry of that name; NULL if there is none. Since: 0.1
+ */
 struct luo_entry *luo_unit_find_entry(const struct luo_unit *unit, const char *name, size_t nth);
 
 /** luo_entry_remove() - frees the entry and closes its fd. Since: 0.1 */
 void luo_entry_remove(struct luo_entry *entry);
 
-/** luo_entry_take_fd() - moves the fd to the caller and frees the entry; -EBADF if none. Since: 0.1 */
+/** luo_entry_take_fd() - moves the fd to the caller and frees the entry; -EBADF if none. Since: 0.1
+ */
 int luo_entry_take_fd(struct luo_entry *entry);
 
 /** luo_entry_set_fd() - gives a lazy entry its fd; the store owns it from now on. Since: 0.1 */
@@ -206,9 +211,9 @@ bool luo_unit_name_is_valid(const char *name);
  */
 int luo_fd_same_description(int a, int b);
 
-#define LUO_FOREACH_UNIT(u, s)                                                       \
+#define LUO_FOREACH_UNIT(u, s) \
 	for (size_t _ui = 0; ((u) = luo_store_unit_at((s), _ui)) != NULL; _ui++)
-#define LUO_FOREACH_ENTRY(e, u)                                                      \
+#define LUO_FOREACH_ENTRY(e, u) \
 	for (size_t _ei = 0; _ei < (u)->n_entries && ((e) = (u)->entries[_ei], true); _ei++)
 
 #ifdef __cplusplus

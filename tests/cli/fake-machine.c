@@ -69,7 +69,7 @@ static enum luo_support support(void)
 {
 	const char *s = getenv("FAKE_SUPPORT") ?: "on";
 
-	return streq(s, "on")	 ? LUO_SUPPORT_ON
+	return streq(s, "on")    ? LUO_SUPPORT_ON
 	       : streq(s, "off") ? LUO_SUPPORT_OFF
 				 : LUO_SUPPORT_NONE;
 }

@@ -162,8 +162,8 @@ static void test_abi(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_size),	      cmocka_unit_test(test_usec),
-		cmocka_unit_test(test_age),	      cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_size),          cmocka_unit_test(test_usec),
+		cmocka_unit_test(test_age),           cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_text_is_safe),  cmocka_unit_test(test_cmdline),
 		cmocka_unit_test(test_cmdline_reuse), cmocka_unit_test(test_abi),
 	};

@@ -43,10 +43,8 @@ static enum tap_result a_session_is_retrieved_once(void)
 
 static enum tap_result the_longest_name_is_kept(void)
 {
-	_cleanup_close_
-	int session = retrieve_session(SESSION_LONGEST);
-	_cleanup_free_
-	char *name = NULL;
+	_cleanup_close_ int session = retrieve_session(SESSION_LONGEST);
+	_cleanup_free_ char *name = NULL;
 
 	CHECK(session >= 0);
 	CHECK_IS(luo_session_get_name(session, &name), 0);
@@ -56,8 +54,7 @@ static enum tap_result the_longest_name_is_kept(void)
 
 static enum tap_result nothing_goes_into_an_incoming_session(void)
 {
-	_cleanup_close_
-	int fd = make_memfd("x", 1, 10);
+	_cleanup_close_ int fd = make_memfd("x", 1, 10);
 
 	CHECK(fd >= 0 && files >= 0);
 	CHECK_IS(luo_session_preserve_fd(files, 77, fd), -EINVAL);
@@ -67,15 +64,14 @@ static enum tap_result nothing_goes_into_an_incoming_session(void)
 
 static enum tap_result content_is_kept(void)
 {
-	static const uint64_t tokens[] = { FILE_ZERO,	FILE_PLAIN,	    FILE_READ_ONLY,
+	static const uint64_t tokens[] = { FILE_ZERO,   FILE_PLAIN,         FILE_READ_ONLY,
 					   FILE_APPEND, FILE_WRITTEN_LATER, FILE_OWNED,
 					   UINT64_MAX };
 	uint64_t size;
 
 	for (size_t i = 0; i < ELEMENTSOF(tokens); i++) {
 		unsigned seed = tokens[i] == UINT64_MAX ? 99 : (unsigned)tokens[i];
-		_cleanup_close_
-		int fd = restored(files, tokens[i]);
+		_cleanup_close_ int fd = restored(files, tokens[i]);
 
 		CHECK(fd >= 0);
 		CHECK(is_cloexec(fd));
@@ -88,8 +84,7 @@ static enum tap_result content_is_kept(void)
 
 static enum tap_result an_empty_file_is_kept(void)
 {
-	_cleanup_close_
-	int fd = restored(files, FILE_EMPTY);
+	_cleanup_close_ int fd = restored(files, FILE_EMPTY);
 	uint64_t size;
 
 	CHECK(fd >= 0);
@@ -101,8 +96,7 @@ static enum tap_result an_empty_file_is_kept(void)
 
 static enum tap_result holes_come_back_filled(void)
 {
-	_cleanup_close_
-	int fd = restored(files, FILE_SPARSE);
+	_cleanup_close_ int fd = restored(files, FILE_SPARSE);
 	struct stat st;
 
 	CHECK(fd >= 0);
@@ -117,8 +111,8 @@ static enum tap_result holes_come_back_filled(void)
 
 static enum tap_result the_offset_is_kept(void)
 {
-	_cleanup_close_
-	int plain = restored(files, FILE_PLAIN), moved = restored(files, FILE_MOVED_LATER);
+	_cleanup_close_ int plain = restored(files, FILE_PLAIN),
+			    moved = restored(files, FILE_MOVED_LATER);
 
 	CHECK(plain >= 0 && moved >= 0);
 	CHECK_IS(lseek(plain, 0, SEEK_CUR), PLAIN_OFFSET);
@@ -128,8 +122,8 @@ static enum tap_result the_offset_is_kept(void)
 
 static enum tap_result access_and_append_are_lost(void)
 {
-	_cleanup_close_
-	int read_only = restored(files, FILE_READ_ONLY), append = restored(files, FILE_APPEND);
+	_cleanup_close_ int read_only = restored(files, FILE_READ_ONLY),
+			    append = restored(files, FILE_APPEND);
 
 	CHECK(read_only >= 0 && append >= 0);
 	CHECK_IS(fcntl(read_only, F_GETFL) & (O_ACCMODE | O_APPEND), O_RDWR);
@@ -140,8 +134,7 @@ static enum tap_result access_and_append_are_lost(void)
 
 static enum tap_result mode_and_owner_are_lost(void)
 {
-	_cleanup_close_
-	int fd = restored(files, FILE_OWNED);
+	_cleanup_close_ int fd = restored(files, FILE_OWNED);
 	struct stat st;
 
 	CHECK(fd >= 0);
@@ -157,10 +150,8 @@ static enum tap_result mode_and_owner_are_lost(void)
 
 static enum tap_result the_name_is_lost(void)
 {
-	_cleanup_close_
-	int fd = restored(files, FILE_PLAIN);
-	_cleanup_free_
-	char *name = NULL;
+	_cleanup_close_ int fd = restored(files, FILE_PLAIN);
+	_cleanup_free_ char *name = NULL;
 
 	CHECK(fd >= 0);
 	CHECK_IS(luo_fd_is_memfd(fd), 1);
@@ -171,8 +162,7 @@ static enum tap_result the_name_is_lost(void)
 
 static enum tap_result seals_are(int session, uint64_t token, unsigned expected)
 {
-	_cleanup_close_
-	int fd = restored(session, token);
+	_cleanup_close_ int fd = restored(session, token);
 	unsigned seals;
 
 	CHECK(fd >= 0);
@@ -183,8 +173,7 @@ static enum tap_result seals_are(int session, uint64_t token, unsigned expected)
 
 static enum tap_result seals_are_kept_if_they_were_early(void)
 {
-	_cleanup_close_
-	int session = retrieve_session(SESSION_SEALS);
+	_cleanup_close_ int session = retrieve_session(SESSION_SEALS);
 
 	CHECK(session >= 0);
 	CHECK_RESULT(seals_are(session, SEALS_NONE, 0));
@@ -195,8 +184,7 @@ static enum tap_result seals_are_kept_if_they_were_early(void)
 
 static enum tap_result an_exec_seal_brings_a_write_seal(void)
 {
-	_cleanup_close_
-	int session = retrieve_session(SESSION_NOEXEC), fd = -EBADF;
+	_cleanup_close_ int session = retrieve_session(SESSION_NOEXEC), fd = -EBADF;
 
 	if (session == -ENOENT)
 		SKIP("none was left");
@@ -210,8 +198,7 @@ static enum tap_result an_exec_seal_brings_a_write_seal(void)
 
 static enum tap_result shared_anonymous_memory_is_kept(void)
 {
-	_cleanup_close_
-	int session = retrieve_session(SESSION_SHARED), fd = -EBADF;
+	_cleanup_close_ int session = retrieve_session(SESSION_SHARED), fd = -EBADF;
 
 	if (session == -ENOENT)
 		SKIP("none was left");
@@ -223,8 +210,7 @@ static enum tap_result shared_anonymous_memory_is_kept(void)
 
 static enum tap_result tmpfs_files_come_back_as_memfds(void)
 {
-	_cleanup_close_
-	int session = retrieve_session(SESSION_TMPFS), fd = -EBADF;
+	_cleanup_close_ int session = retrieve_session(SESSION_TMPFS), fd = -EBADF;
 
 	if (session == -ENOENT)
 		SKIP("none was left");
@@ -237,8 +223,7 @@ static enum tap_result tmpfs_files_come_back_as_memfds(void)
 
 static enum tap_result a_token_gives_the_same_description_again(void)
 {
-	_cleanup_close_
-	int one = restored(files, FILE_PLAIN), two = restored(files, FILE_PLAIN);
+	_cleanup_close_ int one = restored(files, FILE_PLAIN), two = restored(files, FILE_PLAIN);
 
 	CHECK(one >= 0 && two >= 0 && one != two);
 	CHECK(lseek(one, 17, SEEK_SET) == 17);
@@ -257,8 +242,7 @@ static int next_fd(void)
 
 static enum tap_result too_many_files_can_be_tried_again(void)
 {
-	_cleanup_close_
-	int session = retrieve_session(SESSION_COPY), fd = -EBADF;
+	_cleanup_close_ int session = retrieve_session(SESSION_COPY), fd = -EBADF;
 	struct rlimit before, low;
 	int r;
 
@@ -278,8 +262,7 @@ static enum tap_result too_many_files_can_be_tried_again(void)
 
 static enum tap_result finish_ends_it(void)
 {
-	_cleanup_close_
-	int session = retrieve_session(SESSION_FINISH), fd = -EBADF;
+	_cleanup_close_ int session = retrieve_session(SESSION_FINISH), fd = -EBADF;
 
 	CHECK(session >= 0);
 	fd = restored(session, 1);
@@ -301,9 +284,8 @@ static enum tap_result finish_ends_it(void)
  */
 static enum tap_result closing_finishes(void)
 {
-	_cleanup_close_
-	int outgoing = create_session(SESSION_CLOSE), session = retrieve_session(SESSION_CLOSE),
-	    copy = -EBADF, fd = -EBADF;
+	_cleanup_close_ int outgoing = create_session(SESSION_CLOSE),
+			    session = retrieve_session(SESSION_CLOSE), copy = -EBADF, fd = -EBADF;
 
 	CHECK(outgoing >= 0 && session >= 0);
 	copy = fcntl(session, F_DUPFD_CLOEXEC, 0);
@@ -321,8 +303,7 @@ static enum tap_result closing_finishes(void)
 
 static enum tap_result an_empty_session_is_kept(void)
 {
-	_cleanup_close_
-	int session = retrieve_session(SESSION_EMPTY);
+	_cleanup_close_ int session = retrieve_session(SESSION_EMPTY);
 
 	CHECK(session >= 0);
 	CHECK_IS(restored(session, 0), -ENOENT);
@@ -332,13 +313,11 @@ static enum tap_result an_empty_session_is_kept(void)
 
 static enum tap_result many_files_are_kept(void)
 {
-	_cleanup_close_
-	int session = retrieve_session(SESSION_MANY);
+	_cleanup_close_ int session = retrieve_session(SESSION_MANY);
 
 	CHECK(session >= 0);
 	for (unsigned i = MANY_FILES; i-- > 0;) { /* in any order */
-		_cleanup_close_
-		int fd = restored(session, i);
+		_cleanup_close_ int fd = restored(session, i);
 		uint64_t size;
 
 		if (fd == -ENOENT && i >= 128)

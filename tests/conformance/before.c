@@ -42,8 +42,7 @@ static int raw(int fd, unsigned long request, void *argument)
 
 static enum tap_result device_is_a_singleton(void)
 {
-	_cleanup_close_
-	int first = -EBADF, second = -EBADF;
+	_cleanup_close_ int first = -EBADF, second = -EBADF;
 	uint64_t start;
 
 	CHECK_IS(luo_device_open(USEC_PER_SEC, &first), 0);
@@ -59,10 +58,8 @@ static enum tap_result device_is_a_singleton(void)
 
 static enum tap_result device_holder_is_found(void)
 {
-	_cleanup_close_
-	int device = -EBADF;
-	_cleanup_free_
-	char *comm = NULL;
+	_cleanup_close_ int device = -EBADF;
+	_cleanup_free_ char *comm = NULL;
 	pid_t pid;
 
 	CHECK_IS(luo_device_holder(&pid, NULL), -ENOENT);
@@ -80,8 +77,7 @@ static enum tap_result device_ioctls_are_checked(void)
 		struct luo_abi_session arg;
 		uint32_t more;
 	} longer = { .arg = { .size = sizeof(longer), .name = NAME_A }, .more = 1 };
-	_cleanup_close_
-	int device = -EBADF, session = -EBADF;
+	_cleanup_close_ int device = -EBADF, session = -EBADF;
 
 	CHECK_IS(luo_device_open(USEC_PER_SEC, &device), 0);
 	CHECK_IS(raw(device, _IO(LUO_ABI_TYPE, 0x02), &arg), -EINVAL);
@@ -101,8 +97,7 @@ static enum tap_result device_ioctls_are_checked(void)
 static enum tap_result names_are_checked(void)
 {
 	struct luo_abi_session arg = { .size = sizeof(arg) };
-	_cleanup_close_
-	int device = -EBADF, session = -EBADF, other = -EBADF;
+	_cleanup_close_ int device = -EBADF, session = -EBADF, other = -EBADF;
 
 	CHECK_IS(luo_device_open(USEC_PER_SEC, &device), 0);
 	CHECK_IS(raw(device, LUO_ABI_CREATE_SESSION, &arg), -EINVAL);
@@ -117,8 +112,7 @@ static enum tap_result names_are_checked(void)
 
 static enum tap_result outgoing_sessions_cannot_be_retrieved(void)
 {
-	_cleanup_close_
-	int device = -EBADF, session = -EBADF, other = -EBADF;
+	_cleanup_close_ int device = -EBADF, session = -EBADF, other = -EBADF;
 
 	CHECK_IS(luo_device_open(USEC_PER_SEC, &device), 0);
 	CHECK_IS(luo_session_create(device, NAME_A, &session), 0);
@@ -130,10 +124,8 @@ static enum tap_result outgoing_sessions_cannot_be_retrieved(void)
 static enum tap_result sessions_know_their_name(void)
 {
 	struct luo_abi_get_name arg = { .size = sizeof(arg) };
-	_cleanup_close_
-	int session = create_session(SESSION_LONGEST), fd = make_memfd("x", 1, 1);
-	_cleanup_free_
-	char *name = NULL;
+	_cleanup_close_ int session = create_session(SESSION_LONGEST), fd = make_memfd("x", 1, 1);
+	_cleanup_free_ char *name = NULL;
 	char link[256];
 	int r;
 
@@ -161,8 +153,7 @@ static enum tap_result session_ioctls_are_checked(void)
 		struct luo_abi_fd arg;
 		uint64_t more;
 	} longer = { .arg = { .size = sizeof(longer), .token = 1 }, .more = 1 };
-	_cleanup_close_
-	int session = create_session(NAME_A), fd = make_memfd("x", 1, 1);
+	_cleanup_close_ int session = create_session(NAME_A), fd = make_memfd("x", 1, 1);
 	int got;
 
 	CHECK(session >= 0 && fd >= 0);
@@ -180,11 +171,9 @@ static enum tap_result session_ioctls_are_checked(void)
 
 static enum tap_result tokens_are_unique_in_a_session(void)
 {
-	_cleanup_close_
-	int a = create_session(NAME_A), b = create_session(NAME_B);
-	_cleanup_close_
-	int one = make_memfd("one", 1, 10), two = make_memfd("two", 2, 10),
-	    three = make_memfd("three", 3, 10);
+	_cleanup_close_ int a = create_session(NAME_A), b = create_session(NAME_B);
+	_cleanup_close_ int one = make_memfd("one", 1, 10), two = make_memfd("two", 2, 10),
+			    three = make_memfd("three", 3, 10);
 
 	CHECK(a >= 0 && b >= 0 && one >= 0 && two >= 0 && three >= 0);
 	CHECK_IS(luo_session_preserve_fd(a, 7, one), 0);
@@ -199,10 +188,9 @@ static enum tap_result tokens_are_unique_in_a_session(void)
 
 static enum tap_result an_inode_is_preserved_once(void)
 {
-	_cleanup_close_
-	int a = create_session(NAME_A), b = create_session(NAME_B);
-	_cleanup_close_
-	int fd = make_memfd("x", 1, 10), copy = fcntl(fd, F_DUPFD_CLOEXEC, 0), again = -EBADF;
+	_cleanup_close_ int a = create_session(NAME_A), b = create_session(NAME_B);
+	_cleanup_close_ int fd = make_memfd("x", 1, 10), copy = fcntl(fd, F_DUPFD_CLOEXEC, 0),
+			    again = -EBADF;
 
 	CHECK(a >= 0 && b >= 0 && fd >= 0 && copy >= 0);
 	CHECK_IS(luo_memfd_reopen(fd, O_RDONLY, &again), 0);
@@ -216,8 +204,7 @@ static enum tap_result an_inode_is_preserved_once(void)
 
 static enum tap_result closing_undoes(void)
 {
-	_cleanup_close_
-	int a = create_session(NAME_A), b = -EBADF, fd = make_memfd("x", 1, 10);
+	_cleanup_close_ int a = create_session(NAME_A), b = -EBADF, fd = make_memfd("x", 1, 10);
 
 	CHECK(a >= 0 && fd >= 0);
 	CHECK_IS(luo_session_preserve_fd(a, 1, fd), 0);
@@ -234,8 +221,7 @@ static enum tap_result closing_undoes(void)
 /* Whoever has a copy keeps the session: then its name is taken. */
 static enum tap_result is_alive(bool alive)
 {
-	_cleanup_close_
-	int other = create_session(NAME_A);
+	_cleanup_close_ int other = create_session(NAME_A);
 
 	if (alive)
 		CHECK_IS(other, -EEXIST);
@@ -246,8 +232,7 @@ static enum tap_result is_alive(bool alive)
 
 static enum tap_result a_dup_keeps_a_session(void)
 {
-	_cleanup_close_
-	int session = create_session(NAME_A), copy = dup(session);
+	_cleanup_close_ int session = create_session(NAME_A), copy = dup(session);
 
 	CHECK(session >= 0 && copy >= 0);
 	session = safe_close(session);
@@ -280,8 +265,7 @@ static int send_fd(int socket, int fd)
 
 static enum tap_result a_socket_buffer_keeps_a_session(void)
 {
-	_cleanup_close_
-	int session = create_session(NAME_A), near = -EBADF, far = -EBADF;
+	_cleanup_close_ int session = create_session(NAME_A), near = -EBADF, far = -EBADF;
 	int pair[2];
 
 	CHECK(session >= 0);
@@ -298,8 +282,7 @@ static enum tap_result a_socket_buffer_keeps_a_session(void)
 
 static enum tap_result a_child_keeps_a_session(void)
 {
-	_cleanup_close_
-	int session = create_session(NAME_A), wait_for = -EBADF, go = -EBADF;
+	_cleanup_close_ int session = create_session(NAME_A), wait_for = -EBADF, go = -EBADF;
 	int pipe_fds[2];
 	pid_t child;
 
@@ -326,8 +309,7 @@ static enum tap_result a_child_keeps_a_session(void)
 
 static enum tap_result can_preserve(int fd, const char *what)
 {
-	_cleanup_close_
-	int mine = fd, session = create_session(NAME_A);
+	_cleanup_close_ int mine = fd, session = create_session(NAME_A);
 	int r;
 
 	CHECK(session >= 0);
@@ -369,8 +351,7 @@ static enum tap_result memfds_can_be_preserved(void)
 
 static enum tap_result tmpfs_files_need_to_be_unlinked(void)
 {
-	_cleanup_close_
-	int session = create_session(NAME_A), fd = -EBADF, tmpfile = -EBADF;
+	_cleanup_close_ int session = create_session(NAME_A), fd = -EBADF, tmpfile = -EBADF;
 	char path[64];
 
 	CHECK(session >= 0);
@@ -398,8 +379,7 @@ static enum tap_result shared_anonymous_memory_can_be_preserved(void)
 
 static enum tap_result is_refused(int fd, int error, const char *what)
 {
-	_cleanup_close_
-	int mine = fd, session = create_session(NAME_A);
+	_cleanup_close_ int mine = fd, session = create_session(NAME_A);
 	int r;
 
 	CHECK(session >= 0);
@@ -457,8 +437,7 @@ static enum tap_result hugetlb_cannot_be_preserved(void)
 
 static enum tap_result size_is_frozen_while_preserved(void)
 {
-	_cleanup_close_
-	int session = create_session(NAME_A), fd = make_memfd("x", 1, 8192);
+	_cleanup_close_ int session = create_session(NAME_A), fd = make_memfd("x", 1, 8192);
 
 	if (conformance_on_fake)
 		SKIP("a fake cannot freeze an inode");
@@ -479,8 +458,7 @@ static enum tap_result size_is_frozen_while_preserved(void)
 
 static enum tap_result write_seal_is_busy_while_preserved(void)
 {
-	_cleanup_close_
-	int session = create_session(NAME_A), fd = make_memfd("x", 1, 8192);
+	_cleanup_close_ int session = create_session(NAME_A), fd = make_memfd("x", 1, 8192);
 
 	if (conformance_on_fake)
 		SKIP("a fake cannot pin pages");
@@ -495,8 +473,7 @@ static enum tap_result write_seal_is_busy_while_preserved(void)
 
 static enum tap_result holes_are_filled_by_preserving(void)
 {
-	_cleanup_close_
-	int session = create_session(NAME_A), fd = sparse(make_memfd("x", 1, 1));
+	_cleanup_close_ int session = create_session(NAME_A), fd = sparse(make_memfd("x", 1, 1));
 	struct stat st;
 
 	if (conformance_on_fake)

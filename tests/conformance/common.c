@@ -18,7 +18,7 @@
 #endif
 
 #define TMPFS_TYPE 0x01021994
-#define CHUNK	   4096
+#define CHUNK      4096
 
 bool conformance_on_fake;
 
@@ -90,8 +90,7 @@ int plain_memfd(const char *name, unsigned flags)
 
 int make_memfd(const char *name, unsigned seed, uint64_t size)
 {
-	_cleanup_close_
-	int fd = plain_memfd(name, MFD_ALLOW_SEALING);
+	_cleanup_close_ int fd = plain_memfd(name, MFD_ALLOW_SEALING);
 	int r;
 
 	if (fd < 0)
@@ -104,8 +103,7 @@ int make_memfd(const char *name, unsigned seed, uint64_t size)
 
 static int session_by_name(const char *name, int (*get)(int, const char *, int *))
 {
-	_cleanup_close_
-	int device = -EBADF;
+	_cleanup_close_ int device = -EBADF;
 	int session, r;
 
 	r = luo_device_open(DEVICE_TIMEOUT, &device);
@@ -137,8 +135,7 @@ int with_seals(int fd, unsigned seals)
 
 int reopened(int original, int flags)
 {
-	_cleanup_close_
-	int mine = original;
+	_cleanup_close_ int mine = original;
 	int fd, r;
 
 	r = luo_memfd_reopen(mine, flags, &fd);

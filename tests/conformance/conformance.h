@@ -25,16 +25,16 @@ void conformance_release(void);
 
 extern bool conformance_on_fake;
 
-#define SESSION_FILES	"luo-conformance-files"
-#define SESSION_SEALS	"luo-conformance-seals"
-#define SESSION_NOEXEC	"luo-conformance-noexec"
-#define SESSION_SHARED	"luo-conformance-shared-anonymous"
-#define SESSION_TMPFS	"luo-conformance-tmpfs"
-#define SESSION_FINISH	"luo-conformance-finish"
-#define SESSION_CLOSE	"luo-conformance-close"
-#define SESSION_COPY	"luo-conformance-copy"
-#define SESSION_MANY	"luo-conformance-many"
-#define SESSION_EMPTY	"luo-conformance-empty"
+#define SESSION_FILES   "luo-conformance-files"
+#define SESSION_SEALS   "luo-conformance-seals"
+#define SESSION_NOEXEC  "luo-conformance-noexec"
+#define SESSION_SHARED  "luo-conformance-shared-anonymous"
+#define SESSION_TMPFS   "luo-conformance-tmpfs"
+#define SESSION_FINISH  "luo-conformance-finish"
+#define SESSION_CLOSE   "luo-conformance-close"
+#define SESSION_COPY    "luo-conformance-copy"
+#define SESSION_MANY    "luo-conformance-many"
+#define SESSION_EMPTY   "luo-conformance-empty"
 #define SESSION_DROPPED "luo-conformance-dropped"
 #define SESSION_LONGEST "luo-conformance-a-name-of-63-bytes-which-is-the-longest-allowed"
 

@@ -41,8 +41,7 @@ void conformance_release(void)
 
 static enum tap_result put(int session, uint64_t token, int fd)
 {
-	_cleanup_close_
-	int mine = fd;
+	_cleanup_close_ int mine = fd;
 
 	CHECK(fd >= 0);
 	CHECK_IS(luo_session_preserve_fd(session, token, fd), 0);
@@ -74,9 +73,8 @@ static int sparse_with_page(void)
 
 static enum tap_result leave_changed_later(int session)
 {
-	_cleanup_close_
-	int written = make_memfd("written", 0, PLAIN_SIZE),
-	    moved = make_memfd("moved", FILE_MOVED_LATER, PLAIN_SIZE);
+	_cleanup_close_ int written = make_memfd("written", 0, PLAIN_SIZE),
+			    moved = make_memfd("moved", FILE_MOVED_LATER, PLAIN_SIZE);
 
 	CHECK(written >= 0 && moved >= 0);
 	CHECK_IS(luo_session_preserve_fd(session, FILE_WRITTEN_LATER, written), 0);
@@ -108,8 +106,7 @@ enum tap_result leave_files(void)
 
 enum tap_result leave_seals(void)
 {
-	_cleanup_close_
-	int late = make_memfd("late", SEALS_LATE, 100);
+	_cleanup_close_ int late = make_memfd("late", SEALS_LATE, 100);
 	int s = create_session(SESSION_SEALS), fd;
 
 	CHECK(s >= 0 && late >= 0);
@@ -213,8 +210,7 @@ enum tap_result leave_many(void)
 	CHECK(s >= 0);
 	hold(s);
 	for (unsigned i = 0; i < MANY_FILES; i++) {
-		_cleanup_close_
-		int fd = make_memfd("many", i, i * 10);
+		_cleanup_close_ int fd = make_memfd("many", i, i * 10);
 		int r;
 
 		CHECK(fd >= 0);

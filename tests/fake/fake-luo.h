@@ -64,10 +64,10 @@ struct fake_luo_stats {
 	size_t outgoing;  /* sessions open in this kernel */
 	size_t incoming;  /* sessions from the previous one, not yet finished by close */
 	size_t retrieved; /* those of them that have been retrieved */
-	size_t files;	  /* files in all sessions */
-	uint64_t bytes;	  /* memory that only the kernel holds or keeps from being freed: preserved,
+	size_t files;     /* files in all sessions */
+	uint64_t bytes;   /* memory that only the kernel holds or keeps from being freed: preserved,
 			   * or come in and neither retrieved nor freed */
-	size_t fds;	  /* fds of this process that belong to the fake */
+	size_t fds;       /* fds of this process that belong to the fake */
 	uint64_t calls[_FAKE_LUO_OP_MAX];
 };
 

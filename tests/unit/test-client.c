@@ -1002,7 +1002,7 @@ static void test_more_enough(void **state)
 	stop(s, client);
 }
 
-#define server_test(f)	   cmocka_unit_test_setup_teardown(f, server_setup, server_teardown)
+#define server_test(f)     cmocka_unit_test_setup_teardown(f, server_setup, server_teardown)
 #define server_test_fds(f) cmocka_unit_test_setup_teardown(f, fds_setup, fds_teardown)
 
 int main(void)

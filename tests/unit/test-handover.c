@@ -93,8 +93,7 @@ static struct luo_commit *commit_store(struct luo_store *store,
 
 static struct luo_incoming *retrieve(const char *name)
 {
-	_cleanup_close_
-	int device = -EBADF;
+	_cleanup_close_ int device = -EBADF;
 	struct luo_incoming *incoming;
 
 	assert_int_equal(luo_device_open(0, &device), 0);
@@ -175,8 +174,7 @@ static void test_bad_session_name(void **state)
 
 static void test_name_taken(void **state)
 {
-	_cleanup_close_
-	int device = -EBADF, session = -EBADF;
+	_cleanup_close_ int device = -EBADF, session = -EBADF;
 	struct luo_store *store = new_store();
 	struct luo_commit *commit = NULL;
 
@@ -196,8 +194,7 @@ static void test_name_taken(void **state)
 
 static void test_device_busy_and_missing(void **state)
 {
-	_cleanup_close_
-	int device = -EBADF;
+	_cleanup_close_ int device = -EBADF;
 	struct luo_store *store = new_store();
 	struct luo_commit *commit = NULL;
 
@@ -442,8 +439,7 @@ static void test_not_preservable(void **state)
 
 static void test_session_goes_along(void **state)
 {
-	_cleanup_close_
-	int device = -EBADF, memory = make_memfd("guest", "ram");
+	_cleanup_close_ int device = -EBADF, memory = make_memfd("guest", "ram");
 	struct luo_store *store = new_store();
 	struct luo_incoming *incoming;
 	struct luo_commit *commit;
@@ -662,10 +658,8 @@ static void test_emfile_is_not_final(void **state)
 
 static struct luo_incoming *incoming_with_mapping(const char *text)
 {
-	_cleanup_close_
-	int device = -EBADF, session = -EBADF, memory = make_memfd("m", "payload");
-	_cleanup_close_
-	int mapping = -EBADF;
+	_cleanup_close_ int device = -EBADF, session = -EBADF, memory = make_memfd("m", "payload");
+	_cleanup_close_ int mapping = -EBADF;
 
 	assert_int_equal(luo_device_open(0, &device), 0);
 	assert_int_equal(luo_session_create(device, LUO_DEFAULT_SESSION, &session), 0);
@@ -703,12 +697,9 @@ static void test_held(void **state)
 static void test_carry(void **state)
 {
 	static const char text[] = "{\"version\":99,\"thing\":[{\"number\":123456}]}";
-	_cleanup_close_
-	int device = -EBADF, session = -EBADF, far = make_memfd("m", "far");
-	_cleanup_close_
-	int spilled = make_memfd("s", "spilled"), spill = -EBADF;
-	_cleanup_close_
-	int near = make_memfd("n", "near"), mapping = make_memfd("map", text);
+	_cleanup_close_ int device = -EBADF, session = -EBADF, far = make_memfd("m", "far");
+	_cleanup_close_ int spilled = make_memfd("s", "spilled"), spill = -EBADF;
+	_cleanup_close_ int near = make_memfd("n", "near"), mapping = make_memfd("map", text);
 	struct luo_incoming *incoming;
 	struct fake_luo_stats stats;
 	int *carried = NULL, fd;
@@ -752,8 +743,7 @@ static void test_carry(void **state)
 /* A mapping may not point at the sessions of somebody else. */
 static void test_foreign_spill(void **state)
 {
-	_cleanup_close_
-	int device = -EBADF, foreign = -EBADF;
+	_cleanup_close_ int device = -EBADF, foreign = -EBADF;
 	struct luo_incoming *incoming;
 
 	assert_int_equal(luo_device_open(0, &device), 0);
@@ -843,8 +833,7 @@ static void test_adopt(void **state)
 	const struct luo_commit_options options = { .max_files_per_session = 4 };
 	struct luo_store *store = new_store();
 	struct luo_incoming *incoming, *again;
-	_cleanup_free_
-	int *kept = NULL;
+	_cleanup_free_ int *kept = NULL;
 	const int *sessions;
 	size_t n;
 

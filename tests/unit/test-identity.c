@@ -70,8 +70,8 @@ static void test_below(void **state)
 
 static void test_cgroup_text(void **state)
 {
-	static const char *const bad[] = { "",	   "1:name=systemd:/a", "0:/a",
-					   "0::a", "0::/../a",		"0::/a//b" };
+	static const char *const bad[] = { "",     "1:name=systemd:/a", "0:/a",
+					   "0::a", "0::/../a",          "0::/a//b" };
 	char *path;
 
 	for (size_t i = 0; i < ELEMENTSOF(bad); i++)

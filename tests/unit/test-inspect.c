@@ -119,8 +119,7 @@ static void test_kinds(void **state)
 /* What we say about a kind is what the kernel, that is the fake, says. */
 static void test_session_and_agreement(void **state)
 {
-	_cleanup_close_
-	int device = -EBADF, session = -EBADF, other = -EBADF;
+	_cleanup_close_ int device = -EBADF, session = -EBADF, other = -EBADF;
 	struct luo_fd_info info;
 
 	fake_luo_install();
@@ -140,8 +139,7 @@ static void test_facts(void **state)
 	struct luo_memfd_options options = { .name = "facts",
 					     .size = 100000,
 					     .seals = F_SEAL_GROW | F_SEAL_SHRINK };
-	_cleanup_close_
-	int fd = -EBADF, append = -EBADF;
+	_cleanup_close_ int fd = -EBADF, append = -EBADF;
 	struct luo_fd_info info;
 	struct stat st;
 
@@ -166,15 +164,13 @@ static void test_facts(void **state)
 
 static void test_name_is_never_empty(void **state)
 {
-	_cleanup_close_
-	int fd = memfd_create("", MFD_CLOEXEC);
+	_cleanup_close_ int fd = memfd_create("", MFD_CLOEXEC);
 	char path[200] = "/tmp/";
 
 	assert_string_equal(inspect(fd).name, "unnamed memfd");
 	/* longer than the field */
 	memset(path + 5, 'x', 180);
-	_cleanup_close_
-	int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	_cleanup_close_ int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(file >= 0);
 	unlink(path);
 	assert_string_equal(inspect(file).name + 185, " (deleted)");
@@ -195,8 +191,7 @@ static void test_seals_to_string(void **state)
 
 static void test_runs_refused(void **state)
 {
-	_cleanup_close_
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	uint64_t pages = 4711, runs = 4711;
 
 	assert_int_equal(luo_fd_count_runs(-1, &pages, &runs), -EBADF);
@@ -209,8 +204,7 @@ static void test_runs_refused(void **state)
 static void test_runs(void **state)
 {
 	struct luo_memfd_options options = { .size = UINT64_C(1) << 27 }; /* two windows */
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	uint64_t pages, runs;
 	struct stat st;
 	int r;
@@ -235,8 +229,7 @@ static void test_runs(void **state)
 
 static void test_runs_of_sealed(void **state)
 {
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	uint64_t pages, runs;
 	int r;
 
@@ -413,7 +406,7 @@ static void test_room_of_this_machine(void **state)
 	assert_true(r.bytes != UINT64_MAX);
 }
 
-#define TEST(f)	     cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f)      cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define ROOM_TEST(f) cmocka_unit_test_setup_teardown(f, room_setup, room_teardown)
 
 int main(void)

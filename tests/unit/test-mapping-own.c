@@ -167,9 +167,9 @@ static void test_one_byte_away(void **state)
 	free(text);
 }
 
-#define HEAD	      "{\"version\":1,\"state\":{},"
+#define HEAD          "{\"version\":1,\"state\":{},"
 #define UNIT(entries) HEAD "\"units\":{\"a\":{\"fdstore\":[" entries "]}}}"
-#define FILE_1	      "{\"type\":\"fd\",\"name\":\"x\",\"token\":1}"
+#define FILE_1        "{\"type\":\"fd\",\"name\":\"x\",\"token\":1}"
 #define SPILLED(name) "{\"type\":\"fd\",\"name\":\"x\",\"token\":1,\"session\":\"" name "\"}"
 #define SPILLS(list)  HEAD "\"spillSessions\":[" list "],\"units\":{}}"
 

@@ -34,8 +34,7 @@ static char *fixture_path(const char *name)
 
 static int fixture_open(const char *name)
 {
-	_cleanup_free_
-	char *path = fixture_path(name);
+	_cleanup_free_ char *path = fixture_path(name);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
@@ -46,8 +45,7 @@ static int fixture_open(const char *name)
 
 static int parse_fixture(const char *name, struct luo_mapping **ret, char **ret_reason)
 {
-	_cleanup_close_
-	int fd = fixture_open(name);
+	_cleanup_close_ int fd = fixture_open(name);
 
 	return luo_mapping_read_fd(fd, ret, ret_reason);
 }
@@ -90,8 +88,7 @@ static struct luo_entry *entry(struct luo_mapping *m, const char *unit_name, con
 
 static void expect_text(const struct luo_mapping *m, unsigned flags, const char *expected)
 {
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	size_t size = 0;
 
 	assert_int_equal(luo_mapping_format(m, flags, &text, &size), 0);
@@ -157,8 +154,7 @@ static void test_refused(void **state)
 
 	for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
 		struct luo_mapping *m = (void *)1;
-		_cleanup_free_
-		char *reason = NULL;
+		_cleanup_free_ char *reason = NULL;
 		int r = parse_fixture(bad[i].name, &m, &reason);
 
 		if (r != bad[i].error)
@@ -212,10 +208,8 @@ static char *repeated(const char *before, const char *each, size_t n, const char
 
 static int parse_repeated(const char *before, const char *each, size_t n, const char *after)
 {
-	_cleanup_free_
-	char *text = repeated(before, each, n, after);
-	_cleanup_free_
-	char *reason = NULL;
+	_cleanup_free_ char *text = repeated(before, each, n, after);
+	_cleanup_free_ char *reason = NULL;
 	struct luo_mapping *m = NULL;
 	int r;
 
@@ -241,12 +235,9 @@ static void test_limits(void **state)
 
 static void test_deepest(void **state)
 {
-	_cleanup_free_
-	char *open = repeated("{\"version\":1,\"units\":{},\"x\":", "[", 31, "");
-	_cleanup_free_
-	char *text = repeated(open, "]", 31, "}");
-	_cleanup_free_
-	char *pretty = NULL;
+	_cleanup_free_ char *open = repeated("{\"version\":1,\"units\":{},\"x\":", "[", 31, "");
+	_cleanup_free_ char *text = repeated(open, "]", 31, "}");
+	_cleanup_free_ char *pretty = NULL;
 	struct luo_mapping *m = must_parse(text);
 
 	assert_int_equal(luo_mapping_format(m, LUO_MAPPING_FORMAT_PRETTY, &pretty, NULL), 0);
@@ -256,10 +247,8 @@ static void test_deepest(void **state)
 
 static void test_read_fd(void **state)
 {
-	_cleanup_close_
-	int fd = memfd_create("mapping", MFD_CLOEXEC);
-	_cleanup_free_
-	char *reason = NULL;
+	_cleanup_close_ int fd = memfd_create("mapping", MFD_CLOEXEC);
+	_cleanup_free_ char *reason = NULL;
 	struct luo_mapping *m = NULL;
 	int pipe_fds[2];
 
@@ -516,8 +505,7 @@ static void test_alias_before(void **state)
 
 static void round_trip(const char *name, const struct luo_mapping *m, unsigned flags)
 {
-	_cleanup_free_
-	char *text = NULL, *again = NULL;
+	_cleanup_free_ char *text = NULL, *again = NULL;
 	struct luo_mapping *back;
 
 	assert_int_equal(luo_mapping_format(m, flags, &text, NULL), 0);
@@ -531,8 +519,7 @@ static void round_trip(const char *name, const struct luo_mapping *m, unsigned f
 
 static void test_round_trip(void **state)
 {
-	_cleanup_free_
-	char *path = fixture_path("");
+	_cleanup_free_ char *path = fixture_path("");
 	DIR *dir = opendir(path);
 	struct dirent *d;
 	unsigned n = 0;
@@ -745,8 +732,7 @@ static struct luo_mapping *ten_thousand(void)
 static void test_ten_thousand(void **state)
 {
 	struct luo_mapping *m = ten_thousand(), *back = NULL;
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	uint64_t start, formatted, parsed;
 	size_t size;
 

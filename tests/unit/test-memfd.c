@@ -21,7 +21,7 @@
 #endif
 
 #define UNTOUCHED 4711
-#define MIB	  (UINT64_C(1024) * 1024)
+#define MIB       (UINT64_C(1024) * 1024)
 
 static size_t fds_before;
 
@@ -108,10 +108,8 @@ static void test_create_refused(void **state)
 
 static void test_create_default(void **state)
 {
-	_cleanup_close_
-	int fd = -EBADF;
-	_cleanup_free_
-	char *name = NULL;
+	_cleanup_close_ int fd = -EBADF;
+	_cleanup_free_ char *name = NULL;
 
 	assert_int_equal(luo_memfd_create(NULL, &fd), 0);
 	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
@@ -125,8 +123,7 @@ static void test_create_default(void **state)
 
 static void test_create_size_and_seals(void **state)
 {
-	_cleanup_close_
-	int fd = create((struct luo_memfd_options){
+	_cleanup_close_ int fd = create((struct luo_memfd_options){
 		.name = "sized", .size = 5000, .seals = F_SEAL_GROW | F_SEAL_SHRINK });
 	uint64_t size;
 
@@ -139,8 +136,7 @@ static void test_create_size_and_seals(void **state)
 
 static void test_create_without_sealing(void **state)
 {
-	_cleanup_close_
-	int fd = create((struct luo_memfd_options){ .name = "x" });
+	_cleanup_close_ int fd = create((struct luo_memfd_options){ .name = "x" });
 
 	assert_int_equal(seals_of(fd), F_SEAL_SEAL);
 	assert_int_equal(luo_memfd_add_seals(fd, F_SEAL_GROW), -EPERM);
@@ -148,8 +144,7 @@ static void test_create_without_sealing(void **state)
 
 static void test_create_exec(void **state)
 {
-	_cleanup_close_
-	int fd = create((struct luo_memfd_options){ .flags = LUO_MEMFD_EXEC });
+	_cleanup_close_ int fd = create((struct luo_memfd_options){ .flags = LUO_MEMFD_EXEC });
 
 	assert_int_equal(status(fd).st_mode, S_IFREG | 0777);
 }
@@ -157,8 +152,7 @@ static void test_create_exec(void **state)
 static void test_create_noexec(void **state)
 {
 	struct luo_memfd_options options = { .flags = LUO_MEMFD_NOEXEC_SEAL };
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	int r = luo_memfd_create(&options, &fd);
 
 	if (r == -EINVAL) /* before 6.3 */
@@ -170,11 +164,9 @@ static void test_create_noexec(void **state)
 
 static void test_create_allocated(void **state)
 {
-	_cleanup_close_
-	int fd = create((struct luo_memfd_options){
+	_cleanup_close_ int fd = create((struct luo_memfd_options){
 		.size = MIB, .flags = LUO_MEMFD_PREALLOCATE | LUO_MEMFD_ALLOW_SEALING });
-	_cleanup_close_
-	int huge =
+	_cleanup_close_ int huge =
 		create((struct luo_memfd_options){ .size = 4 * MIB, .flags = LUO_MEMFD_HUGEPAGE });
 
 	assert_int_equal(status(fd).st_blocks * 512, MIB);
@@ -192,10 +184,8 @@ static void test_create_allocated(void **state)
 static void test_create_hugetlb(void **state)
 {
 	struct luo_memfd_options options = { .flags = LUO_MEMFD_HUGETLB, .name = "huge" };
-	_cleanup_free_
-	char *name = NULL;
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_free_ char *name = NULL;
+	_cleanup_close_ int fd = -EBADF;
 
 	if (luo_memfd_create(&options, &fd) < 0)
 		skip();
@@ -206,8 +196,7 @@ static void test_create_hugetlb(void **state)
 
 static void test_new_sealed(void **state)
 {
-	_cleanup_close_
-	int fd = -EBADF, empty = -EBADF;
+	_cleanup_close_ int fd = -EBADF, empty = -EBADF;
 	int untouched = UNTOUCHED;
 
 	assert_int_equal(luo_memfd_new_sealed(NULL, NULL, 1, &untouched), -EINVAL);
@@ -226,8 +215,7 @@ static void test_new_sealed(void **state)
 
 static void test_seals_refused(void **state)
 {
-	_cleanup_close_
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	unsigned seals = UNTOUCHED;
 
 	assert_int_equal(luo_memfd_get_seals(-1, &seals), -EBADF);
@@ -240,8 +228,7 @@ static void test_seals_refused(void **state)
 
 static void test_write_seal_is_busy_while_mapped(void **state)
 {
-	_cleanup_close_
-	int fd = create(
+	_cleanup_close_ int fd = create(
 		(struct luo_memfd_options){ .size = 4096, .flags = LUO_MEMFD_ALLOW_SEALING });
 	size_t size;
 	void *p;
@@ -258,8 +245,7 @@ static void test_size_refused(void **state)
 
 	assert_int_equal(luo_memfd_get_size(-1, &size), -EBADF);
 	assert_int_equal(luo_memfd_get_size(0, NULL), -EINVAL);
-	_cleanup_close_
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	assert_int_equal(luo_memfd_get_size(null, &size), -EINVAL);
 	assert_int_equal(size, UNTOUCHED);
 }
@@ -276,8 +262,7 @@ static int decoy(void)
 
 static void test_name_refused(void **state)
 {
-	_cleanup_close_
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), file = decoy();
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC), file = decoy();
 	char *name = NULL;
 
 	assert_int_equal(luo_memfd_get_name(-1, &name), -EBADF);
@@ -294,10 +279,8 @@ static void test_name_refused(void **state)
 
 static void assert_name(const char *expected)
 {
-	_cleanup_close_
-	int fd = create((struct luo_memfd_options){ .name = expected });
-	_cleanup_free_
-	char *name = NULL;
+	_cleanup_close_ int fd = create((struct luo_memfd_options){ .name = expected });
+	_cleanup_free_ char *name = NULL;
 
 	assert_int_equal(luo_fd_is_memfd(fd), 1);
 	assert_int_equal(luo_memfd_get_name(fd, &name), 0);
@@ -315,10 +298,9 @@ static void test_names(void **state)
 
 static void test_restored_memfd_has_no_name(void **state)
 {
-	_cleanup_close_
-	int device = -EBADF, old = -EBADF, session = -EBADF, fd = -EBADF, back = -EBADF;
-	_cleanup_free_
-	char *name = NULL;
+	_cleanup_close_ int device = -EBADF, old = -EBADF, session = -EBADF, fd = -EBADF,
+			    back = -EBADF;
+	_cleanup_free_ char *name = NULL;
 
 	fake_luo_install();
 	fd = create((struct luo_memfd_options){ .name = "x" });
@@ -340,12 +322,9 @@ static void test_restored_memfd_has_no_name(void **state)
 
 static void test_copy_refused(void **state)
 {
-	_cleanup_close_
-	int fd = create((struct luo_memfd_options){ .size = 10 });
-	_cleanup_close_
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), again = dup(fd);
-	_cleanup_close_
-	int sealed = -EBADF;
+	_cleanup_close_ int fd = create((struct luo_memfd_options){ .size = 10 });
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC), again = dup(fd);
+	_cleanup_close_ int sealed = -EBADF;
 
 	assert_int_equal(luo_memfd_new_sealed(NULL, "x", 1, &sealed), 0);
 	assert_int_equal(luo_memfd_copy(-1, fd), -EBADF);
@@ -359,10 +338,8 @@ static void test_copy_refused(void **state)
 
 static void test_copy_keeps_holes_and_offsets(void **state)
 {
-	_cleanup_close_
-	int from = create((struct luo_memfd_options){ .size = 64 * MIB });
-	_cleanup_close_
-	int to = create((struct luo_memfd_options){ .name = "to" });
+	_cleanup_close_ int from = create((struct luo_memfd_options){ .size = 64 * MIB });
+	_cleanup_close_ int to = create((struct luo_memfd_options){ .name = "to" });
 
 	write_at(from, "begin", 0);
 	write_at(from, "middle", 32 * MIB + 4000);
@@ -381,10 +358,8 @@ static void test_copy_keeps_holes_and_offsets(void **state)
 
 static void test_copy_more_than_a_chunk(void **state)
 {
-	_cleanup_close_
-	int from = create((struct luo_memfd_options){ .name = "from" });
-	_cleanup_close_
-	int to = create((struct luo_memfd_options){ .name = "to" });
+	_cleanup_close_ int from = create((struct luo_memfd_options){ .name = "from" });
+	_cleanup_close_ int to = create((struct luo_memfd_options){ .name = "to" });
 	char a[8], b[8];
 
 	for (unsigned i = 0; i < 100000; i++) {
@@ -403,10 +378,8 @@ static void test_copy_more_than_a_chunk(void **state)
 /* What was there must not show through the holes, whatever the sizes. */
 static void test_copy_replaces(void **state)
 {
-	_cleanup_close_
-	int from = create((struct luo_memfd_options){ .size = 8192 });
-	_cleanup_close_
-	int to = create((struct luo_memfd_options){ .name = "to" });
+	_cleanup_close_ int from = create((struct luo_memfd_options){ .size = 8192 });
+	_cleanup_close_ int to = create((struct luo_memfd_options){ .name = "to" });
 	char zero[4] = { 0 }, got[4];
 
 	write_at(from, "new", 4096);
@@ -425,10 +398,8 @@ static void test_copy_replaces(void **state)
 /* A destination of the right size may be sealed against changing it. */
 static void test_copy_into_sealed_size(void **state)
 {
-	_cleanup_close_
-	int from = create((struct luo_memfd_options){ .size = 4096 });
-	_cleanup_close_
-	int to = create(
+	_cleanup_close_ int from = create((struct luo_memfd_options){ .size = 4096 });
+	_cleanup_close_ int to = create(
 		(struct luo_memfd_options){ .size = 4096, .seals = F_SEAL_GROW | F_SEAL_SHRINK });
 
 	write_at(from, "new", 1);
@@ -438,12 +409,9 @@ static void test_copy_into_sealed_size(void **state)
 
 static void test_copy_append_and_access(void **state)
 {
-	_cleanup_close_
-	int from = create((struct luo_memfd_options){ .name = "from" });
-	_cleanup_close_
-	int to = create((struct luo_memfd_options){ .name = "to" });
-	_cleanup_close_
-	int write_only = -EBADF, append = -EBADF;
+	_cleanup_close_ int from = create((struct luo_memfd_options){ .name = "from" });
+	_cleanup_close_ int to = create((struct luo_memfd_options){ .name = "to" });
+	_cleanup_close_ int write_only = -EBADF, append = -EBADF;
 
 	write_at(from, "text", 0);
 	write_at(to, "longer than that", 0);
@@ -458,10 +426,8 @@ static void test_copy_append_and_access(void **state)
 
 static void test_map_refused(void **state)
 {
-	_cleanup_close_
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	_cleanup_close_
-	int sealed = -EBADF, read_only = -EBADF;
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	_cleanup_close_ int sealed = -EBADF, read_only = -EBADF;
 	size_t size = UNTOUCHED;
 	void *p = &size;
 
@@ -479,10 +445,8 @@ static void test_map_refused(void **state)
 
 static void test_map(void **state)
 {
-	_cleanup_close_
-	int fd = create((struct luo_memfd_options){ .name = "x" });
-	_cleanup_close_
-	int sealed = -EBADF;
+	_cleanup_close_ int fd = create((struct luo_memfd_options){ .name = "x" });
+	_cleanup_close_ int sealed = -EBADF;
 	size_t size;
 	char *p;
 
@@ -507,10 +471,8 @@ static void test_map(void **state)
 
 static void test_reopen(void **state)
 {
-	_cleanup_close_
-	int fd = create((struct luo_memfd_options){ .name = "x" });
-	_cleanup_close_
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), again = -EBADF;
+	_cleanup_close_ int fd = create((struct luo_memfd_options){ .name = "x" });
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC), again = -EBADF;
 	int untouched = UNTOUCHED;
 
 	assert_int_equal(luo_memfd_reopen(-1, O_RDONLY, &untouched), -EBADF);

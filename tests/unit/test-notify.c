@@ -39,9 +39,9 @@ static void test_refused(void **state)
 static void test_bad(void **state)
 {
 	static const char *const texts[] = {
-		"FDSTORE=0",	"FDSTORE=",    "FDSTORE=yes",	"READY=2",
-		"BARRIER=0",	"FDPOLL=",     "FDPOLL=2",	"MAINPID=",
-		"MAINPID=0",	"MAINPID=-1",  "MAINPID=1x",	"MAINPID=99999999999999999999",
+		"FDSTORE=0",    "FDSTORE=",    "FDSTORE=yes",   "READY=2",
+		"BARRIER=0",    "FDPOLL=",     "FDPOLL=2",      "MAINPID=",
+		"MAINPID=0",    "MAINPID=-1",  "MAINPID=1x",    "MAINPID=99999999999999999999",
 		"STATUS=a\x01", "STATUS=\xff", "no assignment", "FDSTOREREMOVE=x",
 	};
 

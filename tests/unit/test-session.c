@@ -52,8 +52,7 @@ static int open_device(void)
 
 static int create(const char *name)
 {
-	_cleanup_close_
-	int device = open_device();
+	_cleanup_close_ int device = open_device();
 	int fd;
 
 	assert_int_equal(luo_session_create(device, name, &fd), 0);
@@ -62,8 +61,7 @@ static int create(const char *name)
 
 static int retrieve(const char *name)
 {
-	_cleanup_close_
-	int device = open_device();
+	_cleanup_close_ int device = open_device();
 	int fd;
 
 	assert_int_equal(luo_session_retrieve(device, name, &fd), 0);
@@ -81,8 +79,7 @@ static int memfd_of(const char *text)
 
 static void preserve_text(int session, uint64_t token, const char *text)
 {
-	_cleanup_close_
-	int fd = memfd_of(text);
+	_cleanup_close_ int fd = memfd_of(text);
 
 	assert_int_equal(luo_session_preserve_fd(session, token, fd), 0);
 }
@@ -133,8 +130,7 @@ static void test_open_refused(void **state)
 
 static void test_open_deadline(void **state)
 {
-	_cleanup_close_
-	int holder = open_device();
+	_cleanup_close_ int holder = open_device();
 	struct fake_luo_stats stats;
 	uint64_t start, spent;
 	int fd = UNTOUCHED;
@@ -186,8 +182,7 @@ static pid_t fork_holder(int device, int *ret_go)
 
 static void test_open_waits_for_another_process(void **state)
 {
-	_cleanup_close_
-	int go = -EBADF, fd = -EBADF;
+	_cleanup_close_ int go = -EBADF, fd = -EBADF;
 	int device = open_device();
 	pid_t holder = fork_holder(device, &go);
 
@@ -201,10 +196,8 @@ static void test_open_waits_for_another_process(void **state)
 
 static void test_holder(void **state)
 {
-	_cleanup_free_
-	char *comm = NULL;
-	_cleanup_close_
-	int go = -EBADF;
+	_cleanup_free_ char *comm = NULL;
+	_cleanup_close_ int go = -EBADF;
 	pid_t holder, pid = UNTOUCHED;
 	int device;
 
@@ -231,8 +224,7 @@ static void test_holder(void **state)
 /* Whatever this machine is: the answers agree with each other. */
 static void test_real_kernel(void **state)
 {
-	_cleanup_close_
-	int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 	int r;
 
 	luo_kernel_set(NULL);
@@ -289,8 +281,7 @@ static void assert_name_refused(int device, const char *name)
 
 static void test_create_refused(void **state)
 {
-	_cleanup_close_
-	int device = open_device(), session = -EBADF;
+	_cleanup_close_ int device = open_device(), session = -EBADF;
 	int fd = UNTOUCHED;
 
 	assert_name_refused(device, NULL);
@@ -310,8 +301,7 @@ static void test_create_refused(void **state)
 
 static void test_retrieve_refused(void **state)
 {
-	_cleanup_close_
-	int device = -EBADF, session = create("x"), incoming = -EBADF;
+	_cleanup_close_ int device = -EBADF, session = create("x"), incoming = -EBADF;
 	int fd = UNTOUCHED;
 
 	fake_luo_kexec();
@@ -330,9 +320,8 @@ static void test_retrieve_refused(void **state)
 
 static void test_preserve_refused(void **state)
 {
-	_cleanup_close_
-	int a = create("a"), b = create("b"), one = memfd_of("one"), two = memfd_of("two"),
-	    path = open("/", O_PATH | O_CLOEXEC);
+	_cleanup_close_ int a = create("a"), b = create("b"), one = memfd_of("one"),
+			    two = memfd_of("two"), path = open("/", O_PATH | O_CLOEXEC);
 
 	assert_int_equal(luo_session_preserve_fd(-1, 1, one), -EBADF);
 	assert_int_equal(luo_session_preserve_fd(one, 1, one), -ENOTTY);
@@ -351,8 +340,7 @@ static void test_preserve_refused(void **state)
 static void test_preserve_fails(void **state)
 {
 	static const int errors[] = { ENOMEM, EFBIG, EOPNOTSUPP };
-	_cleanup_close_
-	int session = create("a"), fd = memfd_of("one");
+	_cleanup_close_ int session = create("a"), fd = memfd_of("one");
 
 	for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
 		fake_luo_fail(FAKE_LUO_PRESERVE_FD, 1, errors[i]);
@@ -363,8 +351,7 @@ static void test_preserve_fails(void **state)
 
 static void test_restore_refused(void **state)
 {
-	_cleanup_close_
-	int old = create("x"), session = -EBADF, fd = -EBADF;
+	_cleanup_close_ int old = create("x"), session = -EBADF, fd = -EBADF;
 	int untouched = UNTOUCHED;
 
 	preserve_text(old, 1, "one");
@@ -385,8 +372,7 @@ static void test_restore_refused(void **state)
 
 static void test_failed_restore_is_final(void **state)
 {
-	_cleanup_close_
-	int old = create("x"), session = -EBADF, two = -EBADF;
+	_cleanup_close_ int old = create("x"), session = -EBADF, two = -EBADF;
 	struct fake_luo_stats stats;
 	int fd = UNTOUCHED;
 
@@ -406,8 +392,7 @@ static void test_failed_restore_is_final(void **state)
 
 static void test_finish(void **state)
 {
-	_cleanup_close_
-	int old = create("x"), session = -EBADF;
+	_cleanup_close_ int old = create("x"), session = -EBADF;
 	struct fake_luo_stats stats;
 	int fd;
 
@@ -428,8 +413,7 @@ static void test_finish(void **state)
 
 static void assert_name(int session, const char *expected)
 {
-	_cleanup_free_
-	char *name = NULL;
+	_cleanup_free_ char *name = NULL;
 
 	assert_int_equal(luo_session_get_name(session, &name), 0);
 	assert_string_equal(name, expected);
@@ -437,9 +421,8 @@ static void assert_name(int session, const char *expected)
 
 static void test_get_name_refused(void **state)
 {
-	_cleanup_close_
-	int session = create("x"), closed = create("y"),
-	    decoy = memfd_create("anon_inode:[luo_session] x", MFD_CLOEXEC);
+	_cleanup_close_ int session = create("x"), closed = create("y"),
+			    decoy = memfd_create("anon_inode:[luo_session] x", MFD_CLOEXEC);
 	struct fake_luo_stats stats;
 	char *name = NULL;
 	int pair[2];
@@ -468,8 +451,7 @@ static void test_get_name(void **state)
 {
 	static const char longest[] =
 		"a name with spaces, and of as many bytes as the kernel allows!!";
-	_cleanup_close_
-	int old = create(longest), session = -EBADF;
+	_cleanup_close_ int old = create(longest), session = -EBADF;
 
 	assert_int_equal(strlen(longest), LUO_SESSION_NAME_MAX);
 	assert_name(old, longest);
@@ -490,8 +472,7 @@ static void test_get_name(void **state)
 
 static void test_fake_forgets_incoming(void **state)
 {
-	_cleanup_close_
-	int a = create("a"), b = create("b"), c = -EBADF;
+	_cleanup_close_ int a = create("a"), b = create("b"), c = -EBADF;
 
 	preserve_text(a, 1, "one");
 	fake_luo_kexec();
@@ -506,8 +487,7 @@ static void test_fake_forgets_incoming(void **state)
 
 static void test_fake_fails_every_time(void **state)
 {
-	_cleanup_close_
-	int device = open_device();
+	_cleanup_close_ int device = open_device();
 	int fd;
 
 	fake_luo_fail(FAKE_LUO_CREATE, 0, ENOMEM);

@@ -344,10 +344,10 @@ static void test_stale(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cut),	     cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_cut),          cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_hostile_text), cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_failed_write), cmocka_unit_test(test_nonsense),
-		cmocka_unit_test(test_same_id),	     cmocka_unit_test(test_crc),
+		cmocka_unit_test(test_same_id),      cmocka_unit_test(test_crc),
 		cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_stale),
 	};
 

@@ -116,9 +116,9 @@ static void test_fdname(void **state)
 static void test_unit_name(void **state)
 {
 	static const char *const good[] = { "a.service", "sshd", "a@b.service",
-					    "...",	 ".a",	 "dev-disk-by\\x2dlabel.device",
+					    "...",       ".a",   "dev-disk-by\\x2dlabel.device",
 					    "A:b_c-9" };
-	static const char *const bad[] = { "",	   ".",	       "..",	       "a b", "a/b",
+	static const char *const bad[] = { "",     ".",        "..",           "a b", "a/b",
 					   "a\nb", "\xc3\xa4", "a.service/..", "a*",  "\x1b[" };
 
 	for (size_t i = 0; i < ELEMENTSOF(bad); i++)
@@ -133,7 +133,7 @@ static void test_unit_name(void **state)
 static void test_cgroup(void **state)
 {
 	static const char *const good[] = { "/", "/system.slice/a.service", "/a/.b/c..", "/a b" };
-	static const char *const bad[] = { "",	   "a",	    "//",   "/a//b", "/a/",
+	static const char *const bad[] = { "",     "a",     "//",   "/a//b", "/a/",
 					   "/a/.", "/a/..", "/./a", "/../a" };
 
 	for (size_t i = 0; i < ELEMENTSOF(bad); i++)
@@ -427,14 +427,14 @@ static void test_anonymous_inodes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_fdname),	      T(test_unit_name),
-		T(test_cgroup),	      T(test_null_arguments),
+		T(test_fdname),       T(test_unit_name),
+		T(test_cgroup),       T(test_null_arguments),
 		T(test_unit_refused), T(test_fd_refused),
 		T(test_lazy_refused), T(test_units),
-		T(test_dedupe),	      T(test_same_inode_is_not_same_description),
+		T(test_dedupe),       T(test_same_inode_is_not_same_description),
 		T(test_ownership),    T(test_same_description),
-		T(test_lazy),	      T(test_move),
-		T(test_order),	      T(test_many),
+		T(test_lazy),         T(test_move),
+		T(test_order),        T(test_many),
 		T(test_dedupe_many),  T(test_anonymous_inodes),
 	};
 

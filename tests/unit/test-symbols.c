@@ -17,7 +17,7 @@
 #include <libluo/util.h>
 
 #define NAME_SIZE 64
-#define MAX	  512
+#define MAX       512
 
 struct symbol {
 	char name[NAME_SIZE];
@@ -208,8 +208,7 @@ static void read_headers(void)
 	dir = opendir(path);
 	assert_non_null(dir);
 	while ((entry = readdir(dir))) {
-		_cleanup_free_
-		char *text = NULL;
+		_cleanup_free_ char *text = NULL;
 
 		if (sscanf(entry->d_name, "%31[a-z].h", name) != 1 || entry->d_name[0] == '.')
 			continue;
@@ -225,8 +224,7 @@ static void read_headers(void)
 
 static void read_sym(void)
 {
-	_cleanup_free_
-	char *text = read_text("libluo/libluo.sym");
+	_cleanup_free_ char *text = read_text("libluo/libluo.sym");
 	char version[16] = "", name[NAME_SIZE], *save = NULL;
 	bool global = false;
 
@@ -329,8 +327,7 @@ static void test_man_pages_mention_them(void **state)
 {
 	complaints = 0;
 	for (size_t i = 0; i < n_declared; i++) {
-		_cleanup_free_
-		char *page = NULL;
+		_cleanup_free_ char *page = NULL;
 		char path[128];
 
 		snprintf(path, sizeof(path), "docs/luo-%s.3.scd", declared[i].header);

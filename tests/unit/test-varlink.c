@@ -30,7 +30,7 @@ static unsigned count_fds(void)
 
 struct fixture {
 	struct luo_varlink *in; /* the end under test */
-	int out;		/* the plain socket at the other end */
+	int out;                /* the plain socket at the other end */
 	unsigned fds;
 };
 
@@ -457,14 +457,14 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_malformed),	 TEST(test_too_long),
+		TEST(test_malformed),    TEST(test_too_long),
 		TEST(test_too_many_fds), TEST(test_too_many_to_send),
-		TEST(test_slow_reader),	 TEST(test_empty),
-		TEST(test_split),	 TEST(test_joined),
-		TEST(test_fds),		 TEST(test_fds_between),
-		TEST(test_fds_split),	 TEST(test_fds_joined),
-		TEST(test_send),	 TEST(test_free_pending),
-		TEST(test_messages),	 TEST(test_wait),
+		TEST(test_slow_reader),  TEST(test_empty),
+		TEST(test_split),        TEST(test_joined),
+		TEST(test_fds),          TEST(test_fds_between),
+		TEST(test_fds_split),    TEST(test_fds_joined),
+		TEST(test_send),         TEST(test_free_pending),
+		TEST(test_messages),     TEST(test_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

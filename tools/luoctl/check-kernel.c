@@ -107,7 +107,7 @@ static void check_cmdline(struct check *check, enum luo_support support)
 	else
 		check_add(check, CHECK_FAILED, "command line",
 			  "Add it to the command line of this kernel, and of the next.", "%s",
-			  luo	? "kho=on is missing"
+			  luo   ? "kho=on is missing"
 			  : kho ? "liveupdate=on is missing"
 				: "kho=on liveupdate=on are missing");
 }

@@ -108,7 +108,7 @@ static void check_memory(struct check *check, struct json_object *entries)
 		check_add(check, CHECK_UNKNOWN, "memory", NULL, "cannot read /proc/meminfo");
 		return;
 	}
-	level = needed > available	 ? CHECK_FAILED
+	level = needed > available       ? CHECK_FAILED
 		: needed > available / 2 ? CHECK_WARNING
 					 : CHECK_OK;
 	item = check_add(check, level, "memory",
@@ -126,7 +126,7 @@ static void check_memory(struct check *check, struct json_object *entries)
 struct runs {
 	uint64_t pages, runs;
 	size_t counted, skipped; /* files */
-	int error;		 /* the first */
+	int error;               /* the first */
 };
 
 /* Which of several of that name in its unit. */

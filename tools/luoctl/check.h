@@ -33,8 +33,8 @@ void check_detail(struct json_object *item, const char *format, ...)
 	__attribute__((__format__(__printf__, 2, 3)));
 
 void check_kernel(struct check *check); /* configuration, command line, device */
-void check_kexec(struct check *check);	/* image, permission */
-void check_luod(struct check *check);	/* luod and its sessions; units, memory, runs */
+void check_kexec(struct check *check);  /* image, permission */
+void check_luod(struct check *check);   /* luod and its sessions; units, memory, runs */
 void check_store(struct check *check, struct json_object *entries);
 void check_abi(struct check *check); /* the kernel that is to come */
 

@@ -67,7 +67,7 @@ static void print_total(struct json_object *reply)
 
 int print_commit(const struct context *c, struct json_object *reply)
 {
-	static const char *const headers[] = { "UNIT",	"NAME", "RESULT", ">SIZE",
+	static const char *const headers[] = { "UNIT",  "NAME", "RESULT", ">SIZE",
 					       ">TIME", "NOTE", NULL };
 	_cleanup_(table_freep) struct table *t = NULL;
 	struct json_object *results = json_child(reply, "results");

@@ -84,8 +84,8 @@ static void print_totals(struct json_object *entries)
 
 int print_entries(const struct context *c, struct json_object *entries)
 {
-	static const char *const headers[] = { "UNIT",	"NAME", "STATE", "KIND", ">SIZE",
-					       "SEALS", ">AGE", "NOTE",	 NULL };
+	static const char *const headers[] = { "UNIT",  "NAME", "STATE", "KIND", ">SIZE",
+					       "SEALS", ">AGE", "NOTE",  NULL };
 	_cleanup_(table_freep) struct table *t = NULL;
 
 	if (json_length(entries) == 0) {

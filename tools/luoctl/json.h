@@ -12,7 +12,7 @@
 #include <json-c/json_object.h>
 
 const char *json_string(struct json_object *o, const char *key); /* or NULL */
-int64_t json_int(struct json_object *o, const char *key);	 /* or 0 */
+int64_t json_int(struct json_object *o, const char *key);        /* or 0 */
 bool json_has_int(struct json_object *o, const char *key);
 bool json_true(struct json_object *o, const char *key);
 struct json_object *json_child(struct json_object *o, const char *key); /* or NULL */

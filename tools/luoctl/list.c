@@ -9,7 +9,7 @@
 
 static int list_units(struct context *c, const char *unit)
 {
-	static const char *const headers[] = { "UNIT",	">STORED", ">HELD",  ">MAX",
+	static const char *const headers[] = { "UNIT",  ">STORED", ">HELD",  ">MAX",
 					       ">SIZE", "READY",   "STATUS", NULL };
 	_cleanup_json_ struct json_object *reply = NULL;
 	_cleanup_(table_freep) struct table *t = NULL;

@@ -118,8 +118,8 @@ static void add_row(struct table *t, const struct luo_mapping *m, const struct l
 	table_add(t, e->unit->name);
 	table_add(t, e->name);
 	table_add(t, e->type == LUO_ENTRY_SESSION ? "session"
-		     : e->alias			  ? "alias"
-		     : e->meta.packed		  ? "packed"
+		     : e->alias                   ? "alias"
+		     : e->meta.packed             ? "packed"
 						  : "fd");
 	if (e->type == LUO_ENTRY_SESSION)
 		table_add(t, NULL);
@@ -135,7 +135,7 @@ static void add_row(struct table *t, const struct luo_mapping *m, const struct l
 
 static int print_table(const struct context *c, const struct luo_mapping *m)
 {
-	static const char *const headers[] = { "UNIT",	  "NAME",  "TYPE",	">TOKEN",
+	static const char *const headers[] = { "UNIT",    "NAME",  "TYPE",      ">TOKEN",
 					       "SESSION", ">SIZE", "FILE NAME", NULL };
 	_cleanup_(table_freep) struct table *t = table_new(headers);
 	struct luo_unit *u;

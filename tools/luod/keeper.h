@@ -22,7 +22,7 @@
 
 enum keeper_kind {
 	KEEPER_NONE,
-	KEEPER_SYSTEMD,	   /* through $NOTIFY_SOCKET */
+	KEEPER_SYSTEMD,    /* through $NOTIFY_SOCKET */
 	KEEPER_SUPERVISOR, /* through the socket that $LUOD_KEEPER names */
 };
 

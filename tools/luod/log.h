@@ -29,11 +29,11 @@ struct log_limit {
 };
 bool log_limit_check(struct log_limit *limit);
 
-#define log_error(...)	 log_full(LOG_ERR, __VA_ARGS__)
+#define log_error(...)   log_full(LOG_ERR, __VA_ARGS__)
 #define log_warning(...) log_full(LOG_WARNING, __VA_ARGS__)
-#define log_notice(...)	 log_full(LOG_NOTICE, __VA_ARGS__)
-#define log_info(...)	 log_full(LOG_INFO, __VA_ARGS__)
-#define log_debug(...)	 log_full(LOG_DEBUG, __VA_ARGS__)
+#define log_notice(...)  log_full(LOG_NOTICE, __VA_ARGS__)
+#define log_info(...)    log_full(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)   log_full(LOG_DEBUG, __VA_ARGS__)
 
 /* For what a stranger can cause as often as he likes. */
 #define log_limited(level, ...)                                                      \

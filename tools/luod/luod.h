@@ -42,7 +42,7 @@ struct watcher {
 /* A session that came in, as the keeper knows it. */
 struct kept_session {
 	uint64_t number; /* "i<number>" */
-	int fd;		 /* of a stranger, which is held and not looked into; else -EBADF */
+	int fd;          /* of a stranger, which is held and not looked into; else -EBADF */
 	char *name;
 };
 
@@ -60,7 +60,7 @@ struct luod {
 	struct state state;
 	struct state_log log;
 	uint64_t log_compact_at; /* bytes */
-	bool log_broken;	 /* writing failed: nothing can be promised any more */
+	bool log_broken;         /* writing failed: nothing can be promised any more */
 	sd_event_source *compact_source;
 	sd_event_source *trim_source;
 
@@ -215,9 +215,9 @@ struct commit_report {
 	struct luo_commit_summary summary;
 	size_t sessions;
 	struct json_object *results;
-	char *text;	       /* on failure: a sentence */
+	char *text;            /* on failure: a sentence */
 	uint64_t needed, room; /* of -EDQUOT */
-	pid_t pid;	       /* of -EBUSY: who has the device; 0 if that is not it */
+	pid_t pid;             /* of -EBUSY: who has the device; 0 if that is not it */
 	char *process;
 };
 void commit_report_done(struct commit_report *report);

@@ -17,9 +17,9 @@ struct notify_message {
 	bool ready, stopping, reloading;
 	const char *fdname; /* NULL: not said. Not checked: the store does */
 	const char *status; /* NULL: not said. Valid UTF-8 without control characters */
-	pid_t mainpid;	    /* 0: not said */
+	pid_t mainpid;      /* 0: not said */
 	unsigned unknown;   /* assignments that we do not know */
-	unsigned bad;	    /* ones that we know, with a value that makes no sense */
+	unsigned bad;       /* ones that we know, with a value that makes no sense */
 };
 
 /*

@@ -26,7 +26,7 @@
 #define SCM_PIDFD 4
 #endif
 
-#define FDS_MAX	    253
+#define FDS_MAX     253
 #define PER_WAKEUP  16
 #define CRASHES_MAX 3
 

@@ -8,9 +8,9 @@
  * The names of all kept fds travel in one string of the environment, which the kernel limits to
  * 128 KiB; at seven bytes a name this is what fits, with some to spare for luod's own.
  */
-#define FDSTORE_MAX_TOTAL_LIMIT	  18000
+#define FDSTORE_MAX_TOTAL_LIMIT   18000
 #define FDSTORE_MAX_TOTAL_DEFAULT 16384
-#define FDSTORE_MAX_DEFAULT	  1024
+#define FDSTORE_MAX_DEFAULT       1024
 
 struct options {
 	const char *session;

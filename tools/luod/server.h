@@ -52,7 +52,7 @@ struct call {
 	struct luod *luod;
 	struct connection *connection;
 	struct json_object *parameters; /* may be NULL */
-	int *fds;			/* who takes one puts -EBADF in its place */
+	int *fds;                       /* who takes one puts -EBADF in its place */
 	size_t n_fds;
 	bool more, oneway;
 	bool answered;

@@ -37,8 +37,8 @@ int state_log_append_object(struct state_log *log, struct json_object *record);
 struct state_log_report {
 	uint64_t records; /* good ones */
 	uint64_t damaged; /* lines in the middle that make no sense */
-	uint64_t end;	  /* behind the last good line */
-	uint64_t cut;	  /* bytes behind it, of a record that was not finished */
+	uint64_t end;     /* behind the last good line */
+	uint64_t cut;     /* bytes behind it, of a record that was not finished */
 };
 
 /* A negative return ends the reading with it. The record is the caller's only during the call. */

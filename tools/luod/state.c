@@ -8,10 +8,10 @@
 
 #include "libluo/mapping-internal.h"
 
-#define ENTRIES_MAX	  65536
+#define ENTRIES_MAX       65536
 #define REGISTRATIONS_MAX 65536
-#define STATUS_MAX	  1024
-#define PATH_SIZE_MAX	  4096
+#define STATUS_MAX        1024
+#define PATH_SIZE_MAX     4096
 
 /* ---- the parts ------------------------------------------------------------------------------- */
 
@@ -454,9 +454,9 @@ static const struct {
 	const char *name;
 	int (*apply)(struct state *state, struct json_object *record);
 } appliers[] = {
-	{ "luod", apply_header },    { "unit", apply_unit },	     { "unit-", apply_unit_gone },
-	{ "add", apply_add },	     { "move", apply_move },	     { "del", apply_delete },
-	{ "gone", apply_gone },	     { "in", apply_incoming },	     { "fin", apply_finished },
+	{ "luod", apply_header },    { "unit", apply_unit },         { "unit-", apply_unit_gone },
+	{ "add", apply_add },        { "move", apply_move },         { "del", apply_delete },
+	{ "gone", apply_gone },      { "in", apply_incoming },       { "fin", apply_finished },
 	{ "reg", apply_registered }, { "reg-", apply_unregistered }, { "commit", apply_commit },
 	{ "abort", apply_abort },
 };

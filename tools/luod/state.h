@@ -44,15 +44,15 @@ struct state_gone {
 
 struct state {
 	struct luo_store *stored; /* what units stored or claimed */
-	struct luo_store *held;	  /* holdings that are here, because a commit needed them */
-	struct luo_store *lost;	  /* what the kernel could not restore: entries without an fd */
+	struct luo_store *held;   /* holdings that are here, because a commit needed them */
+	struct luo_store *lost;   /* what the kernel could not restore: entries without an fd */
 
 	uint64_t generation; /* of the log */
 	uint64_t next_id;    /* of entries, files and commits */
 	uint64_t restarts;
 	uint64_t started_at; /* of the first luod, microseconds of CLOCK_REALTIME */
 
-	char *incoming_name;	/* of the session that holdings come from; NULL: none came in */
+	char *incoming_name;    /* of the session that holdings come from; NULL: none came in */
 	bool incoming_finished; /* nothing in it is needed any more */
 	struct luo_mapping_state previous; /* how the previous kernel went down */
 	struct state_gone *gone;
@@ -67,7 +67,7 @@ struct state {
 	bool stale; /* the stores have changed since the commit */
 
 	uint64_t ignored; /* records that made no sense */
-	void *by_id;	  /* while a log is read: tree of entries */
+	void *by_id;      /* while a log is read: tree of entries */
 };
 
 int state_init(struct state *state);
@@ -80,7 +80,7 @@ int state_apply_record(struct json_object *record, void *state);
 /* Ends the reading: forgets what only it needs. */
 void state_applied(struct state *state);
 
-struct state_unit *state_unit_data(struct luo_unit *unit);	       /* NULL: out of memory */
+struct state_unit *state_unit_data(struct luo_unit *unit);             /* NULL: out of memory */
 const struct state_unit *state_unit_peek(const struct luo_unit *unit); /* never NULL */
 void state_unit_free(struct luo_unit *unit);
 /* luo_unit_remove() with what we have put into it. */

@@ -23,7 +23,7 @@ struct supervisor {
 	bool was_ready;
 	bool ending;
 	uint64_t started, start_at, end_by; /* microseconds of CLOCK_MONOTONIC */
-	unsigned failures, crashes;	    /* in a row */
+	unsigned failures, crashes;         /* in a row */
 };
 
 /* Room for every fd that luod may hand over. */

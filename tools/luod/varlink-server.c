@@ -13,14 +13,14 @@
 
 #include "server.h"
 
-#define CONNECTIONS_MAX	      128
+#define CONNECTIONS_MAX       128
 #define CONNECTIONS_USERS_MAX 96 /* of those, for all but root */
 #define CONNECTIONS_USER_MAX  16 /* for one user that is not root */
 #define REQUESTS_PER_WAKEUP   64
 #define ACCEPTS_PER_WAKEUP    16
-#define MESSAGE_MAX	      ((size_t)1 << 20)
-#define OUTPUT_MAX	      ((size_t)16 << 20)
-#define OUTPUT_ROOT_MAX	      ((size_t)64 << 20)
+#define MESSAGE_MAX           ((size_t)1 << 20)
+#define OUTPUT_MAX            ((size_t)16 << 20)
+#define OUTPUT_ROOT_MAX       ((size_t)64 << 20)
 /* With more than this queued, a client has to read before it is heard again. */
 #define OUTPUT_PAUSE ((size_t)1 << 20)
 

@@ -193,8 +193,7 @@ static int make_same(const struct spec *spec, const struct spec_list *list, cons
 
 static void store(const struct spec_list *list)
 {
-	_cleanup_free_
-	int *fds = calloc(list->n, sizeof(int));
+	_cleanup_free_ int *fds = calloc(list->n, sizeof(int));
 
 	for (size_t i = 0; i < list->n; i++)
 		fds[i] = -1;

@@ -26,7 +26,7 @@
 #include "util.h"
 
 #define PAYLOADS 5
-#define TIMEOUT	 (10 * USEC_PER_SEC)
+#define TIMEOUT  (10 * USEC_PER_SEC)
 
 static int hold_device(const char *seconds)
 {
@@ -43,8 +43,7 @@ static int hold_device(const char *seconds)
 
 static int memfd_of_file(const char *path)
 {
-	_cleanup_close_
-	int file = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int file = open(path, O_RDONLY | O_CLOEXEC);
 	int fd;
 	char buffer[65536];
 	ssize_t n;

@@ -45,8 +45,7 @@ static unsigned parse_seals(const char *text)
 		{ "grow", F_SEAL_GROW }, { "write", F_SEAL_WRITE },
 		{ "exec", F_SEAL_EXEC }, { "future", F_SEAL_FUTURE_WRITE },
 	};
-	_cleanup_free_
-	char *copy = strdup(text);
+	_cleanup_free_ char *copy = strdup(text);
 	unsigned seals = 0;
 
 	for (char *at = copy, *word; (word = strsep(&at, "+"));) {
@@ -118,8 +117,7 @@ static void parse_line(char *line, struct spec *spec)
 void spec_read(const char *path, struct spec_list *ret)
 {
 	FILE *file = streq(path, "-") ? stdin : fopen(path, "re");
-	_cleanup_free_
-	char *line = NULL;
+	_cleanup_free_ char *line = NULL;
 	size_t size = 0;
 
 	if (!file)

@@ -25,7 +25,7 @@ enum spec_kind { SPEC_MEMFD, SPEC_SAME, SPEC_LOST };
 struct spec {
 	char name[256];
 	char other[256]; /* of SPEC_SAME, or whose content it has */
-	char lost[32];	 /* of SPEC_LOST */
+	char lost[32];   /* of SPEC_LOST */
 	enum spec_kind kind;
 	uint64_t size;
 	unsigned seals;
