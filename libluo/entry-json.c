@@ -23,9 +23,10 @@
 
 /* Whatever we might write, and the names that draft has for it. */
 static const char *const known_keys[] = {
-	"type",     "name",   "token",    "sessionName", "fd_index", "session_name", "session",
-	"fileName", "mode",   "uid",      "gid",         "access",   "append",       "seals",
-	"size",     "offset", "storedAt", "poll",        "alias",    "packed",       NULL,
+	"type",    "name",     "token",    "sessionName", "fd_index", "session_name",
+	"session", "fileName", "mode",     "uid",         "gid",      "access",
+	"append",  "seals",    "size",     "offset",      "storedAt", "poll",
+	"alias",   "packed",   "position", NULL,
 };
 
 /* ---- members ---- */
@@ -189,6 +190,8 @@ static int read_place(struct json_object *o, enum luo_mapping_generation generat
 		return skip(ret_what, "token 0 is the mapping itself");
 	if (member_string(o, "session", LUO_SESSION_NAME_MAX, &e->session) < 0)
 		return skip(ret_what, "\"session\" is not the name of a session");
+	if (member_number(o, "position", LUO_MAPPING_ENTRIES_MAX, &e->position) < 0)
+		return skip(ret_what, "\"position\" is not a place in a store");
 	return 0;
 }
 
@@ -465,12 +468,15 @@ static void write_meta(struct json_writer *w, const struct luo_entry_meta *m)
 		write_packed(w, m);
 }
 
-void entry_to_json(struct json_writer *w, const struct luo_entry *e, const char *session)
+void entry_to_json(struct json_writer *w, const struct luo_entry *e, const char *session,
+		   size_t position)
 {
 	jw_open(w, '{');
 	write_place(w, e);
 	if (session)
 		write_string(w, "session", session);
+	if (position != POSITION_NATURAL)
+		write_number(w, "position", position);
 	write_meta(w, &e->meta);
 	if (!e->poll)
 		write_flag(w, "poll", false);

@@ -81,25 +81,45 @@ static void write_main(struct format *f, const struct luo_unit *u, const char *k
 		if (v261)
 			entry_to_json_v261(&f->w, e);
 		else
-			entry_to_json(&f->w, e, NULL);
+			entry_to_json(&f->w, e, NULL, POSITION_NATURAL);
 	}
 	jw_close(&f->w, ']');
 }
 
+static size_t count_main(struct format *f, const struct luo_unit *u)
+{
+	struct luo_entry *e;
+	size_t n = 0;
+
+	LUO_FOREACH_ENTRY (e, u)
+		n += !is_left_out(e) && is_for_systemd(f, e);
+	return n;
+}
+
+/*
+ * The order of a store means something: a service may have several fds of one name. So an entry
+ * that would come back behind others which it stood before says where it was.
+ */
 static void write_spill(struct format *f, const struct luo_unit *u)
 {
+	size_t place = 0, natural = count_main(f, u);
 	struct luo_entry *e;
 	bool any = false;
 
 	LUO_FOREACH_ENTRY (e, u) {
-		if (is_left_out(e) || is_for_systemd(f, e))
+		if (is_left_out(e))
+			continue;
+		place++;
+		if (is_for_systemd(f, e))
 			continue;
 		if (!any) {
 			jw_key(&f->w, "fdstoreSpill");
 			jw_open(&f->w, '[');
 		}
 		any = true;
-		entry_to_json(&f->w, e, e->session ? f->mapping->spills[e->session - 1] : NULL);
+		entry_to_json(&f->w, e, e->session ? f->mapping->spills[e->session - 1] : NULL,
+			      place - 1 == natural ? POSITION_NATURAL : place - 1);
+		natural++;
 	}
 	if (any)
 		jw_close(&f->w, ']');

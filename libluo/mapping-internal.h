@@ -47,12 +47,15 @@ int members_extra(struct json_object *o, const char *const *known, char **ret_ex
 
 /* ---- one entry ---- */
 
+#define POSITION_NATURAL SIZE_MAX
+
 /* An entry as it stands in the document; the strings that are const are the JSON tree's. */
 struct parsed_entry {
 	const char *name;
 	const char *session; /* NULL: the main one */
 	enum luo_entry_type type;
 	uint64_t token;
+	uint64_t position; /* in the store of the unit; POSITION_NATURAL: at its end */
 	bool alias;
 	bool poll;
 	char *session_name;
@@ -66,8 +69,12 @@ void parsed_entry_clear(struct parsed_entry *entry);
 int entry_from_json(struct json_object *o, enum luo_mapping_generation generation,
 		    struct parsed_entry *entry, const char **ret_what);
 
-/* @session: the name of a further session; NULL: the main one, or none needs to be said */
-void entry_to_json(struct json_writer *w, const struct luo_entry *entry, const char *session);
+/*
+ * @session: the name of a further session; NULL: the main one, or none needs to be said
+ * @position: where in the store it stood, if that is not what the order in the document says
+ */
+void entry_to_json(struct json_writer *w, const struct luo_entry *entry, const char *session,
+		   size_t position);
 
 /* Only type, name and where it lies: what v261 knows. */
 void entry_to_json_v261(struct json_writer *w, const struct luo_entry *entry);

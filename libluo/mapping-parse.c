@@ -17,9 +17,13 @@
 #include "json-scan.h"
 #include "mapping-internal.h"
 #include "mapping-own.h"
+#include "store-internal.h"
 
 /* What the tree may take while we read. 65,536 entries with all their keys take about half. */
 #define TREE_MEMORY_MAX ((size_t)256 << 20)
+
+/* Entries of a unit up to which "position" is heeded: each is a move of all behind it. */
+#define POSITIONS_MAX 8192
 
 /* An alias, looked at again when every token is known. */
 struct alias {
@@ -227,6 +231,9 @@ static int add_entry(struct parse *p, const struct place *place, struct parsed_e
 	entry->extra = TAKE_PTR(e->extra);
 	entry->meta = e->meta;
 	memset(&e->meta, 0, sizeof(e->meta));
+	/* Moving costs what stands behind it; nobody who means well has so many. */
+	if (place->spill && entry->index <= POSITIONS_MAX)
+		luo_entry_move_forward(entry, e->position);
 	if (entry->type == LUO_ENTRY_SESSION)
 		return 0;
 	return entry->alias ? alias_remember(p, entry, position, place->spill)
@@ -236,7 +243,7 @@ static int add_entry(struct parse *p, const struct place *place, struct parsed_e
 static int parse_entry(struct parse *p, const struct place *place, struct json_object *value,
 		       size_t i)
 {
-	_cleanup_(parsed_entry_clear) struct parsed_entry e = { 0 };
+	_cleanup_(parsed_entry_clear) struct parsed_entry e = { .position = POSITION_NATURAL };
 	const char *what = NULL;
 	unsigned session = 0;
 	int r;

@@ -15,6 +15,9 @@ void luo_entry_meta_clear(struct luo_entry_meta *meta);
 /* Removes the entries that have failed set, all at once. */
 void luo_unit_remove_failed(struct luo_unit *unit);
 
+/* Moves an entry forward within its unit, the others close up behind it. */
+void luo_entry_move_forward(struct luo_entry *entry, size_t position);
+
 /*
  * Puts an entry that belongs to somebody else into a unit, as it is. luo_unit_return_entries() must
  * come before the unit is freed, or moved to anything else than reading.

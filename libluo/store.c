@@ -382,6 +382,20 @@ void luo_unit_remove_failed(struct luo_unit *unit)
 	unit->n_entries = kept;
 }
 
+void luo_entry_move_forward(struct luo_entry *entry, size_t position)
+{
+	struct luo_entry **entries = entry->unit->entries;
+
+	for (size_t i = entry->index; i > position; i--) {
+		entries[i] = entries[i - 1];
+		entries[i]->index = i;
+	}
+	if (position < entry->index) {
+		entries[position] = entry;
+		entry->index = position;
+	}
+}
+
 int luo_unit_borrow_entry(struct luo_unit *unit, struct luo_entry *entry)
 {
 	int r;

@@ -402,6 +402,44 @@ static void test_sparse_travels_packed(void **state)
 	luo_incoming_free(incoming);
 }
 
+/* Several entries of one name are told apart by their order, however each of them travels. */
+static void test_order_is_kept(void **state)
+{
+	const struct luo_commit_options options = { .max_files_per_session = 4 };
+	struct luo_store *store = new_store();
+	struct luo_incoming *incoming;
+	char name[16];
+	int alias;
+
+	for (unsigned i = 0; i < 9; i++) {
+		int fd = make_memfd("m", "");
+
+		snprintf(name, sizeof(name), "content-%u", i);
+		assert_int_equal(write(fd, name, strlen(name)), (ssize_t)strlen(name));
+		/* The first, one in the middle and the last are large and nearly empty. */
+		if (i % 4 == 0)
+			assert_int_equal(ftruncate(fd, (off_t)1 << 30), 0);
+		add(store, "a.service", "same", fd);
+	}
+	/* An alias of the first at the end. */
+	assert_int_equal(
+		luo_memfd_reopen(luo_store_unit_at(store, 0)->entries[0]->fd, O_RDWR, &alias), 0);
+	add(store, "a.service", "same", alias);
+
+	incoming = live_update(store, &options);
+	assert_int_equal(luo_store_n_entries(luo_incoming_mapping(incoming)->store), 10);
+	for (unsigned i = 0; i < 10; i++) {
+		struct luo_entry *entry = find(incoming, "a.service", "same", i);
+		char buffer[16] = {};
+
+		assert_int_equal(luo_incoming_restore(incoming, entry), 0);
+		snprintf(name, sizeof(name), "content-%u", i % 9);
+		assert_int_equal(pread(entry->fd, buffer, strlen(name), 0), (ssize_t)strlen(name));
+		assert_string_equal(buffer, name);
+	}
+	luo_incoming_free(incoming);
+}
+
 static void test_not_preservable(void **state)
 {
 	struct luo_store *store = new_store();
@@ -919,6 +957,7 @@ int main(void)
 		T(test_attributes),
 		T(test_exec_sealed_stays_writable),
 		T(test_sparse_travels_packed),
+		T(test_order_is_kept),
 		T(test_not_preservable),
 		T(test_session_goes_along),
 		T(test_limit_asked_for),

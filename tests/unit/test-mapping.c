@@ -610,8 +610,8 @@ static void test_packed_is_hidden(void **state)
 		    "{\"version\":1,\"state\":{},\"units\":{"
 		    "\"a\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"whole\",\"token\":2,"
 		    "\"size\":9,\"packed\":[[0,9]]}],"
-		    "\"fdstoreSpill\":[{\"type\":\"fd\",\"name\":\"p\",\"token\":1,\"size\":9,"
-		    "\"packed\":[[1,1]]}]},"
+		    "\"fdstoreSpill\":[{\"type\":\"fd\",\"name\":\"p\",\"token\":1,"
+		    "\"position\":0,\"size\":9,\"packed\":[[1,1]]}]},"
 		    "\"b\":{\"fdstore\":[],\"fdstoreSpill\":[{\"type\":\"fd\",\"name\":\"p\","
 		    "\"token\":1,\"alias\":true}]}},"
 		    "\"a\":[{\"type\":\"fd\",\"name\":\"whole\",\"token\":2}],\"b\":[]}");

@@ -93,7 +93,7 @@ void record_add(struct json_writer *w, const struct luo_entry *entry, enum recor
 	if (holding > 0)
 		number(w, "h", holding);
 	jw_key(w, "e");
-	entry_to_json(w, entry, NULL);
+	entry_to_json(w, entry, NULL, POSITION_NATURAL);
 	jw_close(w, '}');
 }
 
