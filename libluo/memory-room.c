@@ -12,7 +12,9 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
+#include <sys/vfs.h>
 
 #include <luo/inspect.h>
 #include <libluo/memory-room.h>
@@ -136,6 +138,30 @@ static const char *path_below(const char *path, const char *base)
 	return path + length;
 }
 
+/*
+ * The usual place, without the cost of all the mounts of the machine. What is mounted there may be
+ * a part of the tree only; then our path is not found below it.
+ */
+static int find_usual(const char *root, const char *cgroup, char **ret_directory, size_t *ret_fixed)
+{
+	static const char point[] = "/sys/fs/cgroup";
+	char place[PATH_MAX], probe[PATH_MAX];
+	struct statfs fs;
+
+	if (startswith(cgroup, "/..") ||
+	    snprintf(place, sizeof(place), "%s%s", root, point) >= (int)sizeof(place) ||
+	    statfs(place, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
+		return -ENOENT;
+	if (snprintf(probe, sizeof(probe), "%s%s/cgroup.procs", place, cgroup) >=
+		    (int)sizeof(probe) ||
+	    access(probe, F_OK) < 0)
+		return -ENOENT;
+	*ret_fixed = strlen(point);
+	if (asprintf(ret_directory, "%s%s", point, streq(cgroup, "/") ? "" : cgroup) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
 /* @ret_directory: "MOUNTPOINT/PATH"; its first @ret_fixed bytes are the mount point. */
 static int find_directory(const char *root, const char *cgroup, char **ret_directory,
 			  size_t *ret_fixed)
@@ -145,6 +171,9 @@ static int find_directory(const char *root, const char *cgroup, char **ret_direc
 	size_t size = 0;
 	int r;
 
+	r = find_usual(root, cgroup, ret_directory, ret_fixed);
+	if (r != -ENOENT)
+		return r;
 	r = open_below(root, "/proc/self/mountinfo", &f);
 	if (r < 0)
 		return r;
