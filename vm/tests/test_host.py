@@ -58,13 +58,14 @@ class Cache(unittest.TestCase):
 
 class Mirror(unittest.TestCase):
     def test_the_debian_archive_is_chosen(self):
-        listing = ("http://a.example/other\tOther\tOther\nhttp://a.example/debian-security/\tDebian\tDebian-Security\n"
-                   "http://a.example/debian/\tDebian\tDebian\n")
-        self.assertEqual(apt.choose_mirror(listing), "http://a.example/debian/")
+        listing = ("http://a.example/other\tOther\tOther\n"
+                   "http://a.example/mirror/debian-security/\tDebian\tDebian-Security\n"
+                   "http://a.example/mirror/debian/\tDebian\tDebian\n")
+        self.assertEqual(apt.choose_mirror(listing), "http://a.example/mirror/debian/")
 
     def test_before_the_first_update(self):
-        self.assertEqual(apt.choose_mirror("http://a.example/debian-security/\t\t\nhttp://a.example/debian/\t\t\n"),
-                         "http://a.example/debian/")
+        listing = "http://a.example/mirror/debian-security/\t\t\nhttp://a.example/mirror/debian/\t\t\n"
+        self.assertEqual(apt.choose_mirror(listing), "http://a.example/mirror/debian/")
 
     def test_none(self):
         self.assertIsNone(apt.choose_mirror("http://a.example/ubuntu\tUbuntu\tUbuntu\n\n"))
