@@ -5,21 +5,9 @@
  * that again must give the very same text. What is refused must say why.
  */
 
-#include <stdint.h>
-#include <stdio.h>
-
+#include "fuzz.h"
 #include "../mapping-compare.h"
 #include "mapping-own.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(x)                                                                 \
-	do {                                                                    \
-		if (!(x)) {                                                     \
-			fprintf(stderr, "%s:%d: " #x "\n", __FILE__, __LINE__); \
-			abort();                                                \
-		}                                                               \
-	} while (0)
 
 static void round_trip(const struct luo_mapping *m, unsigned flags)
 {

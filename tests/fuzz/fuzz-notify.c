@@ -2,21 +2,9 @@
 
 /* Notifications: what the parser points to lies inside of the text and is a string. */
 
-#include <stdint.h>
-#include <stdio.h>
-
+#include "fuzz.h"
 #include "notify-parse.h"
 #include "util.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(x)                                                                 \
-	do {                                                                    \
-		if (!(x)) {                                                     \
-			fprintf(stderr, "%s:%d: " #x "\n", __FILE__, __LINE__); \
-			abort();                                                \
-		}                                                               \
-	} while (0)
 
 static void check_string(const char *s, const char *text, size_t size)
 {

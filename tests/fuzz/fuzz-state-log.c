@@ -5,37 +5,34 @@
  * fuzzer guesses a CRC. What is accepted gives, written and read again, the same.
  */
 
-#include <stdint.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "fuzz.h"
 #include "state.h"
 #include "util.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+static char *read_all(int fd, size_t *ret_size)
+{
+	struct stat st;
+	char *text;
 
-#define MUST(x)                                                                 \
-	do {                                                                    \
-		if (!(x)) {                                                     \
-			fprintf(stderr, "%s:%d: " #x "\n", __FILE__, __LINE__); \
-			abort();                                                \
-		}                                                               \
-	} while (0)
+	MUST(fstat(fd, &st) == 0);
+	text = malloc((size_t)st.st_size + 1);
+	MUST(text != NULL);
+	MUST(pread(fd, text, (size_t)st.st_size, 0) == st.st_size);
+	*ret_size = (size_t)st.st_size;
+	return text;
+}
 
 static char *snapshot(const struct state *s, size_t *ret_size)
 {
 	struct state_log log;
-	struct stat st;
 	char *text;
 
 	MUST(state_log_create(&log) == 0);
 	MUST(state_snapshot(s, "luod", &log) == 0);
-	MUST(fstat(log.fd, &st) == 0);
-	text = malloc((size_t)st.st_size + 1);
-	MUST(text != NULL);
-	MUST(pread(log.fd, text, (size_t)st.st_size, 0) == st.st_size);
-	*ret_size = (size_t)st.st_size;
+	text = read_all(log.fd, ret_size);
 	state_log_close(&log);
 	return text;
 }
@@ -76,7 +73,7 @@ static void check(const char *text, size_t size)
 static void check_with_sums(const char *data, size_t size)
 {
 	struct state_log log;
-	struct stat st;
+	size_t n_text;
 	char *text;
 
 	MUST(state_log_create(&log) == 0);
@@ -88,11 +85,8 @@ static void check_with_sums(const char *data, size_t size)
 		data += MIN2(n + 1, size);
 		size -= MIN2(n + 1, size);
 	}
-	MUST(fstat(log.fd, &st) == 0);
-	text = malloc((size_t)st.st_size + 1);
-	MUST(text != NULL);
-	MUST(pread(log.fd, text, (size_t)st.st_size, 0) == st.st_size);
-	check(text, (size_t)st.st_size);
+	text = read_all(log.fd, &n_text);
+	check(text, n_text);
 	free(text);
 	state_log_close(&log);
 }

@@ -5,22 +5,11 @@
  * comes in the pieces that the fuzzer likes. However it is cut, the messages are the same.
  */
 
-#include <stdint.h>
-#include <stdio.h>
 #include <sys/socket.h>
 
+#include "fuzz.h"
 #include "libluo/varlink.h"
 #include "util.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(x)                                                                 \
-	do {                                                                    \
-		if (!(x)) {                                                     \
-			fprintf(stderr, "%s:%d: " #x "\n", __FILE__, __LINE__); \
-			abort();                                                \
-		}                                                               \
-	} while (0)
 
 static struct luo_varlink *new_varlink(void)
 {
