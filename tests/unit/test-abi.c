@@ -5,13 +5,10 @@
  * host has of <linux/liveupdate.h> is compared, and the rest is pinned.
  */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-
 #include <luo/session.h>
 #include <libluo/luo-abi.h>
+
+#include "helpers.h"
 
 #if defined(__has_include)
 #if __has_include(<linux/liveupdate.h>)

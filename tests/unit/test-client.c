@@ -2,28 +2,18 @@
 
 /* The client against servers that behave well, badly, slowly or not at all. */
 
-#include <fcntl.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-
-#include <cmocka.h>
 
 #include <luo/client.h>
 
-#include "util.h"
+#include "helpers.h"
 
 #define TIMEOUT (5 * USEC_PER_SEC)
 
 /* ---- a server -------------------------------------------------------------------------------- */
 
 struct server {
-	char directory[32];
+	char directory[DIRECTORY_SIZE];
 	char path[64];
 	int listen_fd;
 	int fd; /* of the connection */
@@ -125,18 +115,13 @@ static void *server_run(void *userdata)
 
 static int server_setup(void **state)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct server *s = calloc(1, sizeof(*s));
 
 	assert_non_null(s);
 	s->fd = -EBADF;
-	snprintf(s->directory, sizeof(s->directory), "/tmp/test-client.XXXXXX");
-	assert_non_null(mkdtemp(s->directory));
+	make_directory(s->directory);
 	snprintf(s->path, sizeof(s->path), "%s/io.luo", s->directory);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", s->path);
-	s->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_not_equal(s->listen_fd, -1);
-	assert_int_equal(bind(s->listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	s->listen_fd = bound_socket(SOCK_STREAM, s->path);
 	assert_int_equal(listen(s->listen_fd, 8), 0);
 	*state = s;
 	return 0;
@@ -147,8 +132,7 @@ static int server_teardown(void **state)
 	struct server *s = *state;
 
 	close(s->listen_fd);
-	unlink(s->path);
-	rmdir(s->directory);
+	remove_directory(s->directory);
 	free(s);
 	return 0;
 }
@@ -169,25 +153,13 @@ static void stop(struct server *s, struct luo_client *client)
 	pthread_join(s->thread, NULL);
 }
 
-static int n_open_fds(void)
-{
-	int n = 0;
-
-	for (int fd = 0; fd < 1024; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
 /* ---- connecting ------------------------------------------------------------------------------ */
 
 static void test_connect_refuses(void **state)
 {
 	struct luo_client *client = NULL;
-	char too_long[200];
 
-	memset(too_long, 'x', sizeof(too_long) - 1);
-	too_long[sizeof(too_long) - 1] = '\0';
-	assert_int_equal(luo_client_connect(too_long, TIMEOUT, &client), -ENAMETOOLONG);
+	assert_int_equal(luo_client_connect(long_name(199), TIMEOUT, &client), -ENAMETOOLONG);
 	assert_int_equal(luo_client_connect("", TIMEOUT, &client), -EINVAL);
 	assert_int_equal(luo_client_connect("/nowhere/io.luo", TIMEOUT, NULL), -EINVAL);
 	assert_int_equal(luo_client_connect("/nowhere/io.luo", TIMEOUT, &client), -ENOENT);
@@ -638,20 +610,12 @@ static void test_errors(void **state)
 
 /* ---- fds ------------------------------------------------------------------------------------- */
 
-static ino_t inode_of(int fd)
-{
-	struct stat st;
-
-	assert_int_equal(fstat(fd, &st), 0);
-	return st.st_ino;
-}
-
 static int memfds[3];
 
 static int fds_setup(void **state)
 {
 	for (size_t i = 0; i < 3; i++)
-		memfds[i] = memfd_create("test", MFD_CLOEXEC);
+		memfds[i] = memfd_of("");
 	return server_setup(state);
 }
 
@@ -672,7 +636,8 @@ static void serve_fds(struct server *s)
 static void test_call_fds(void **state)
 {
 	struct server *s = *state;
-	int *fds = NULL, before = n_open_fds();
+	size_t before = fd_count();
+	int *fds = NULL;
 	struct luo_client *client = start(s, serve_fds, TIMEOUT);
 	size_t n = 0;
 
@@ -687,7 +652,7 @@ static void test_call_fds(void **state)
 	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, NULL, NULL, NULL), 0);
 	stop(s, client);
 	assert_int_equal(s->n_fds[0], 3);
-	assert_int_equal(n_open_fds(), before);
+	assert_int_equal(fd_count(), before);
 }
 
 #define ENTRY(name, index) \
@@ -793,7 +758,7 @@ static void serve_bad_claim(struct server *s)
 static void test_claim_bad(void **state)
 {
 	struct server *s = *state;
-	int before = n_open_fds();
+	size_t before = fd_count();
 
 	for (bad_claim = 0; bad_claim < ELEMENTSOF(bad_claims); bad_claim++) {
 		struct luo_client *client = start(s, serve_bad_claim, TIMEOUT);
@@ -804,7 +769,7 @@ static void test_claim_bad(void **state)
 		assert_null(claimed);
 		assert_int_equal(n, 7);
 		stop(s, client);
-		assert_int_equal(n_open_fds(), before);
+		assert_int_equal(fd_count(), before);
 	}
 }
 
@@ -823,7 +788,7 @@ static void serve_claim_error(struct server *s)
 static void test_claim_fails_half_way(void **state)
 {
 	struct server *s = *state;
-	int before = n_open_fds();
+	size_t before = fd_count();
 	struct luo_client *client = start(s, serve_claim_error, TIMEOUT);
 	struct luo_claimed *claimed = NULL;
 	const char *text;
@@ -835,7 +800,7 @@ static void test_claim_fails_half_way(void **state)
 	/* An error is the last reply: the connection goes on. */
 	assert_int_equal(luo_client_register(client, "u", 0), 0);
 	stop(s, client);
-	assert_int_equal(n_open_fds(), before);
+	assert_int_equal(fd_count(), before);
 }
 
 static void test_claim_table_full(void **state)

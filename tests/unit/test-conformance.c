@@ -4,15 +4,11 @@
  * The fake does what the kernel does: the tests of tests/conformance, on the fake.
  */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
 #include <errno.h>
-#include <sys/stat.h>
 
 #include "conformance/conformance.h"
 #include "fake-luo.h"
+#include "helpers.h"
 
 static void run_both_parts(void)
 {

@@ -2,24 +2,14 @@
 
 /* The service's side of an fd store, against a notify socket of our own. */
 
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
-
-#include <cmocka.h>
 
 #include <luo/fdstore.h>
 #include <luo/memfd.h>
 
-#include "util.h"
+#include "helpers.h"
 
 /* ---- a manager ------------------------------------------------------------------------------- */
 
@@ -32,7 +22,7 @@ struct message {
 };
 
 struct manager {
-	char directory[32];
+	char directory[DIRECTORY_SIZE];
 	char path[64];
 	int fd;
 	int stop[2];
@@ -99,16 +89,11 @@ static void *manager_run(void *userdata)
 static int manager_start(void **state)
 {
 	struct manager *m = calloc(1, sizeof(*m));
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	assert_non_null(m);
-	snprintf(m->directory, sizeof(m->directory), "/tmp/test-fdstore.XXXXXX");
-	assert_non_null(mkdtemp(m->directory));
+	make_directory(m->directory);
 	snprintf(m->path, sizeof(m->path), "%s/notify", m->directory);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", m->path);
-	m->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	assert_int_not_equal(m->fd, -1);
-	assert_int_equal(bind(m->fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	m->fd = bound_socket(SOCK_DGRAM, m->path);
 	assert_int_equal(pipe2(m->stop, O_CLOEXEC), 0);
 	assert_int_equal(pthread_create(&m->thread, NULL, manager_run, m), 0);
 	setenv("NOTIFY_SOCKET", m->path, 1);
@@ -125,43 +110,23 @@ static int manager_stop(void **state)
 	pthread_join(m->thread, NULL);
 	close_many((int[]){ m->fd, m->stop[0], m->stop[1] }, 3);
 	close_many(m->held, m->n_held);
-	unlink(m->path);
-	rmdir(m->directory);
+	remove_directory(m->directory);
 	free(m);
 	return 0;
-}
-
-static int some_memfd(void)
-{
-	int fd = memfd_create("some", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	assert_int_not_equal(fd, -1);
-	return fd;
-}
-
-static ino_t inode_of(int fd)
-{
-	struct stat st;
-
-	assert_int_equal(fstat(fd, &st), 0);
-	return st.st_ino;
 }
 
 /* ---- push, remove ---------------------------------------------------------------------------- */
 
 static void test_push_refuses(void **state)
 {
-	char too_long[257];
-	int fd = some_memfd();
+	int fd = memfd_of("");
 
-	memset(too_long, 'x', sizeof(too_long) - 1);
-	too_long[sizeof(too_long) - 1] = '\0';
 	assert_int_equal(luo_fdstore_push(NULL, fd, 0), -EINVAL);
 	assert_int_equal(luo_fdstore_push("", fd, 0), -EINVAL);
 	assert_int_equal(luo_fdstore_push("a:b", fd, 0), -EINVAL);
 	assert_int_equal(luo_fdstore_push("a\nREADY=1", fd, 0), -EINVAL);
 	assert_int_equal(luo_fdstore_push("\xc3\xa4", fd, 0), -EINVAL);
-	assert_int_equal(luo_fdstore_push(too_long, fd, 0), -EINVAL);
+	assert_int_equal(luo_fdstore_push(long_name(256), fd, 0), -EINVAL);
 	assert_int_equal(luo_fdstore_push("a", fd, 1 << 7), -EINVAL);
 	assert_int_equal(luo_fdstore_push("a", -1, 0), -EBADF);
 	assert_int_equal(luo_fdstore_push("a", 1000, 0), -EBADF);
@@ -172,7 +137,7 @@ static void test_push_refuses(void **state)
 
 static void test_push_without_manager(void **state)
 {
-	int fd = some_memfd();
+	int fd = memfd_of("");
 
 	unsetenv("NOTIFY_SOCKET");
 	assert_int_equal(luo_fdstore_push("a", fd, 0), -ENOTCONN);
@@ -182,7 +147,7 @@ static void test_push_without_manager(void **state)
 
 static void test_push_manager_gone(void **state)
 {
-	int fd = some_memfd();
+	int fd = memfd_of("");
 
 	setenv("NOTIFY_SOCKET", "/tmp/test-fdstore-nobody-is-here", 1);
 	assert_int_equal(luo_fdstore_push("a", fd, 0), -ENOENT);
@@ -193,7 +158,7 @@ static void test_push_manager_gone(void **state)
 static void test_push(void **state)
 {
 	struct manager *m = *state;
-	int fd = some_memfd();
+	int fd = memfd_of("");
 
 	assert_int_equal(luo_fdstore_push("state", fd, 0), 0);
 	/* The barrier has passed, so the manager has it. */
@@ -214,7 +179,7 @@ static void test_push_longest_name(void **state)
 {
 	struct manager *m = *state;
 	char name[256], expected[512];
-	int fd = some_memfd();
+	int fd = memfd_of("");
 
 	memset(name, '~', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
@@ -238,7 +203,7 @@ static void test_remove(void **state)
 static void test_push_no_wait(void **state)
 {
 	struct manager *m = *state;
-	int fd = some_memfd();
+	int fd = memfd_of("");
 
 	/* A manager that answers no barrier would make this one wait for 30 s. */
 	m->mute = true;

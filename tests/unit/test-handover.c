@@ -2,42 +2,17 @@
 
 /* Both directions over the fake device: what is committed comes back, and nothing else happens. */
 
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-
-#include <cmocka.h>
-
 #include <luo/handover.h>
 #include <luo/memfd.h>
 #include <luo/session.h>
 
 #include "fake-luo.h"
+#include "helpers.h"
 #include "incoming.h"
-#include "util.h"
-
-#ifndef F_SEAL_EXEC
-#define F_SEAL_EXEC 0x0020
-#endif
-
-static size_t count_fds(void)
-{
-	size_t n = 0;
-
-	for (int fd = 0; fd < 4096; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
-static size_t fds_at_start;
 
 static int setup(void **state)
 {
-	fds_at_start = count_fds();
+	remember_fds(state);
 	fake_luo_install();
 	return 0;
 }
@@ -46,8 +21,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	fake_luo_uninstall();
-	assert_int_equal(count_fds(), fds_at_start);
-	return 0;
+	return check_fds(state);
 }
 
 static int make_memfd(const char *name, const char *text)
@@ -136,15 +110,6 @@ static int restored(struct luo_incoming *incoming, const char *unit, const char 
 	assert_true(entry->fd >= 0);
 	assert_true(fcntl(entry->fd, F_GETFD) & FD_CLOEXEC);
 	return entry->fd;
-}
-
-static void assert_content(int fd, const char *text)
-{
-	char buffer[256];
-	ssize_t n = pread(fd, buffer, sizeof(buffer), 0);
-
-	assert_int_equal(n, (ssize_t)strlen(text));
-	assert_memory_equal(buffer, text, strlen(text));
 }
 
 static const struct luo_commit_result *result_of(const struct luo_commit *commit, size_t i)

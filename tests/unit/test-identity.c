@@ -2,18 +2,12 @@
 
 /* Who is calling: what is read from /proc, and which unit a cgroup is of. */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <cmocka.h>
-
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "helpers.h"
 #include "identity.h"
-#include "util.h"
 
 static void expect_unit(const char *path, const char *unit)
 {

@@ -1,44 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <luo/inspect.h>
 #include <luo/memfd.h>
 #include <luo/session.h>
 #include <libluo/memory-room.h>
-#include <libluo/util.h>
 
 #include "fake-luo.h"
-#include "fd-count.h"
-
-#ifndef F_SEAL_EXEC
-#define F_SEAL_EXEC 0x0020
-#endif
-
-static size_t fds_before;
-
-static int setup(void **state)
-{
-	fds_before = fd_count();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	assert_int_equal(fd_count(), fds_before);
-	return 0;
-}
+#include "helpers.h"
 
 static struct luo_fd_info inspect(int fd)
 {
@@ -246,24 +217,19 @@ static void test_runs_of_sealed(void **state)
 
 /* The room for memory, in a tree of files that looks like /proc and a cgroup2 mount */
 
-static char root[] = "/tmp/luo-test-room-XXXXXX";
+static char root[DIRECTORY_SIZE];
 
 static int room_setup(void **state)
 {
-	setup(state);
-	strcpy(root, "/tmp/luo-test-room-XXXXXX");
-	return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
+	remember_fds(state);
+	make_directory(root);
+	return 0;
 }
 
 static int room_teardown(void **state)
 {
-	nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	return teardown(state);
+	remove_directory(root);
+	return check_fds(state);
 }
 
 /* root/@path with @text in it, and the directories above it. */
@@ -406,7 +372,7 @@ static void test_room_of_this_machine(void **state)
 	assert_true(r.bytes != UINT64_MAX);
 }
 
-#define TEST(f)      cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f)      cmocka_unit_test_setup_teardown(f, remember_fds, check_fds)
 #define ROOM_TEST(f) cmocka_unit_test_setup_teardown(f, room_setup, room_teardown)
 
 int main(void)

@@ -5,12 +5,8 @@
  * we write, and for everything that is one byte away from it.
  */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <cmocka.h>
-
 #include "../mapping-compare.h"
+#include "helpers.h"
 #include "mapping-own.h"
 
 static void add(struct luo_unit *unit, const char *name, unsigned session, uint64_t token,

@@ -6,29 +6,18 @@
  * issues, the others have none.
  */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <cmocka.h>
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-
 #include "../mapping-compare.h"
+#include "helpers.h"
 #include "json-writer.h"
 #include "luo/mapping.h"
-#include "util.h"
 
 /* ---- helpers ---- */
 
 static char *fixture_path(const char *name)
 {
-	const char *srcdir = getenv("SRCDIR");
 	char *path = NULL;
 
-	assert_true(asprintf(&path, "%s/tests/fixtures/mapping/%s", srcdir ? srcdir : ".", name) >
-		    0);
+	assert_true(asprintf(&path, "%s/tests/fixtures/mapping/%s", source_dir(), name) > 0);
 	return path;
 }
 
@@ -746,33 +735,6 @@ static void test_ten_thousand(void **state)
 		      (unsigned)(formatted - start), (unsigned)(parsed - formatted));
 	luo_mapping_free(m);
 	luo_mapping_free(back);
-}
-
-static unsigned count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
-static int remember_fds(void **state)
-{
-	static unsigned n;
-
-	n = count_fds();
-	*state = &n;
-	return 0;
-}
-
-static int check_fds(void **state)
-{
-	assert_int_equal(count_fds(), *(unsigned *)*state);
-	return 0;
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, remember_fds, check_fds)

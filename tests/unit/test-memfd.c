@@ -1,41 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-
 #include <luo/memfd.h>
 #include <luo/session.h>
-#include <libluo/util.h>
 
 #include "fake-luo.h"
-#include "fd-count.h"
+#include "helpers.h"
 
-#ifndef F_SEAL_EXEC
-#define F_SEAL_EXEC 0x0020
-#endif
-
-#define UNTOUCHED 4711
-#define MIB       (UINT64_C(1024) * 1024)
-
-static size_t fds_before;
-
-static int setup(void **state)
-{
-	fds_before = fd_count();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	assert_int_equal(fd_count(), fds_before);
-	return 0;
-}
+#define MIB (UINT64_C(1024) * 1024)
 
 static int create(struct luo_memfd_options options)
 {
@@ -491,7 +462,7 @@ static void test_reopen(void **state)
 	assert_text_at(fd, "hello!", 0);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, remember_fds, check_fds)
 
 int main(void)
 {

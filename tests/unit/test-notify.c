@@ -2,13 +2,8 @@
 
 /* The text of notifications. */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <cmocka.h>
-
+#include "helpers.h"
 #include "notify-parse.h"
-#include "util.h"
 
 /* Exactly as much memory as the parser may touch. */
 static int parse_bytes(const char *text, size_t size, struct notify_message *m, char **ret_buffer)

@@ -1,35 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <luo/memfd.h>
 #include <luo/session.h>
 #include <libluo/session-kernel.h>
-#include <libluo/util.h>
 
 #include "fake-luo.h"
-#include "fd-count.h"
-
-#define UNTOUCHED 4711
-
-static size_t fds_before;
+#include "helpers.h"
 
 static int setup(void **state)
 {
 	fake_luo_install();
-	fds_before = fd_count();
-	return 0;
+	return remember_fds(state);
 }
 
 static int teardown(void **state)
@@ -68,28 +53,11 @@ static int retrieve(const char *name)
 	return fd;
 }
 
-static int memfd_of(const char *text)
-{
-	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	assert_true(fd >= 0);
-	assert_int_equal(pwrite(fd, text, strlen(text), 0), strlen(text));
-	return fd;
-}
-
 static void preserve_text(int session, uint64_t token, const char *text)
 {
 	_cleanup_close_ int fd = memfd_of(text);
 
 	assert_int_equal(luo_session_preserve_fd(session, token, fd), 0);
-}
-
-static void assert_text(int fd, const char *text)
-{
-	char buffer[64] = "";
-
-	assert_true(pread(fd, buffer, sizeof(buffer) - 1, 0) >= 0);
-	assert_string_equal(buffer, text);
 }
 
 /* The device */
@@ -367,7 +335,7 @@ static void test_restore_refused(void **state)
 	assert_int_equal(untouched, UNTOUCHED);
 	assert_int_equal(luo_session_restore_fd(session, 1, &fd), 0);
 	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
-	assert_text(fd, "one");
+	assert_content(fd, "one");
 }
 
 static void test_failed_restore_is_final(void **state)
@@ -386,7 +354,7 @@ static void test_failed_restore_is_final(void **state)
 	fake_luo_stats(&stats);
 	assert_int_equal(stats.bytes, strlen("second"));
 	assert_int_equal(luo_session_restore_fd(session, 2, &two), 0);
-	assert_text(two, "second");
+	assert_content(two, "second");
 	assert_int_equal(fd, UNTOUCHED);
 }
 

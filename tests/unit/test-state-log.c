@@ -2,19 +2,10 @@
 
 /* The state log: cut, damaged and hostile ones first; then that reading it gives the state back. */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <cmocka.h>
-
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-
 #include <json-c/json.h>
 
+#include "helpers.h"
 #include "state.h"
-#include "util.h"
 
 static int count(struct json_object *record, void *userdata)
 {

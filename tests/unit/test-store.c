@@ -2,66 +2,24 @@
 
 /* Units and entries: what is refused, who owns which fd, and that none is lost or left open. */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <cmocka.h>
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-
+#include "helpers.h"
 #include "luo/store.h"
 #include "store-internal.h"
-#include "util.h"
-
-static unsigned count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
-struct fixture {
-	struct luo_store *store;
-	unsigned fds;
-};
 
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	struct luo_store *store;
 
-	assert_non_null(f);
-	f->fds = count_fds();
-	assert_int_equal(luo_store_new(&f->store), 0);
-	*state = f;
+	remember_fds(state);
+	assert_int_equal(luo_store_new(&store), 0);
+	*state = store;
 	return 0;
 }
 
-/* Every test ends with as many fds open as it began with. */
 static int teardown(void **state)
 {
-	struct fixture *f = *state;
-
-	assert_null(luo_store_free(f->store));
-	assert_int_equal(count_fds(), f->fds);
-	free(f);
-	return 0;
-}
-
-static int memfd(void)
-{
-	int fd = memfd_create("test", MFD_CLOEXEC);
-
-	assert_true(fd >= 0);
-	return fd;
+	assert_null(luo_store_free(*state));
+	return check_fds(state);
 }
 
 static bool is_open(int fd)
@@ -71,10 +29,10 @@ static bool is_open(int fd)
 
 static struct luo_unit *add_unit(void **state, const char *name)
 {
-	struct fixture *f = *state;
+	struct luo_store *store = *state;
 	struct luo_unit *u = NULL;
 
-	assert_int_equal(luo_store_add_unit(f->store, name, NULL, &u), 0);
+	assert_int_equal(luo_store_add_unit(store, name, NULL, &u), 0);
 	assert_non_null(u);
 	return u;
 }
@@ -86,16 +44,6 @@ static struct luo_entry *add_fd(struct luo_unit *u, const char *name, int fd)
 	assert_int_equal(luo_unit_add_fd(u, name, fd, &e), 0);
 	assert_non_null(e);
 	return e;
-}
-
-static char *long_name(size_t n)
-{
-	static char buffer[600];
-
-	assert_true(n < sizeof(buffer));
-	memset(buffer, 'x', n);
-	buffer[n] = '\0';
-	return buffer;
 }
 
 static void test_fdname(void **state)
@@ -145,7 +93,7 @@ static void test_cgroup(void **state)
 
 static void test_null_arguments(void **state)
 {
-	struct fixture *f = *state;
+	struct luo_store *store = *state;
 	struct luo_unit *u = add_unit(state, "a.service");
 
 	assert_null(luo_store_free(NULL));
@@ -154,8 +102,8 @@ static void test_null_arguments(void **state)
 	assert_int_equal(luo_store_n_units(NULL), 0);
 	assert_int_equal(luo_store_n_entries(NULL), 0);
 	assert_null(luo_store_unit_at(NULL, 0));
-	assert_null(luo_store_unit_at(f->store, 1));
-	assert_null(luo_store_find_unit(f->store, NULL));
+	assert_null(luo_store_unit_at(store, 1));
+	assert_null(luo_store_find_unit(store, NULL));
 	assert_null(luo_unit_find_entry(u, NULL, 0));
 	assert_null(luo_unit_find_entry(NULL, "a", 0));
 	assert_int_equal(luo_unit_add_fd(NULL, "a", 0, NULL), -EINVAL);
@@ -168,21 +116,21 @@ static void test_null_arguments(void **state)
 
 static void test_unit_refused(void **state)
 {
-	struct fixture *f = *state;
+	struct luo_store *store = *state;
 	struct luo_unit *u = (void *)1;
 
-	assert_int_equal(luo_store_add_unit(f->store, "a/b", NULL, &u), -EINVAL);
-	assert_int_equal(luo_store_add_unit(f->store, "a.service", "relative", &u), -EINVAL);
-	assert_int_equal(luo_store_add_unit(f->store, "a.service", "/a/../b", &u), -EINVAL);
+	assert_int_equal(luo_store_add_unit(store, "a/b", NULL, &u), -EINVAL);
+	assert_int_equal(luo_store_add_unit(store, "a.service", "relative", &u), -EINVAL);
+	assert_int_equal(luo_store_add_unit(store, "a.service", "/a/../b", &u), -EINVAL);
 	assert_ptr_equal(u, (void *)1);
-	assert_int_equal(luo_store_n_units(f->store), 0);
+	assert_int_equal(luo_store_n_units(store), 0);
 }
 
 static void test_fd_refused(void **state)
 {
 	struct luo_unit *u = add_unit(state, "a.service");
 	struct luo_entry *e = (void *)1;
-	int fd = memfd();
+	int fd = memfd_of("");
 
 	assert_int_equal(luo_unit_add_fd(u, "", fd, &e), -EINVAL);
 	assert_int_equal(luo_unit_add_fd(u, "a:b", fd, &e), -EINVAL);
@@ -211,31 +159,31 @@ static void test_lazy_refused(void **state)
 
 static void test_units(void **state)
 {
-	struct fixture *f = *state;
+	struct luo_store *store = *state;
 	struct luo_unit *a, *b, *again;
 
 	a = add_unit(state, "a.service");
 	b = add_unit(state, "b.service");
-	assert_int_equal(luo_store_add_unit(f->store, "a.service", "/x", &again), 0);
+	assert_int_equal(luo_store_add_unit(store, "a.service", "/x", &again), 0);
 	assert_ptr_equal(a, again);
 	assert_string_equal(a->cgroup, "/x");
-	assert_int_equal(luo_store_add_unit(f->store, "a.service", NULL, NULL), 0);
+	assert_int_equal(luo_store_add_unit(store, "a.service", NULL, NULL), 0);
 	assert_string_equal(a->cgroup, "/x");
-	assert_int_equal(luo_store_add_unit(f->store, "a.service", "/y", NULL), 0);
+	assert_int_equal(luo_store_add_unit(store, "a.service", "/y", NULL), 0);
 	assert_string_equal(a->cgroup, "/y");
-	assert_int_equal(luo_store_n_units(f->store), 2);
+	assert_int_equal(luo_store_n_units(store), 2);
 	luo_unit_remove(a);
-	assert_ptr_equal(luo_store_unit_at(f->store, 0), b);
+	assert_ptr_equal(luo_store_unit_at(store, 0), b);
 	assert_int_equal(b->index, 0);
-	assert_null(luo_store_find_unit(f->store, "a.service"));
-	assert_ptr_equal(luo_store_find_unit(f->store, "b.service"), b);
+	assert_null(luo_store_find_unit(store, "a.service"));
+	assert_ptr_equal(luo_store_find_unit(store, "b.service"), b);
 }
 
 static void test_dedupe(void **state)
 {
 	struct luo_unit *u = add_unit(state, "a.service");
 	struct luo_unit *other = add_unit(state, "b.service");
-	int fd = memfd(), same = dup(fd);
+	int fd = memfd_of(""), same = dup(fd);
 	struct luo_entry *e = add_fd(u, "a", fd), *found = NULL;
 
 	/* not twice under one name, and the caller keeps what was refused */
@@ -254,7 +202,7 @@ static void test_dedupe(void **state)
 static void test_same_inode_is_not_same_description(void **state)
 {
 	struct luo_unit *u = add_unit(state, "a.service");
-	int fd = memfd(), reopened;
+	int fd = memfd_of(""), reopened;
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -271,7 +219,7 @@ static void test_same_inode_is_not_same_description(void **state)
 
 static void test_same_description(void **state)
 {
-	int a = memfd(), b = memfd(), c = dup(a);
+	int a = memfd_of(""), b = memfd_of(""), c = dup(a);
 
 	assert_int_equal(luo_fd_same_description(a, a), 1);
 	assert_int_equal(luo_fd_same_description(a, c), 1);
@@ -286,7 +234,7 @@ static void test_same_description(void **state)
 static void test_ownership(void **state)
 {
 	struct luo_unit *u = add_unit(state, "a.service");
-	int kept = memfd(), closed = memfd(), with_unit = memfd();
+	int kept = memfd_of(""), closed = memfd_of(""), with_unit = memfd_of("");
 	struct luo_entry *e = add_fd(u, "kept", kept);
 
 	luo_entry_remove(add_fd(u, "closed", closed));
@@ -304,7 +252,7 @@ static void test_lazy(void **state)
 {
 	struct luo_unit *u = add_unit(state, "a.service");
 	struct luo_entry *e;
-	int fd = memfd(), second = memfd();
+	int fd = memfd_of(""), second = memfd_of("");
 
 	assert_int_equal(luo_unit_add_lazy(u, "a", LUO_ENTRY_FD, 2, INT64_MAX, &e), 0);
 	assert_true(e->fd < 0);
@@ -327,12 +275,12 @@ static void test_move(void **state)
 	struct luo_unit *a = add_unit(state, "a.service"), *b;
 	struct luo_store *other;
 	struct luo_entry *e;
-	int fd = memfd();
+	int fd = memfd_of("");
 
 	assert_int_equal(luo_store_new(&other), 0);
 	assert_int_equal(luo_store_add_unit(other, "b.service", NULL, &b), 0);
 	e = add_fd(a, "x", fd);
-	add_fd(a, "y", memfd());
+	add_fd(a, "y", memfd_of(""));
 	assert_int_equal(luo_entry_move(e, b), 0);
 	assert_ptr_equal(e->unit, b);
 	assert_int_equal(a->n_entries, 1);
@@ -354,7 +302,7 @@ static void test_order(void **state)
 	static const char *const names[] = { "0", "1", "2", "3", "4", "5", "6", "7", "8", "9" };
 
 	for (size_t i = 0; i < ELEMENTSOF(names); i++)
-		add_fd(u, names[i], memfd());
+		add_fd(u, names[i], memfd_of(""));
 	luo_entry_remove(u->entries[3]);
 	luo_entry_remove(u->entries[0]);
 	assert_int_equal(u->n_entries, 8);
@@ -368,7 +316,7 @@ static void test_order(void **state)
 /* Ten thousand of each, added and removed from the front, as a claim does. */
 static void test_many(void **state)
 {
-	struct fixture *f = *state;
+	struct luo_store *store = *state;
 	struct luo_unit *u = add_unit(state, "a.service"), *to = add_unit(state, "b.service");
 	uint64_t start = now_usec(CLOCK_MONOTONIC);
 	char name[32];
@@ -377,10 +325,10 @@ static void test_many(void **state)
 		snprintf(name, sizeof(name), "entry-%u", i);
 		assert_int_equal(luo_unit_add_lazy(u, name, LUO_ENTRY_FD, 0, i, NULL), 0);
 		snprintf(name, sizeof(name), "unit-%u.service", i);
-		assert_int_equal(luo_store_add_unit(f->store, name, NULL, NULL), 0);
+		assert_int_equal(luo_store_add_unit(store, name, NULL, NULL), 0);
 	}
-	assert_int_equal(luo_store_n_entries(f->store), 10000);
-	assert_non_null(luo_store_find_unit(f->store, "unit-9999.service"));
+	assert_int_equal(luo_store_n_entries(store), 10000);
+	assert_non_null(luo_store_find_unit(store, "unit-9999.service"));
 	while (u->n_entries)
 		assert_int_equal(luo_entry_move(u->entries[0], to), 0);
 	assert_int_equal(to->n_entries, 10000);
@@ -395,7 +343,7 @@ static void test_dedupe_many(void **state)
 	int fds[200];
 
 	for (size_t i = 0; i < ELEMENTSOF(fds); i++) {
-		fds[i] = memfd();
+		fds[i] = memfd_of("");
 		add_fd(u, "same-name", fds[i]);
 	}
 	for (size_t i = 0; i < ELEMENTSOF(fds); i++)

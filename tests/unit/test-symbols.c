@@ -5,16 +5,10 @@
  * exports and the man pages are the same set, and each function's "Since:" is its symbol's node.
  */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
 #include <ctype.h>
-#include <dirent.h>
 #include <dlfcn.h>
-#include <stdio.h>
 
-#include <libluo/util.h>
+#include "helpers.h"
 
 #define NAME_SIZE 64
 #define MAX       512
@@ -33,13 +27,6 @@ static void complain(const char *name, const char *what)
 {
 	print_error("%s: %s\n", name, what);
 	complaints++;
-}
-
-static const char *source_dir(void)
-{
-	const char *dir = getenv("SRCDIR");
-
-	return dir ?: ".";
 }
 
 /* NULL if it is not there. */

@@ -2,36 +2,14 @@
 
 /* The framing: streams that are split, joined, huge and malformed, and whose fds are whose. */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <cmocka.h>
-
-#include <dirent.h>
-#include <fcntl.h>
 #include <json-c/json.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 
+#include "helpers.h"
 #include "libluo/varlink.h"
-#include "util.h"
-
-static unsigned count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 struct fixture {
 	struct luo_varlink *in; /* the end under test */
 	int out;                /* the plain socket at the other end */
-	unsigned fds;
 };
 
 static void open_pair(struct fixture *f, const struct luo_varlink_limits *limits)
@@ -48,7 +26,7 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	f->fds = count_fds();
+	remember_fds(state);
 	open_pair(f, NULL);
 	*state = f;
 	return 0;
@@ -61,25 +39,14 @@ static void close_pair(struct fixture *f)
 	f->in = NULL;
 }
 
-/* Every test ends with as many fds open as it began with. */
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
 	if (f->in)
 		close_pair(f);
-	assert_int_equal(count_fds(), f->fds);
 	free(f);
-	return 0;
-}
-
-static int memfd(const char *content)
-{
-	int fd = memfd_create("test", MFD_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, content, strlen(content)), strlen(content));
-	return fd;
+	return check_fds(state);
 }
 
 /* Sends bytes, and a memfd with each of the contents. */
@@ -92,7 +59,7 @@ static void put_fds(struct fixture *f, const char *data, size_t size, const char
 	int fds[8];
 
 	for (size_t i = 0; i < n; i++)
-		fds[i] = memfd(contents[i]);
+		fds[i] = memfd_of(contents[i]);
 	if (n > 0) {
 		struct cmsghdr *c;
 
@@ -118,10 +85,7 @@ static void put(struct fixture *f, const char *data, size_t size)
 
 static void expect_content(int fd, const char *content)
 {
-	char buffer[64] = { 0 };
-
-	assert_int_equal(pread(fd, buffer, sizeof(buffer) - 1, 0), strlen(content));
-	assert_string_equal(buffer, content);
+	assert_content(fd, content);
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 }
 
@@ -343,7 +307,7 @@ static void test_send(void **state)
 	struct luo_varlink *other;
 	struct luo_varlink_message message;
 	struct json_object *o = object(5);
-	int fd = memfd("a");
+	int fd = memfd_of("a");
 
 	assert_int_equal(luo_varlink_new(f->out, NULL, &other), 0);
 	assert_int_equal(luo_varlink_send(other, o, NULL, 0), 0);
@@ -414,7 +378,7 @@ static void test_free_pending(void **state)
 {
 	struct fixture *f = *state;
 	struct json_object *o = object(1);
-	int fd = memfd("a");
+	int fd = memfd_of("a");
 
 	assert_int_equal(luo_varlink_send(f->in, o, &fd, 1), 0);
 	json_object_put(o);
