@@ -1,191 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Both directions over the fake device: what is committed comes back, and nothing else happens. */
+/* What came in, over the fake device: all that was committed comes back, and nothing is lost. */
 
-#include <luo/handover.h>
-#include <luo/memfd.h>
-#include <luo/session.h>
-
-#include "fake-luo.h"
-#include "helpers.h"
+#include "handover-fixture.h"
 #include "incoming.h"
-
-static int setup(void **state)
-{
-	remember_fds(state);
-	fake_luo_install();
-	return 0;
-}
-
-/* Every test ends with everything freed: then no fd may be left, whatever path was taken. */
-static int teardown(void **state)
-{
-	fake_luo_uninstall();
-	return check_fds(state);
-}
-
-static int make_memfd(const char *name, const char *text)
-{
-	int fd;
-
-	assert_int_equal(
-		luo_memfd_create(&(struct luo_memfd_options){ .name = name,
-							      .flags = LUO_MEMFD_ALLOW_SEALING },
-				 &fd),
-		0);
-	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	return fd;
-}
-
-static struct luo_entry *add(struct luo_store *store, const char *unit_name, const char *name,
-			     int fd)
-{
-	struct luo_entry *entry;
-	struct luo_unit *unit;
-
-	assert_int_equal(luo_store_add_unit(store, unit_name, NULL, &unit), 0);
-	assert_int_equal(luo_unit_add_fd(unit, name, fd, &entry), 0);
-	return entry;
-}
-
-static struct luo_store *new_store(void)
-{
-	struct luo_store *store;
-
-	assert_int_equal(luo_store_new(&store), 0);
-	return store;
-}
-
-static struct luo_commit *commit_store(struct luo_store *store,
-				       const struct luo_commit_options *options)
-{
-	struct luo_commit *commit;
-
-	assert_int_equal(luo_commit_new(&store, 1, options, &commit), 0);
-	return commit;
-}
-
-static struct luo_incoming *retrieve(const char *name)
-{
-	_cleanup_close_ int device = -EBADF;
-	struct luo_incoming *incoming;
-
-	assert_int_equal(luo_device_open(0, &device), 0);
-	assert_int_equal(luo_incoming_retrieve(device, name, &incoming), 0);
-	return incoming;
-}
-
-/* Commit, kexec, and what then came in. The old process is gone with everything it had. */
-static struct luo_incoming *live_update(struct luo_store *store,
-					const struct luo_commit_options *options)
-{
-	struct luo_commit *commit = commit_store(store, options);
-
-	fake_luo_kexec();
-	luo_commit_free(commit);
-	luo_store_free(store);
-	return retrieve(LUO_DEFAULT_SESSION);
-}
-
-static struct luo_entry *find(struct luo_incoming *incoming, const char *unit_name,
-			      const char *name, size_t nth)
-{
-	struct luo_mapping *mapping = luo_incoming_mapping(incoming);
-	struct luo_unit *unit;
-	struct luo_entry *entry;
-
-	assert_non_null(mapping);
-	unit = luo_store_find_unit(mapping->store, unit_name);
-	assert_non_null(unit);
-	entry = luo_unit_find_entry(unit, name, nth);
-	assert_non_null(entry);
-	return entry;
-}
-
-static int restored(struct luo_incoming *incoming, const char *unit, const char *name)
-{
-	struct luo_entry *entry = find(incoming, unit, name, 0);
-
-	assert_int_equal(luo_incoming_restore(incoming, entry), 0);
-	assert_true(entry->fd >= 0);
-	assert_true(fcntl(entry->fd, F_GETFD) & FD_CLOEXEC);
-	return entry->fd;
-}
-
-static const struct luo_commit_result *result_of(const struct luo_commit *commit, size_t i)
-{
-	size_t n;
-	const struct luo_commit_result *results = luo_commit_results(commit, &n);
-
-	assert_true(i < n);
-	return &results[i];
-}
-
-/* ---- refusals -------------------------------------------------------------------------------- */
-
-static void test_bad_session_name(void **state)
-{
-	struct luo_store *store = new_store();
-	struct luo_commit_options options = { .session_name = "" };
-	struct luo_commit *commit = NULL;
-
-	assert_int_equal(luo_commit_new(&store, 1, &options, &commit), -EINVAL);
-	options.session_name =
-		"name-longer-than-sixty-three-bytes-is-refused-by-the-kernel-itself-";
-	assert_int_equal(luo_commit_new(&store, 1, &options, &commit), -EINVAL);
-	assert_null(commit);
-	luo_store_free(store);
-}
-
-static void test_name_taken(void **state)
-{
-	_cleanup_close_ int device = -EBADF, session = -EBADF;
-	struct luo_store *store = new_store();
-	struct luo_commit *commit = NULL;
-
-	add(store, "a.service", "one", make_memfd("m", "content"));
-	assert_int_equal(luo_device_open(0, &device), 0);
-	assert_int_equal(luo_session_create(device, LUO_DEFAULT_SESSION, &session), 0);
-	device = safe_close(device);
-
-	assert_int_equal(luo_commit_new(&store, 1, NULL, &commit), -EEXIST);
-	assert_null(commit);
-	/* Nothing was preserved: the file can go into another session. */
-	assert_int_equal(
-		luo_session_preserve_fd(session, 7, luo_store_unit_at(store, 0)->entries[0]->fd),
-		0);
-	luo_store_free(store);
-}
-
-static void test_device_busy_and_missing(void **state)
-{
-	_cleanup_close_ int device = -EBADF;
-	struct luo_store *store = new_store();
-	struct luo_commit *commit = NULL;
-
-	assert_int_equal(luo_device_open(0, &device), 0);
-	assert_int_equal(luo_commit_new(&store, 1, NULL, &commit), -EBUSY);
-	device = safe_close(device);
-
-	fake_luo_set_support(LUO_SUPPORT_OFF);
-	assert_int_equal(luo_commit_new(&store, 1, NULL, &commit), -EOPNOTSUPP);
-	fake_luo_set_support(LUO_SUPPORT_NONE);
-	assert_int_equal(luo_commit_new(&store, 1, NULL, &commit), -ENODEV);
-	luo_store_free(store);
-}
-
-static void test_lazy_entry_refused(void **state)
-{
-	struct luo_store *store = new_store();
-	struct luo_commit *commit = NULL;
-	struct luo_entry *entry;
-	struct luo_unit *unit;
-
-	assert_int_equal(luo_store_add_unit(store, "a.service", NULL, &unit), 0);
-	assert_int_equal(luo_unit_add_lazy(unit, "one", LUO_ENTRY_FD, 0, 1, &entry), 0);
-	assert_int_equal(luo_commit_new(&store, 1, NULL, &commit), -EINVAL);
-	luo_store_free(store);
-}
 
 /* ---- what comes back ------------------------------------------------------------------------- */
 
@@ -405,41 +223,6 @@ static void test_order_is_kept(void **state)
 	luo_incoming_free(incoming);
 }
 
-static void test_not_preservable(void **state)
-{
-	struct luo_store *store = new_store();
-	struct luo_commit_summary summary;
-	struct luo_incoming *incoming;
-	struct luo_commit *commit;
-	int sockets[2], pipes[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
-	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-	add(store, "a.service", "socket", sockets[0]);
-	add(store, "a.service", "pipe", pipes[0]);
-	add(store, "a.service", "file", open("/dev/null", O_RDONLY | O_CLOEXEC));
-	add(store, "a.service", "memory", make_memfd("m", "kept"));
-
-	commit = commit_store(store, NULL);
-	luo_commit_summary(commit, &summary);
-	assert_int_equal(summary.entries, 4);
-	assert_int_equal(summary.preserved, 1);
-	assert_int_equal(summary.lost, 3);
-	for (size_t i = 0; i < 3; i++) {
-		assert_int_equal(result_of(commit, i)->result, LUO_RESULT_NOT_PRESERVABLE);
-		assert_non_null(result_of(commit, i)->reason);
-	}
-	assert_int_equal(result_of(commit, 3)->result, LUO_RESULT_PRESERVED);
-	luo_commit_free(commit);
-
-	incoming = live_update(store, NULL);
-	assert_int_equal(luo_store_n_entries(luo_incoming_mapping(incoming)->store), 1);
-	assert_content(restored(incoming, "a.service", "memory"), "kept");
-	luo_incoming_free(incoming);
-	safe_close(sockets[1]);
-	safe_close(pipes[1]);
-}
-
 static void test_session_goes_along(void **state)
 {
 	_cleanup_close_ int device = -EBADF, memory = make_memfd("guest", "ram");
@@ -469,159 +252,23 @@ static void test_session_goes_along(void **state)
 	luo_incoming_free(incoming);
 }
 
-/* ---- many files ------------------------------------------------------------------------------ */
-
-static void fill(struct luo_store *store, unsigned n)
+static void test_state_travels(void **state)
 {
-	for (unsigned i = 0; i < n; i++) {
-		char text[32];
-
-		snprintf(text, sizeof(text), "content-%u", i);
-		add(store, "many.service", text, make_memfd(text, text));
-	}
-}
-
-static void check_filled(struct luo_incoming *incoming, unsigned n)
-{
-	assert_int_equal(luo_store_n_entries(luo_incoming_mapping(incoming)->store), n);
-	for (unsigned i = 0; i < n; i++) {
-		char text[32];
-
-		snprintf(text, sizeof(text), "content-%u", i);
-		assert_content(restored(incoming, "many.service", text), text);
-	}
-}
-
-static void test_limit_asked_for(void **state)
-{
-	const struct luo_commit_options options = { .max_files_per_session = 128 };
+	const struct luo_mapping_state sent = { .kexec_count = 3,
+						.have_kexec_count = true,
+						.shutdown_start = { 1000, 2000 } };
+	const struct luo_commit_options options = { .state = &sent };
 	struct luo_store *store = new_store();
 	struct luo_incoming *incoming;
 
-	fill(store, 300);
+	fill(store, 1);
 	incoming = live_update(store, &options);
-	assert_int_equal(luo_incoming_mapping(incoming)->n_spills, 2);
-	check_filled(incoming, 300);
-	assert_int_equal(luo_incoming_finish(incoming), 0);
-	luo_incoming_free(incoming);
-}
-
-/* As before kernel 7.2, with an option that hopes for more: found out by ENOSPC. */
-static void test_limit_of_the_kernel(void **state)
-{
-	const struct luo_commit_options options = { .max_files_per_session = 1000 };
-	struct luo_store *store = new_store();
-	struct luo_incoming *incoming;
-	struct fake_luo_stats stats;
-
-	fake_luo_set_file_limit(128);
-	fill(store, 300);
-	incoming = live_update(store, &options);
-	check_filled(incoming, 300);
-	assert_int_equal(luo_incoming_finish(incoming), 0);
-	luo_incoming_free(incoming);
-	fake_luo_stats(&stats);
-	assert_int_equal(stats.incoming, 0);
-}
-
-static void test_limit_by_default(void **state)
-{
-	struct luo_store *store = new_store();
-	struct luo_incoming *incoming;
-
-	fake_luo_set_file_limit(128);
-	fill(store, 600);
-	incoming = live_update(store, NULL);
-	check_filled(incoming, 600);
+	assert_int_equal(luo_incoming_mapping(incoming)->state.kexec_count, 3);
+	assert_int_equal(luo_incoming_mapping(incoming)->state.shutdown_start.realtime, 1000);
 	luo_incoming_free(incoming);
 }
 
 /* ---- failures -------------------------------------------------------------------------------- */
-
-static void test_every_call_can_fail(void **state)
-{
-	static const enum fake_luo_op ops[] = { FAKE_LUO_OPEN, FAKE_LUO_CREATE };
-
-	for (size_t i = 0; i < ELEMENTSOF(ops); i++) {
-		struct luo_store *store = new_store();
-		struct luo_commit *commit = NULL;
-		struct fake_luo_stats stats;
-
-		fill(store, 5);
-		fake_luo_fail(ops[i], 1, ENOMEM);
-		assert_int_equal(luo_commit_new(&store, 1, NULL, &commit), -ENOMEM);
-		fake_luo_stats(&stats);
-		assert_int_equal(stats.outgoing, 0);
-		assert_int_equal(stats.files, 0);
-		luo_store_free(store);
-	}
-}
-
-/* A file that fails is in the report, the others travel; without its mapping nothing travels. */
-static void test_preserve_fails_at_each_file(void **state)
-{
-	for (unsigned nth = 1; nth <= 6; nth++) {
-		struct luo_store *store = new_store();
-		struct luo_commit_summary summary;
-		struct luo_commit *commit = NULL;
-		struct fake_luo_stats stats;
-		int r;
-
-		fill(store, 5);
-		fake_luo_fail(FAKE_LUO_PRESERVE_FD, nth, ENOMEM);
-		r = luo_commit_new(&store, 1, NULL, &commit);
-		fake_luo_stats(&stats);
-		if (nth == 6) {
-			assert_int_equal(r, -ENOMEM);
-			assert_int_equal(stats.files, 0);
-		} else {
-			assert_int_equal(r, 0);
-			luo_commit_summary(commit, &summary);
-			assert_int_equal(summary.lost, 1);
-			assert_int_equal(result_of(commit, nth - 1)->result, LUO_RESULT_FAILED);
-			assert_int_equal(result_of(commit, nth - 1)->error, -ENOMEM);
-			assert_int_equal(stats.files, 5); /* four and the mapping */
-		}
-		luo_commit_free(commit);
-		luo_store_free(store);
-	}
-}
-
-static void test_alias_of_failed(void **state)
-{
-	struct luo_store *store = new_store();
-	struct luo_commit *commit;
-	int fd = make_memfd("m", "x");
-
-	add(store, "a.service", "one", fd);
-	add(store, "b.service", "two", fcntl(fd, F_DUPFD_CLOEXEC, 3));
-	fake_luo_fail(FAKE_LUO_PRESERVE_FD, 1, EFBIG);
-	commit = commit_store(store, NULL);
-	assert_int_equal(result_of(commit, 0)->result, LUO_RESULT_FAILED);
-	assert_int_equal(result_of(commit, 1)->result, LUO_RESULT_FAILED);
-	assert_int_equal(result_of(commit, 1)->error, -EFBIG);
-	luo_commit_free(commit);
-	luo_store_free(store);
-}
-
-static void test_undo(void **state)
-{
-	struct luo_store *store = new_store();
-	struct fake_luo_stats stats;
-	struct luo_commit *commit;
-
-	fill(store, 3);
-	commit = commit_store(store, NULL);
-	fake_luo_stats(&stats);
-	assert_int_equal(stats.files, 4);
-	luo_commit_free(commit);
-	fake_luo_stats(&stats);
-	assert_int_equal(stats.files, 0);
-	/* The dry run left everything as it was: it can be done again. */
-	commit = commit_store(store, NULL);
-	luo_commit_free(commit);
-	luo_store_free(store);
-}
 
 static void test_failed_retrieve_is_final(void **state)
 {
@@ -892,57 +539,28 @@ static void test_adopt_remembers_packed(void **state)
 	luo_store_free(claimed);
 }
 
-static void test_state_travels(void **state)
-{
-	const struct luo_mapping_state sent = { .kexec_count = 3,
-						.have_kexec_count = true,
-						.shutdown_start = { 1000, 2000 } };
-	const struct luo_commit_options options = { .state = &sent };
-	struct luo_store *store = new_store();
-	struct luo_incoming *incoming;
-
-	fill(store, 1);
-	incoming = live_update(store, &options);
-	assert_int_equal(luo_incoming_mapping(incoming)->state.kexec_count, 3);
-	assert_int_equal(luo_incoming_mapping(incoming)->state.shutdown_start.realtime, 1000);
-	luo_incoming_free(incoming);
-}
-
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_bad_session_name),
-		T(test_name_taken),
-		T(test_device_busy_and_missing),
-		T(test_lazy_entry_refused),
-		T(test_simple),
-		T(test_name_survives_two_kexecs),
-		T(test_aliases),
-		T(test_attributes),
-		T(test_exec_sealed_stays_writable),
-		T(test_sparse_travels_packed),
-		T(test_order_is_kept),
-		T(test_not_preservable),
-		T(test_session_goes_along),
-		T(test_limit_asked_for),
-		T(test_limit_of_the_kernel),
-		T(test_limit_by_default),
-		T(test_every_call_can_fail),
-		T(test_preserve_fails_at_each_file),
-		T(test_alias_of_failed),
-		T(test_undo),
-		T(test_failed_retrieve_is_final),
-		T(test_emfile_is_not_final),
-		T(test_held),
-		T(test_carry),
-		T(test_foreign_spill),
-		T(test_rescue),
-		T(test_alias_keeps_its_access),
-		T(test_token_that_is_not_there),
-		T(test_adopt),
-		T(test_adopt_remembers_packed),
-		T(test_state_travels),
+		HANDOVER_TEST(test_simple),
+		HANDOVER_TEST(test_name_survives_two_kexecs),
+		HANDOVER_TEST(test_aliases),
+		HANDOVER_TEST(test_attributes),
+		HANDOVER_TEST(test_exec_sealed_stays_writable),
+		HANDOVER_TEST(test_sparse_travels_packed),
+		HANDOVER_TEST(test_order_is_kept),
+		HANDOVER_TEST(test_session_goes_along),
+		HANDOVER_TEST(test_state_travels),
+		HANDOVER_TEST(test_failed_retrieve_is_final),
+		HANDOVER_TEST(test_emfile_is_not_final),
+		HANDOVER_TEST(test_held),
+		HANDOVER_TEST(test_carry),
+		HANDOVER_TEST(test_foreign_spill),
+		HANDOVER_TEST(test_rescue),
+		HANDOVER_TEST(test_alias_keeps_its_access),
+		HANDOVER_TEST(test_token_that_is_not_there),
+		HANDOVER_TEST(test_adopt),
+		HANDOVER_TEST(test_adopt_remembers_packed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
