@@ -40,6 +40,14 @@ int machine_read(const char *path, char **ret_data, size_t *ret_size)
 	return read_file(full, ret_data, ret_size);
 }
 
+int machine_read_debugfs(const char *path, char **ret_data, size_t *ret_size)
+{
+	char full[256];
+
+	snprintf(full, sizeof(full), "/sys/kernel/debug/%s", path);
+	return machine_read(full, ret_data, ret_size);
+}
+
 int machine_kexec_file_load(int kernel_fd, int initrd_fd, const char *cmdline)
 {
 	log_line(initrd_fd < 0 ? "load" : "load-with-initrd", cmdline);

@@ -97,5 +97,6 @@ class LuoctlTest(unittest.TestCase):
     def check(self, arguments, stdout="", stderr="", code=0, **more):
         p = self.luoctl(*arguments, **more)
         self.assertEqual(p.stderr, stderr)
-        self.assertEqual(p.stdout, stdout)
+        if stdout is not None:
+            self.assertEqual(p.stdout, stdout)
         self.assertEqual(p.returncode, code)

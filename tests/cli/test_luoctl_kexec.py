@@ -21,6 +21,56 @@ COMMIT = "Commit: 2 fds preserved, 0 lost, 3.0 MiB, 34 ms.\n"
 GONE = 99
 
 
+def bzimage(payload, magic=b"HdrS", setup=7, offset=100):
+    head = bytearray((setup + 1) * 512 + offset)
+    head[0x1f1] = setup
+    head[0x202:0x206] = magic
+    struct.pack_into("<II", head, 0x248, offset, len(payload))
+    return bytes(head) + payload
+
+
+def kernel(*strings):
+    text = b"\0".join([b"", b"xluo-v9", b"luo-v", b"luo-v9x", b"memfd-", *strings, b"end"])
+    return (b"\177ELF" + os.urandom(1000).replace(b"\0", b"x") + text + b"\0" + bytes(5000))
+
+
+def zstd(data):
+    """As zstd would, if it found nothing to compress but long runs of one byte."""
+    blocks = []
+    for i in range(0, len(data), 1 << 17):
+        part = data[i:i + (1 << 17)]
+        last = i + len(part) >= len(data)
+        run = part == part[:1] * len(part)
+        header = struct.pack("<I", len(part) << 3 | run << 1 | last)[:3]
+        blocks.append(header + (part[:1] if run else part))
+    # A window of 128 KiB, no checksum, size unknown.
+    return b"\x28\xb5\x2f\xfd\x00\x38" + b"".join(blocks)
+
+
+def xz_for_x86(data):
+    """As scripts/xz_wrap.sh of the kernel does; the xz of busybox cannot unpack it."""
+    return lzma.compress(data, lzma.FORMAT_XZ, lzma.CHECK_CRC32,
+                         filters=[{"id": lzma.FILTER_X86}, {"id": lzma.FILTER_LZMA2}])
+
+
+UNPACKERS = os.environ["UNPACKERS"].split()
+PACK = {
+    "gzip": lambda data: gzip.compress(data, 1),
+    "xz": xz_for_x86,
+    "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
+    "zstd": zstd,
+}
+PACK = {name: pack for name, pack in PACK.items() if name in UNPACKERS}
+HERE = (b"kho-v4", b"luo-v5", b"memfd-v2")
+NOT_ELF = "what is in it is not a kernel, or packed in an unknown way"
+NOTHING_DONE = ("Choose another kernel (luoctl check --kernel FILE says whether one fits), or say "
+                "--force to go there all the same, and lose it. Nothing was loaded or committed.\n")
+
+
+def image_of(*strings):
+    return bzimage(gzip.compress(kernel(*strings)) + b"size")
+
+
 class Kexec(LuoctlTest):
     def setUp(self):
         super().setUp()
@@ -29,7 +79,9 @@ class Kexec(LuoctlTest):
         self.luod.answers["io.luo.Abort"] = {"aborted": True}
         self.file("/proc/cmdline", CMDLINE)
         self.file("/sys/kernel/kexec_loaded", "1\n")
-        self.kernel = self.file("/bzImage", "kernel")
+        self.kernel = self.file("/bzImage", image_of(*HERE))
+        self.file("/sys/kernel/debug/kho/out/fdt", b"\0compatible\0kho-v4\0")
+        self.file("/sys/kernel/debug/kho/out/sub_fdts/LUO", b"luo-v5\0\0")
         self.initrd = self.file("/initrd", "initrd")
 
     def methods(self):
@@ -53,6 +105,7 @@ class Kexec(LuoctlTest):
         p = self.luoctl("kexec", "--kernel", self.kernel, "--json", "--session", "s")
         report = json.loads(p.stdout)
         self.assertEqual(report["load"]["kernel"], self.kernel)
+        self.assertEqual(report["formats"], "same")
         self.assertEqual(report["commit"]["usec"], 34000)
         self.assertEqual(report["warmUp"]["usec"], 503000)
         self.assertEqual([c[1]["sessionName"] for c in self.luod.calls], ["s", "s"])
@@ -153,6 +206,78 @@ class Kexec(LuoctlTest):
                    stderr=f"luoctl: cannot load {self.kernel}: Exec format error\n"
                           "Is it a kernel image for this machine?\nNothing was committed.\n")
 
+    # ---- a kernel that does not understand this one
+
+    def refused(self, why, danger, *arguments):
+        for how in ([], ["--load-only"], ["--no-warm-up"]):
+            self.check(["kexec", "--kernel", self.kernel, *how, *arguments], code=1,
+                       stderr=f"luoctl: {self.kernel} {why}\nIt would {danger}. {NOTHING_DONE}")
+        self.assertEqual((self.luod.calls, self.logged()), ([], []))
+
+    def forced(self, why):
+        warning = (f"luoctl: warning: {self.kernel} {why}; going on with --force, which loses "
+                   "what is preserved\n")
+        p = self.luoctl("kexec", "--kernel", self.kernel, "--load-only", "--force")
+        self.assertEqual((p.returncode, p.stderr), (0, warning))
+        self.assertEqual([line.split()[0] for line in self.logged()], ["load"])
+        p = self.luoctl("kexec", "--kernel", self.kernel, "--force")
+        self.assertEqual((p.returncode, p.stderr), (GONE, warning))
+
+    def test_other_formats(self):
+        for strings, differences in (
+                ((b"kho-v5", b"luo-v5"), "here kho-v4, there kho-v5"),
+                ((b"kho-v5", b"luo-v6"), "here kho-v4, there kho-v5; here luo-v5, there luo-v6"),
+                ((b"luo-v5", b"memfd-v2"), "here kho-v4, there nothing of that kind")):
+            self.file("/bzImage", image_of(*strings))
+            self.refused(f"does not understand this kernel: {differences}",
+                         "panic at boot, or lose everything that is preserved")
+        self.forced(f"does not understand this kernel: {differences}")
+
+    def test_other_format_of_files(self):
+        self.file(f"/lib/modules/{os.uname().release}/vmlinuz", image_of(*HERE))
+        self.file("/bzImage", image_of(b"kho-v4", b"luo-v5", b"memfd-v3"))
+        self.refused("does not understand this kernel: here memfd-v2, there memfd-v3",
+                     "panic at boot, or lose everything that is preserved")
+
+    def test_without_luo(self):
+        self.file("/bzImage", image_of(b"kho-v4"))
+        self.refused("knows nothing of live updates: it was built without CONFIG_LIVEUPDATE",
+                     "lose everything that is preserved")
+        self.forced("knows nothing of live updates: it was built without CONFIG_LIVEUPDATE")
+
+    def test_formats_json(self):
+        self.file("/bzImage", image_of(b"kho-v5", b"luo-v5"))
+        p = self.luoctl("kexec", "--kernel", self.kernel, "--load-only", "--force", "--json")
+        self.assertEqual(json.loads(p.stdout)["formats"], "different")
+
+    def test_speaks_both(self):
+        self.file("/bzImage", image_of(b"kho-v5", b"kho-v4", b"luo-v4", b"luo-v5"))
+        p = self.luoctl("kexec", "--kernel", self.kernel, "--load-only")
+        self.assertEqual((p.returncode, p.stderr), (0, ""))
+
+    def unknown(self, reason, *arguments):
+        self.check(["kexec", "--no-warm-up", "--kernel", self.kernel, *arguments],
+                   stdout=None, code=GONE,
+                   stderr=f"luoctl: warning: cannot tell whether {self.kernel} understands this "
+                          f"kernel: {reason}\n")
+
+    def test_cannot_look_into_it(self):
+        self.environment["PATH"] = "/nowhere"
+        lz4 = bzimage(b"\x02\x21\x4c\x18" + bytes(100))
+        for image, reason in (
+                (b"kernel", "it is not a bzImage of x86"),
+                (lz4, "it is packed with lz4, which is not installed"),
+                (lz4[:-1], "the file is shorter than its header says"),
+                (bzimage(b"y" * 100), NOT_ELF)):
+            self.file("/bzImage", image)
+            self.unknown(reason)
+            self.unknown(reason, "--force")
+
+    def test_cannot_look_at_this_one(self):
+        shutil.rmtree(self.root + "/sys/kernel/debug")
+        self.unknown("which formats this kernel uses is neither in debugfs nor in an image of it "
+                     "in /boot or /lib/modules")
+
     def test_commit_fails(self):
         self.luod.answers["io.luo.Commit"] = lambda p: REPORT if p.get("dryRun") else Error(
             "io.luo.Busy", {"text": "process 7 (test) has the device"})
@@ -181,19 +306,6 @@ class Kexec(LuoctlTest):
         self.luod.answers["io.luo.Commit"] = dict(
             REPORT, lost=1, results=[dict(result, result="not-preservable")])
         self.assertEqual(self.luoctl("kexec").returncode, GONE)
-
-
-def bzimage(payload, magic=b"HdrS", setup=7, offset=100):
-    head = bytearray((setup + 1) * 512 + offset)
-    head[0x1f1] = setup
-    head[0x202:0x206] = magic
-    struct.pack_into("<II", head, 0x248, offset, len(payload))
-    return bytes(head) + payload
-
-
-def kernel(*strings):
-    text = b"\0".join([b"", b"xluo-v9", b"luo-v", b"luo-v9x", b"memfd-", *strings, b"end"])
-    return os.urandom(1000).replace(b"\0", b"x") + text + b"\0" + bytes(5000)
 
 
 class Check(LuoctlTest):
@@ -355,71 +467,148 @@ warn  session: t: 2 entries were skipped
     def next_kernel(self, image):
         return self.item("next kernel", "--kernel", self.file("/k", image) and "/k")
 
-    def running(self, *strings):
-        self.file(f"/boot/vmlinuz-{os.uname().release}",
-                  bzimage(gzip.compress(kernel(*strings)) + b"size"))
+    def running(self, *strings, where="/boot/vmlinuz-{}"):
+        self.file(where.format(os.uname().release), image_of(*strings))
 
     def test_same(self):
         self.file("/sys/kernel/kexec_loaded", "0\n")
-        self.running(b"kho-v4", b"luo-v5", b"memfd-v2")
-        item = self.next_kernel(bzimage(gzip.compress(kernel(b"luo-v5", b"kho-v4", b"memfd-v2",
-                                                             b"luo-session-v1"))))
+        self.running(*HERE)
+        item = self.next_kernel(image_of(b"luo-v5", b"kho-v4", b"memfd-v2", b"luo-session-v1"))
         self.assertEqual((item["result"], item["text"]), (
             "ok", "/k speaks as this one does (3 of 4 formats compared)"))
 
     def test_other(self):
         self.running(b"kho-v4", b"luo-v5", b"luo-session-v1", b"memfd-v2")
-        item = self.next_kernel(bzimage(gzip.compress(kernel(b"kho-v4", b"luo-v6",
-                                                             b"luo-session-v1"))))
-        self.assertEqual(item["result"], "failed")
+        item = self.next_kernel(image_of(b"kho-v4", b"luo-v6", b"luo-session-v1"))
+        self.assertEqual((item["result"], item["text"]), (
+            "failed", "/k does not understand this one"))
         self.assertEqual(item["details"], ["this kernel: luo-v5; that one: luo-v6",
                                            "this kernel: memfd-v2; that one: nothing of that "
                                            "kind"])
 
-    def test_debugfs(self):
+    def debugfs(self):
         self.file("/sys/kernel/debug/kho/out/fdt", b"\0compatible\0kho-v4\0")
         self.file("/sys/kernel/debug/kho/out/sub_fdts/LUO", b"\0luo-v5\0")
-        item = self.next_kernel(bzimage(gzip.compress(kernel(b"kho-v4", b"luo-v5", b"memfd-v2"))))
+
+    def test_debugfs(self):
+        self.debugfs()
+        item = self.next_kernel(image_of(*HERE))
         self.assertEqual((item["result"], item["text"]), (
             "ok", "/k speaks as this one does (2 of 3 formats compared)"))
 
+    def test_debugfs_and_image(self):
+        self.debugfs()
+        self.running(*HERE, where="/lib/modules/{}/vmlinuz")
+        self.assertEqual(self.next_kernel(image_of(*HERE))["text"],
+                         "/k speaks as this one does (3 of 3 formats compared)")
+        # Not the kernel that runs: the package was updated.
+        self.running(b"kho-v5", b"luo-v5", b"memfd-v2", where="/lib/modules/{}/vmlinuz")
+        self.assertEqual(self.next_kernel(image_of(*HERE))["text"],
+                         "/k speaks as this one does (2 of 3 formats compared)")
+
     def test_unknown_here(self):
-        item = self.next_kernel(bzimage(gzip.compress(kernel(b"kho-v4"))))
-        self.assertEqual(item["result"], "unknown")
+        item = self.next_kernel(image_of(*HERE))
+        self.assertEqual((item["result"], item["text"]), (
+            "unknown", "cannot tell whether /k understands this one: which formats this kernel "
+                       "uses is neither in debugfs nor in an image of it in /boot or "
+                       "/lib/modules"))
 
     def test_without_luo(self):
-        item = self.next_kernel(bzimage(gzip.compress(kernel())))
+        for strings in ((), (b"kho-v4",)):
+            item = self.next_kernel(image_of(*strings))
+            self.assertEqual((item["result"], item["text"]), (
+                "failed", "/k knows nothing of live updates"))
+
+    # ---- how it is packed
+
+    def cannot(self, image, reason):
+        item = self.next_kernel(image)
         self.assertEqual((item["result"], item["text"]), (
-            "failed", "/k knows nothing of live updates"))
+            "unknown", f"cannot tell whether /k understands this one: {reason}"))
 
-    @unittest.skipUnless(shutil.which("xz"), "xz is not installed")
-    def test_xz(self):
-        self.running(b"kho-v4")
-        item = self.next_kernel(bzimage(lzma.compress(kernel(b"kho-v4")) + b"size"))
-        self.assertEqual(item["result"], "ok")
+    def test_not_packed(self):
+        self.running(*HERE)
+        self.assertEqual(self.next_kernel(bzimage(kernel(*HERE)))["result"], "ok")
 
-    def test_unpacker_missing(self):
+    def test_libraries(self):
+        self.running(*HERE)
         self.environment["PATH"] = "/nowhere"
-        item = self.next_kernel(bzimage(b"\x28\xb5\x2f\xfd" + bytes(100)))
-        self.assertEqual((item["result"], item["text"]), (
-            "unknown", "cannot look into /k: the program that unpacks it is not installed"))
+        # more than one round of the buffer
+        unpacked = kernel(*HERE) + bytes(5 << 20) + b"end"
+        for name, pack in PACK.items():
+            for behind in (b"", b"size", bytes(100), pack(b"x" * 10)):
+                with self.subTest(name=name, behind=behind):
+                    item = self.next_kernel(bzimage(pack(unpacked) + behind))
+                    self.assertEqual(item["result"], "ok")
 
-    def test_unpacker_fails(self):
-        program = self.file("/bin/zstd", "#!/bin/sh\ncat >/dev/null\nexit 1\n")
-        os.chmod(program, 0o755)
+    def test_full_to_the_brim(self):
+        """Rooms of the buffer that are just large enough, and one byte too small."""
+        self.running(*HERE)
+        for name, pack in PACK.items():
+            for size in ((1 << 20) - 1, 1 << 20, (1 << 20) + 1):
+                with self.subTest(name=name, size=size):
+                    unpacked = kernel(b"kho-v4", b"luo-v5").ljust(size - 10, b"\0")
+                    item = self.next_kernel(bzimage(pack(unpacked + b"\0memfd-v2\0")))
+                    self.assertEqual(item["result"], "ok")
+
+    def test_cut_off(self):
+        for name, pack in PACK.items():
+            packed = pack(kernel(*HERE))
+            for size in (len(packed) // 2, len(packed) - 1):
+                with self.subTest(name=name, size=size):
+                    self.cannot(bzimage(packed[:size]),
+                                f"it is packed with {name}, and the packed data ends too early")
+
+    def test_damaged(self):
+        for name, pack in PACK.items():
+            with self.subTest(name=name):
+                self.cannot(bzimage(pack(b"")[:6] + b"\xff" * 500),
+                            f"it is packed with {name}, and cannot be unpacked")
+
+    def test_bomb(self):
+        for name, pack in PACK.items():
+            with self.subTest(name=name):
+                self.cannot(bzimage(pack(b"\177ELF" + bytes(17 << 20))),
+                            f"it is packed with {name}, and takes more than 16 MiB to unpack")
+
+    @unittest.skipUnless("lzma" in UNPACKERS, "built without liblzma")
+    def test_dictionary_bomb(self):
+        packed = bytearray(PACK["lzma"](kernel(*HERE)))
+        struct.pack_into("<I", packed, 1, 3 << 30)
+        self.cannot(bzimage(bytes(packed)),
+                    "it is packed with lzma, and takes more than 16 MiB to unpack")
+
+    def program(self, name, text):
+        os.chmod(self.file(f"/bin/{name}", f"#!/bin/sh\n{text}\n"), 0o755)
         self.environment["PATH"] = self.root + "/bin:/usr/bin:/bin"
-        item = self.next_kernel(bzimage(b"\x28\xb5\x2f\xfd" + bytes(100)))
-        self.assertEqual((item["result"], item["text"]), (
-            "unknown", "cannot look into /k: it cannot be unpacked"))
-        item = self.next_kernel(bzimage(b"\x1f\x8b" + bytes(100)))
-        self.assertEqual(item["text"], "cannot look into /k: it cannot be unpacked")
+
+    def test_programs(self):
+        self.running(*HERE)
+        for name, magic in (("lz4", b"\x02\x21\x4c\x18"), ("lz4", b"\x04\x22\x4d\x18"),
+                            ("bzip2", b"BZh"), ("lzop", b"\x89LZO\0\r")):
+            # Some fail at the size that stands behind the payload.
+            self.program(name, f'[ "$*" = -dc ] || exit 1\ntail -c +{len(magic) + 1}\nexit 1')
+            item = self.next_kernel(bzimage(magic + kernel(*HERE)))
+            self.assertEqual(item["result"], "ok")
+
+    def test_program_missing(self):
+        self.environment["PATH"] = "/nowhere"
+        self.cannot(bzimage(b"BZh" + bytes(100)), "it is packed with bzip2, which is not installed")
+
+    def test_program_fails(self):
+        self.program("lz4", "cat >/dev/null\nexit 1")
+        image = bzimage(b"\x02\x21\x4c\x18" + bytes(100))
+        self.cannot(image, "it is packed with lz4, and cannot be unpacked")
+        self.program("lz4", "exec cat /dev/zero")
+        self.cannot(image, "it is packed with lz4, and takes more than 16 MiB to unpack")
 
     def test_not_a_kernel(self):
-        for image in (b"", b"x" * 4096, bzimage(b"x")[:2000],
-                      bzimage(b"x", magic=b"HdrX")):
-            item = self.next_kernel(image)
-            self.assertEqual((item["result"], item["text"]), (
-                "unknown", "cannot look into /k: it is not a bzImage of x86"))
+        for image in (b"", b"x" * 4096, bzimage(b"x", magic=b"HdrX")):
+            self.cannot(image, "it is not a bzImage of x86")
+        for image in (bzimage(b"x"), bzimage(gzip.compress(b"x")), bzimage(b"")):
+            self.cannot(image, NOT_ELF)
+        for size in (2000, -1):
+            self.cannot(image_of(*HERE)[:size], "the file is shorter than its header says")
         item = self.item("next kernel", "--kernel", "/nowhere")
         self.assertEqual((item["result"], item["text"]), (
             "failed", "cannot read /nowhere: No such file or directory"))

@@ -2,6 +2,7 @@
 #ifndef LUOCTL_ABI_H
 #define LUOCTL_ABI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -9,7 +10,8 @@
  * "memfd-v2". A kernel that finds others panics at boot, or forgets everything.
  */
 
-#define ABI_MAX 16
+#define ABI_MAX        16
+#define ABI_REASON_MAX 160
 
 struct abi {
 	char strings[ABI_MAX][32]; /* "luo-v5" */
@@ -19,8 +21,11 @@ struct abi {
 /* Adds the strings that stand in the text of an unpacked kernel, or of a device tree. */
 void abi_scan(struct abi *abi, const char *data, size_t size);
 
-/* From a bzImage, as it lies in a file. Returns 0, or negative errno with a reason. */
-int abi_of_image(const char *data, size_t size, struct abi *ret, const char **ret_reason);
+bool abi_has(const struct abi *abi, const char *s);
+void abi_add(struct abi *abi, const char *s);
+
+/* From a bzImage, as it lies in a file. Returns 0, or negative errno with a reason for people. */
+int abi_of_image(const char *data, size_t size, struct abi *ret, char ret_reason[ABI_REASON_MAX]);
 
 /* The one of the same kind, "luo-v4" for "luo-v5"; NULL if there is none. */
 const char *abi_find(const struct abi *abi, const char *like);

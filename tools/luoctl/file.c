@@ -5,9 +5,6 @@
 #include "file.h"
 #include "util.h"
 
-/* More than any kernel or initial RAM disk that is looked into here. */
-#define FILE_MAX ((size_t)1 << 30)
-
 /* Files of /proc have no size, so it is read until there is no more. */
 int read_fd(int fd, size_t max, char **ret_data, size_t *ret_size)
 {

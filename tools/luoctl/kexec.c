@@ -16,8 +16,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "abi-compare.h"
 #include "cmdline.h"
 #include "commit.h"
+#include "file.h"
 #include "format.h"
 #include "json.h"
 #include "machine.h"
@@ -45,7 +47,7 @@ static void say(const struct context *c, const char *format, ...)
 	fflush(stdout);
 }
 
-/* ---- load ------------------------------------------------------------------------------------ */
+/* ---- command line ---------------------------------------------------------------------------- */
 
 static int make_cmdline(const struct kexec *k, char **ret)
 {
@@ -73,6 +75,73 @@ static int make_cmdline(const struct kexec *k, char **ret)
 	fputs("Add it with --append, or say --force. Nothing was loaded or committed.\n", stderr);
 	return LUOCTL_FAILED;
 }
+
+/* ---- does it understand this kernel? --------------------------------------------------------- */
+
+static const char *const answer_names[] = { "same", "different", "none", "unknown" };
+
+static int refuse(const struct kexec *k, const char *what, const char *why, const char *danger)
+{
+	if (k->force) {
+		complain("warning: %s %s: %s; going on with --force, which loses what is preserved",
+			 k->kernel, what, why);
+		return LUOCTL_OK;
+	}
+	complain("%s %s: %s", k->kernel, what, why);
+	fprintf(stderr,
+		"It would %s. Choose another kernel (luoctl check --kernel FILE says whether one "
+		"fits), or say --force to go there all the same, and lose it. Nothing was loaded "
+		"or "
+		"committed.\n",
+		danger);
+	return LUOCTL_FAILED;
+}
+
+static int refuse_different(const struct kexec *k, const struct abi_comparison *abi)
+{
+	_cleanup_free_ char *differences = abi_differences_text(abi);
+
+	return refuse(k, "does not understand this kernel", differences ?: strerror(ENOMEM),
+		      "panic at boot, or lose everything that is preserved");
+}
+
+static int refuse_none(const struct kexec *k)
+{
+	return refuse(k, "knows nothing of live updates", "it was built without CONFIG_LIVEUPDATE",
+		      "lose everything that is preserved");
+}
+
+/* Before anything is loaded: afterwards the kernel that was loaded before is gone. */
+static int check_formats(struct kexec *k, int kernel_fd)
+{
+	_cleanup_free_ char *image = NULL;
+	struct abi_comparison abi;
+	size_t size;
+	int r;
+
+	/* kexec_file_load(2) does not mind where the fd stands. */
+	r = read_fd(kernel_fd, FILE_MAX, &image, &size);
+	if (r < 0) {
+		complain("cannot read %s: %s", k->kernel, strerror(-r));
+		return LUOCTL_FAILED;
+	}
+	abi_compare(image, size, &abi);
+	json_add_string(k->report, "formats", answer_names[abi.answer]);
+	switch (abi.answer) {
+	case ABI_DIFFERS:
+		return refuse_different(k, &abi);
+	case ABI_NONE:
+		return refuse_none(k);
+	case ABI_UNKNOWN:
+		complain("warning: cannot tell whether %s understands this kernel: %s", k->kernel,
+			 abi.reason);
+		return LUOCTL_OK;
+	default:
+		return LUOCTL_OK;
+	}
+}
+
+/* ---- load ------------------------------------------------------------------------------------ */
 
 static int open_image(const char *path)
 {
@@ -118,7 +187,7 @@ static int load(const struct context *c, struct kexec *k)
 {
 	_cleanup_close_ int kernel_fd = -EBADF, initrd_fd = -EBADF;
 	_cleanup_free_ char *cmdline = NULL;
-	uint64_t started = now_usec(CLOCK_MONOTONIC), usec;
+	uint64_t started, usec;
 	char buffer[FORMAT_MAX];
 	int r;
 
@@ -131,8 +200,11 @@ static int load(const struct context *c, struct kexec *k)
 			return LUOCTL_FAILED;
 	}
 	r = make_cmdline(k, &cmdline);
+	if (r == LUOCTL_OK)
+		r = check_formats(k, kernel_fd);
 	if (r != LUOCTL_OK)
 		return r;
+	started = now_usec(CLOCK_MONOTONIC);
 	r = try_to_load(k, kernel_fd, initrd_fd, cmdline);
 	if (r < 0) {
 		complain("cannot load %s: %s", k->kernel, strerror(-r));

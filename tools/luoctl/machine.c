@@ -2,10 +2,13 @@
 
 #include <fcntl.h>
 #include <linux/kexec.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 #include "file.h"
@@ -15,6 +18,43 @@
 int machine_read(const char *path, char **ret_data, size_t *ret_size)
 {
 	return read_file(path, ret_data, ret_size);
+}
+
+/* What KHO shows in debugfs is a page or a few. */
+#define BLOB_MAX ((size_t)1 << 20)
+
+/* A mount of debugfs that nobody else sees, and that goes away with its last fd. */
+static int mount_debugfs(void)
+{
+	_cleanup_close_ int fs = (int)syscall(SYS_fsopen, "debugfs", FSOPEN_CLOEXEC);
+	int fd;
+
+	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	fd = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY);
+	return fd < 0 ? -errno : fd;
+}
+
+static int open_debugfs(void)
+{
+	_cleanup_close_ int fd = open("/sys/kernel/debug", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct statfs fs;
+
+	if (fd >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type == DEBUGFS_MAGIC)
+		return TAKE_FD(fd);
+	return mount_debugfs();
+}
+
+int machine_read_debugfs(const char *path, char **ret_data, size_t *ret_size)
+{
+	_cleanup_close_ int fd_fs = open_debugfs(), fd = -EBADF;
+
+	if (fd_fs < 0)
+		return fd_fs;
+	fd = openat(fd_fs, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	return read_fd(fd, BLOB_MAX, ret_data, ret_size);
 }
 
 int machine_kexec_file_load(int kernel_fd, int initrd_fd, const char *cmdline)

@@ -12,6 +12,9 @@
 /* The whole of a file of /proc, /sys, /boot; ends with a NUL that does not count. */
 int machine_read(const char *path, char **ret_data, size_t *ret_size);
 
+/* The same for "kho/out/fdt" and the like, whether or not debugfs is mounted. */
+int machine_read_debugfs(const char *path, char **ret_data, size_t *ret_size);
+
 /* kexec_file_load(2). @initrd_fd is -1 for none. */
 int machine_kexec_file_load(int kernel_fd, int initrd_fd, const char *cmdline);
 

@@ -1,11 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
+/*
+ * The libraries come first: the xz of busybox does not know the filter for x86 code that every
+ * kernel was packed with, and in an initial RAM disk there may be no program at all.
+ */
+
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #if HAVE_ZLIB
 #include <zlib.h>
+#endif
+#if HAVE_LZMA
+#include <lzma.h>
+#endif
+#if HAVE_ZSTD
+#include <zstd.h>
 #endif
 
 #include <luo/memfd.h>
@@ -14,67 +25,257 @@
 #include "unpack.h"
 #include "util.h"
 
-/* A kernel with everything in it has some 100 MiB. */
-#define UNPACKED_MAX ((size_t)1 << 30)
+/* ---- libraries ------------------------------------------------------------------------------- */
 
-static const struct {
-	const char *program;
-	size_t size;
-	unsigned char magic[6];
-} formats[] = {
-	{ "gzip", 2, { 0x1f, 0x8b } },
-	{ "xz", 6, { 0xfd, '7', 'z', 'X', 'Z', 0 } },
-	{ "zstd", 4, { 0x28, 0xb5, 0x2f, 0xfd } },
-	{ "lz4", 4, { 0x02, 0x21, 0x4c, 0x18 } },
-	{ "lz4", 4, { 0x04, 0x22, 0x4d, 0x18 } },
-	{ "bzip2", 3, { 'B', 'Z', 'h' } },
-	{ "lzma", 3, { 0x5d, 0, 0 } },
+#if HAVE_ZLIB || HAVE_LZMA || HAVE_ZSTD
+
+struct stream {
+	const char *in;
+	size_t in_size;
+	char *out;
+	size_t out_size;
 };
 
-const char *unpack_program(const char *data, size_t size)
+/*
+ * Moves a stream on as far as its input and the room for its output allow. 1: this was the end of
+ * the packed data; 0: call again with more; or negative errno.
+ */
+typedef int step_fn(void *decoder, struct stream *stream);
+
+static int grow(char **data, size_t *allocated)
 {
-	for (size_t i = 0; i < ELEMENTSOF(formats); i++)
-		if (size >= formats[i].size && memcmp(data, formats[i].magic, formats[i].size) == 0)
-			return formats[i].program;
-	return NULL;
+	size_t want = MIN2(*allocated * 2 + ((size_t)1 << 20), UNPACKED_MAX);
+	char *more;
+
+	if (*allocated == UNPACKED_MAX)
+		return -EFBIG;
+	more = realloc(*data, want + 1);
+	if (!more)
+		return -ENOMEM;
+	*data = more;
+	*allocated = want;
+	return 0;
 }
 
-#if HAVE_ZLIB
-static int gunzip(const char *data, size_t size, char **ret_data, size_t *ret_size)
+static int unpack_stream(step_fn *step, void *decoder, const char *data, size_t size,
+			 char **ret_data, size_t *ret_size)
 {
-	z_stream z = { .next_in = (Bytef *)(uintptr_t)data, .avail_in = (uInt)size };
+	struct stream s = { .in = data, .in_size = size };
 	_cleanup_free_ char *out = NULL;
-	size_t n = 0, allocated = 0;
+	size_t allocated = 0, n = 0;
 	int r;
 
-	if (size > UINT32_MAX || inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
-		return -ENOMEM;
 	do {
-		char *more = allocated < UNPACKED_MAX
-				     ? realloc(out, allocated * 2 + ((size_t)1 << 20) + 1)
-				     : NULL;
-
-		if (!more) {
-			inflateEnd(&z);
-			return -ENOMEM;
-		}
-		out = more;
-		allocated = allocated * 2 + ((size_t)1 << 20);
-		z.next_out = (Bytef *)out + n;
-		z.avail_out = (uInt)(allocated - n);
-		r = inflate(&z, Z_NO_FLUSH);
-		n = allocated - z.avail_out;
-	} while (r == Z_OK && z.avail_out == 0);
-	inflateEnd(&z);
-	/* Behind a kernel's payload stands its size. */
-	if (n == 0)
-		return -EBADMSG;
+		r = grow(&out, &allocated);
+		if (r < 0)
+			return r;
+		s.out = out + n;
+		s.out_size = allocated - n;
+		r = step(decoder, &s);
+		if (r < 0)
+			return r;
+		n = allocated - s.out_size;
+	} while (r == 0 && s.out_size == 0);
+	/* There was room, and it did not come to its end: the input did. */
+	if (r == 0)
+		return -ENODATA;
 	out[n] = '\0';
 	*ret_data = TAKE_PTR(out);
 	*ret_size = n;
 	return 0;
 }
+
 #endif
+
+#if HAVE_ZLIB
+
+static int step_zlib(void *decoder, struct stream *s)
+{
+	z_stream *z = decoder;
+	int r;
+
+	z->next_in = (Bytef *)(uintptr_t)s->in;
+	z->avail_in = (uInt)s->in_size;
+	z->next_out = (Bytef *)s->out;
+	z->avail_out = (uInt)s->out_size;
+	do {
+		r = inflate(z, Z_NO_FLUSH);
+	} while (r == Z_OK && z->avail_out > 0);
+	s->in = (const char *)z->next_in;
+	s->in_size = z->avail_in;
+	s->out_size = z->avail_out;
+	switch (r) {
+	case Z_STREAM_END:
+		return 1;
+	case Z_OK:
+	case Z_BUF_ERROR: /* neither input nor room: not an error of the data */
+		return 0;
+	case Z_MEM_ERROR:
+		return -ENOMEM;
+	default:
+		return -EBADMSG;
+	}
+}
+
+static int unpack_gzip(const char *data, size_t size, char **ret_data, size_t *ret_size)
+{
+	z_stream z = { 0 };
+	int r;
+
+	/* It counts in 32 bits. */
+	if (size > UINT32_MAX)
+		return -EFBIG;
+	if (inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
+		return -ENOMEM;
+	r = unpack_stream(step_zlib, &z, data, size, ret_data, ret_size);
+	inflateEnd(&z);
+	return r;
+}
+
+#else
+#define unpack_gzip NULL
+#endif
+
+#if HAVE_LZMA
+
+/* Kernels are packed with a dictionary of up to 128 MiB; a header may ask for 4 GiB. */
+#define LZMA_MEMORY_MAX ((uint64_t)256 << 20)
+
+static int step_lzma(void *decoder, struct stream *s)
+{
+	lzma_stream *z = decoder;
+	lzma_ret r;
+
+	z->next_in = (const uint8_t *)s->in;
+	z->avail_in = s->in_size;
+	z->next_out = (uint8_t *)s->out;
+	z->avail_out = s->out_size;
+	do {
+		r = lzma_code(z, LZMA_RUN);
+	} while (r == LZMA_OK && z->avail_out > 0);
+	s->in = (const char *)z->next_in;
+	s->in_size = z->avail_in;
+	s->out_size = z->avail_out;
+	switch (r) {
+	case LZMA_STREAM_END:
+		return 1;
+	case LZMA_OK:
+	case LZMA_BUF_ERROR:
+		return 0;
+	case LZMA_MEM_ERROR:
+		return -ENOMEM;
+	case LZMA_MEMLIMIT_ERROR:
+		return -EFBIG;
+	default:
+		return -EBADMSG;
+	}
+}
+
+static int unpack_lzma_stream(lzma_stream *z, const char *data, size_t size, char **ret_data,
+			      size_t *ret_size)
+{
+	int r = unpack_stream(step_lzma, z, data, size, ret_data, ret_size);
+
+	lzma_end(z);
+	return r;
+}
+
+static int unpack_xz(const char *data, size_t size, char **ret_data, size_t *ret_size)
+{
+	lzma_stream z = LZMA_STREAM_INIT;
+
+	/* Not LZMA_CONCATENATED, which would take what stands behind for another stream. */
+	if (lzma_stream_decoder(&z, LZMA_MEMORY_MAX, 0) != LZMA_OK)
+		return -ENOMEM;
+	return unpack_lzma_stream(&z, data, size, ret_data, ret_size);
+}
+
+static int unpack_lzma(const char *data, size_t size, char **ret_data, size_t *ret_size)
+{
+	lzma_stream z = LZMA_STREAM_INIT;
+
+	if (lzma_alone_decoder(&z, LZMA_MEMORY_MAX) != LZMA_OK)
+		return -ENOMEM;
+	return unpack_lzma_stream(&z, data, size, ret_data, ret_size);
+}
+
+#else
+#define unpack_xz   NULL
+#define unpack_lzma NULL
+#endif
+
+#if HAVE_ZSTD
+
+static int step_zstd(void *decoder, struct stream *s)
+{
+	ZSTD_inBuffer in = { .src = s->in, .size = s->in_size };
+	ZSTD_outBuffer out = { .dst = s->out, .size = s->out_size };
+	size_t r;
+
+	do {
+		r = ZSTD_decompressStream(decoder, &out, &in);
+	} while (!ZSTD_isError(r) && r > 0 && in.pos < in.size && out.pos < out.size);
+	s->in += in.pos;
+	s->in_size -= in.pos;
+	s->out_size -= out.pos;
+	if (ZSTD_isError(r))
+		return -EBADMSG;
+	return r == 0;
+}
+
+static int unpack_zstd(const char *data, size_t size, char **ret_data, size_t *ret_size)
+{
+	/* Its own limit for the window is 128 MiB. */
+	ZSTD_DCtx *z = ZSTD_createDCtx();
+	int r;
+
+	if (!z)
+		return -ENOMEM;
+	r = unpack_stream(step_zstd, z, data, size, ret_data, ret_size);
+	ZSTD_freeDCtx(z);
+	return r;
+}
+
+#else
+#define unpack_zstd NULL
+#endif
+
+/* ---- formats --------------------------------------------------------------------------------- */
+
+struct format {
+	const char *program;
+	int (*unpack)(const char *data, size_t size, char **ret_data, size_t *ret_size);
+	size_t size;
+	unsigned char magic[6];
+};
+
+static const struct format formats[] = {
+	{ "gzip", unpack_gzip, 2, { 0x1f, 0x8b } },
+	{ "xz", unpack_xz, 6, { 0xfd, '7', 'z', 'X', 'Z', 0 } },
+	{ "zstd", unpack_zstd, 4, { 0x28, 0xb5, 0x2f, 0xfd } },
+	{ "lz4", NULL, 4, { 0x02, 0x21, 0x4c, 0x18 } },
+	{ "lz4", NULL, 4, { 0x04, 0x22, 0x4d, 0x18 } },
+	{ "bzip2", NULL, 3, { 'B', 'Z', 'h' } },
+	{ "lzop", NULL, 6, { 0x89, 'L', 'Z', 'O', 0, '\r' } },
+	{ "lzma", unpack_lzma, 3, { 0x5d, 0, 0 } },
+};
+
+static const struct format *find_format(const char *data, size_t size)
+{
+	for (size_t i = 0; i < ELEMENTSOF(formats); i++)
+		if (size >= formats[i].size && memcmp(data, formats[i].magic, formats[i].size) == 0)
+			return &formats[i];
+	return NULL;
+}
+
+const char *unpack_program(const char *data, size_t size)
+{
+	const struct format *format = find_format(data, size);
+
+	return format ? format->program : NULL;
+}
+
+/* ---- programs -------------------------------------------------------------------------------- */
 
 static int start(const char *program, int in, int out, pid_t *ret_pid)
 {
@@ -92,6 +293,7 @@ static int start(const char *program, int in, int out, pid_t *ret_pid)
 	return -r;
 }
 
+/* Its exit status says nothing: what stands behind the payload is an error for some programs. */
 static int run(const char *program, const char *data, size_t size, char **ret_data,
 	       size_t *ret_size)
 {
@@ -112,13 +314,15 @@ static int run(const char *program, const char *data, size_t size, char **ret_da
 	if (r < 0)
 		return r;
 	to = safe_close(to);
-	r = read_fd(out, UNPACKED_MAX, &unpacked, &n);
+	r = read_fd(out, UNPACKED_MAX + 1, &unpacked, &n);
 	out = safe_close(out);
 	waitpid(pid, NULL, 0);
 	if (r < 0)
 		return r;
 	if (n == 0)
 		return -EBADMSG;
+	if (n > UNPACKED_MAX)
+		return -EFBIG;
 	*ret_data = TAKE_PTR(unpacked);
 	*ret_size = n;
 	return 0;
@@ -139,13 +343,11 @@ static int copy(const char *data, size_t size, char **ret_data, size_t *ret_size
 
 int unpack(const char *data, size_t size, char **ret_data, size_t *ret_size)
 {
-	const char *program = unpack_program(data, size);
+	const struct format *format = find_format(data, size);
 
-	if (!program)
+	if (!format)
 		return copy(data, size, ret_data, ret_size);
-#if HAVE_ZLIB
-	if (streq(program, "gzip"))
-		return gunzip(data, size, ret_data, ret_size);
-#endif
-	return run(program, data, size, ret_data, ret_size);
+	if (format->unpack)
+		return format->unpack(data, size, ret_data, ret_size);
+	return run(format->program, data, size, ret_data, ret_size);
 }
