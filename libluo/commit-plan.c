@@ -40,12 +40,12 @@ static void decide(struct luo_commit_result *result, enum luo_result what, int e
 
 /*
  * An incoming session cannot go along: only its files can, once they are taken out. The kernel
- * tells the two apart by what it says first: an outgoing one looks at the fd (EBADF), an incoming
- * one refuses the call (EINVAL). Nothing is changed by either.
+ * tells the two apart by what it says first: an incoming one refuses the call (EINVAL), an outgoing
+ * one looks at the fd (EBADF), or says that it is full. Nothing is changed by either.
  */
 static bool session_is_outgoing(int fd)
 {
-	return luo_session_preserve_fd(fd, UINT64_MAX, -1) == -EBADF;
+	return luo_session_preserve_fd(fd, UINT64_MAX, -1) != -EINVAL;
 }
 
 static void plan_session(struct luo_commit_item *item, struct luo_commit_result *result)
@@ -278,13 +278,19 @@ static int check_room(uint64_t needed, const char **ret_reason)
 	return 0;
 }
 
-static int prepare_packed(struct luo_commit_item *item, bool *ret_done, const char **ret_reason)
+static int prepare_packed(struct luo_commit_item *item, size_t *extents_left, bool *ret_done,
+			  const char **ret_reason)
 {
 	uint64_t bytes;
 	int r;
 
 	r = luo_extents_list(item->entry->fd, item->size, &item->meta.extents,
 			     &item->meta.n_extents, &bytes);
+	if (r >= 0 && item->meta.n_extents > *extents_left) {
+		free(TAKE_PTR(item->meta.extents));
+		item->meta.n_extents = 0;
+		r = -E2BIG;
+	}
 	if (r == -E2BIG) { /* too scattered to write down: fill the holes */
 		*ret_done = false;
 		return 0;
@@ -301,6 +307,7 @@ static int prepare_packed(struct luo_commit_item *item, bool *ret_done, const ch
 		*ret_reason = "cannot make a packed copy of it";
 		return r;
 	}
+	*extents_left -= item->meta.n_extents;
 	item->meta.packed = true;
 	*ret_done = true;
 	return 0;
@@ -358,27 +365,65 @@ static void note_for_copy(struct luo_commit_item *item)
 	}
 }
 
-int luo_commit_item_prepare(struct luo_commit_item *item, unsigned flags, const char **ret_reason)
+/*
+ * Where vm.memfd_noexec=2 every new memfd is sealed against exec, the copy too. Packed it does not
+ * matter how it comes back: what the unit gets is made anew on the other side.
+ */
+static int prepare_exec_sealed(struct luo_commit_item *item, unsigned flags, size_t *extents_left,
+			       const char **ret_reason)
 {
-	bool exec_sealed = item->seals & F_SEAL_EXEC, packed = false;
+	bool packed = false;
+	unsigned seals;
 	int r;
 
-	if (item->holes > HOLES_TO_FILL_MAX && !(flags & LUO_COMMIT_NO_PACK)) {
-		r = prepare_packed(item, &packed, ret_reason);
-		if (r < 0)
+	r = prepare_plain_copy(item, ret_reason);
+	if (r < 0 || luo_memfd_get_seals(item->copy_fd, &seals) < 0 || !(seals & F_SEAL_EXEC))
+		return r;
+	item->copy_fd = safe_close(item->copy_fd);
+	if (!(flags & LUO_COMMIT_NO_PACK)) {
+		r = prepare_packed(item, extents_left, &packed, ret_reason);
+		if (r < 0 || packed)
 			return r;
 	}
-	if (!packed && exec_sealed) {
-		r = prepare_plain_copy(item, ret_reason);
-		if (r < 0)
-			return r;
-	}
-	if (item->copy_fd >= 0) {
-		note_for_copy(item);
-		return 0;
-	}
+	*ret_reason = "the kernel would bring it back read-only, and vm.memfd_noexec=2 forbids the "
+		      "copy that would not";
+	return -EOPNOTSUPP;
+}
+
+/* Filled if there is room for that, else packed if that is allowed. */
+static int prepare_holes(struct luo_commit_item *item, unsigned flags, size_t *extents_left,
+			 const char **ret_reason)
+{
+	bool packed = false;
+	int r;
+
 	/* Holes of a few pages are not worth reading /proc for. */
-	return item->holes > (UINT64_C(64) << 10) ? check_room(item->holes, ret_reason) : 0;
+	if (item->holes <= (UINT64_C(64) << 10))
+		return 0;
+	r = check_room(item->holes, ret_reason);
+	if (r != -EDQUOT || (flags & LUO_COMMIT_NO_PACK))
+		return r;
+	r = prepare_packed(item, extents_left, &packed, ret_reason);
+	if (r < 0 || packed)
+		return r;
+	return -EDQUOT;
+}
+
+int luo_commit_item_prepare(struct luo_commit_item *item, unsigned flags, size_t *extents_left,
+			    const char **ret_reason)
+{
+	bool packed = false;
+	int r = 0;
+
+	if (item->holes > HOLES_TO_FILL_MAX && !(flags & LUO_COMMIT_NO_PACK))
+		r = prepare_packed(item, extents_left, &packed, ret_reason);
+	if (r >= 0 && !packed && (item->seals & F_SEAL_EXEC))
+		r = prepare_exec_sealed(item, flags, extents_left, ret_reason);
+	else if (r >= 0 && !packed)
+		r = prepare_holes(item, flags, extents_left, ret_reason);
+	if (r >= 0 && item->copy_fd >= 0)
+		note_for_copy(item);
+	return r;
 }
 
 void luo_commit_plan_clear(struct luo_commit_plan *plan)

@@ -9,6 +9,9 @@
 
 #include <luo/handover.h>
 
+/* Of all packed files of a commit: the reader has a limit to the memory that a mapping may take. */
+#define LUO_COMMIT_EXTENTS_MAX ((size_t)65536)
+
 /* One entry on its way. results[i] of the plan is the public half of items[i]. */
 struct luo_commit_item {
 	struct luo_entry *entry;
@@ -40,9 +43,11 @@ int luo_commit_plan_make(struct luo_store *const *stores, size_t n_stores,
 /*
  * Makes the copy for an item that must not travel as it is, and checks that memory is enough for
  * it. Called right before the item is preserved, so that the copy is as fresh as can be.
+ * @extents_left: how many the mapping can still take, see LUO_COMMIT_EXTENTS_MAX
  * Returns 0, or a negative errno with *ret_reason set.
  */
-int luo_commit_item_prepare(struct luo_commit_item *item, unsigned flags, const char **ret_reason);
+int luo_commit_item_prepare(struct luo_commit_item *item, unsigned flags, size_t *extents_left,
+			    const char **ret_reason);
 
 void luo_commit_plan_clear(struct luo_commit_plan *plan);
 

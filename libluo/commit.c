@@ -29,6 +29,7 @@ struct luo_commit {
 	char *mapping;
 	size_t mapping_size;
 	unsigned flags;
+	size_t extents_left;
 	struct luo_commit_summary summary;
 };
 
@@ -107,6 +108,31 @@ static int preserve_item(struct luo_commit *commit, struct luo_commit_item *item
 	return 0;
 }
 
+/*
+ * ENOSPC may mean the session, which has a limit before kernel 7.2, or the file: its file system or
+ * quota is full, and its holes cannot be filled. An empty memfd tells: where it fits, the session
+ * is not to blame. It stays there, under a token that no entry names.
+ */
+static int settle_no_space(struct luo_commit *commit, struct luo_commit_item *item,
+			   struct luo_commit_result *result)
+{
+	_cleanup_close_ int probe = -EBADF;
+	int r;
+
+	r = luo_memfd_create(&(struct luo_memfd_options){ .name = "luo-probe" }, &probe);
+	if (r >= 0)
+		r = luo_session_preserve_fd(commit->spill.fds[item->session], item->token, probe);
+	if (r == -ENOSPC)
+		return luo_spill_full(&commit->spill);
+	if (r < 0)
+		return r;
+	luo_spill_took(&commit->spill);
+	item->copy_fd = safe_close(item->copy_fd);
+	set_failed(item, result, -ENOSPC,
+		   "its holes cannot be filled: its file system or quota is full");
+	return 0;
+}
+
 /* -EAGAIN: the main session turned out smaller than thought, everything was undone, once more. */
 static int preserve_all(struct luo_commit *commit)
 {
@@ -119,7 +145,7 @@ static int preserve_all(struct luo_commit *commit)
 		if (result->result != LUO_RESULT_PRESERVED)
 			continue;
 
-		r = luo_commit_item_prepare(item, commit->flags, &reason);
+		r = luo_commit_item_prepare(item, commit->flags, &commit->extents_left, &reason);
 		if (r < 0) {
 			set_failed(item, result, r, reason);
 			continue;
@@ -127,7 +153,7 @@ static int preserve_all(struct luo_commit *commit)
 		do {
 			r = preserve_item(commit, item, result);
 			if (r == -ENOSPC)
-				r = luo_spill_full(&commit->spill);
+				r = settle_no_space(commit, item, result);
 		} while (r == 1);
 		if (r < 0)
 			return r;
@@ -148,6 +174,7 @@ static void forget_attempt(struct luo_commit *commit)
 		item->meta.packed = false;
 		free(TAKE_PTR(item->meta.extents));
 		item->meta.n_extents = 0;
+		item->meta.known &= ~(unsigned)(LUO_META_SEALS | LUO_META_OFFSET);
 		result->result = LUO_RESULT_PRESERVED;
 		result->reason = NULL;
 		result->bytes = 0;
@@ -305,6 +332,7 @@ static int write_mapping(struct luo_commit *commit, const struct luo_commit_opti
 	/* Nothing may be forgotten between the report and what the next kernel will read. */
 	if (luo_store_n_entries(mapping->store) != commit->summary.preserved)
 		return -EPROTO;
+	free(TAKE_PTR(commit->mapping));
 	r = luo_mapping_format(mapping, format, &commit->mapping, &commit->mapping_size);
 	if (r < 0)
 		return r;
@@ -350,19 +378,23 @@ static int do_commit(struct luo_commit *commit, const struct luo_commit_options 
 			   options->max_files_per_session, count_files(&commit->plan),
 			   options->device_timeout_usec);
 	while (r >= 0) {
+		commit->extents_left = LUO_COMMIT_EXTENTS_MAX;
 		r = preserve_all(commit);
+		if (r >= 0) {
+			luo_spill_trim(&commit->spill);
+			settle_aliases(commit);
+			sum_up(commit);
+			r = write_mapping(commit, options);
+			/* Just full: there is room for every file, and none for the mapping. */
+			if (r == -ENOSPC)
+				r = luo_spill_main_full(&commit->spill);
+		}
 		if (r != -EAGAIN)
 			break;
 		forget_attempt(commit);
 		r = luo_spill_reopen(&commit->spill, count_files(&commit->plan));
 	}
-	if (r < 0)
-		return r;
-
-	luo_spill_trim(&commit->spill);
-	settle_aliases(commit);
-	sum_up(commit);
-	return write_mapping(commit, options);
+	return r;
 }
 
 _public_ int luo_commit_new(struct luo_store *const *stores, size_t n_stores,

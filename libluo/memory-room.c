@@ -195,16 +195,24 @@ static int find_directory(const char *root, const char *cgroup, char **ret_direc
 }
 
 /* UINT64_MAX for "max", and where the file is not there: the root has no limits. */
-static uint64_t read_limit(const char *root, const char *directory, const char *file)
+static int read_limit(const char *root, const char *directory, const char *file,
+		      uint64_t *ret_value)
 {
 	_cleanup_fclose_ FILE *f = NULL;
-	uint64_t value;
 	char path[PATH_MAX];
+	int r;
 
-	if (snprintf(path, sizeof(path), "%s/%s", directory, file) >= (int)sizeof(path) ||
-	    open_below(root, path, &f) < 0 || fscanf(f, "%" SCNu64, &value) != 1)
-		return UINT64_MAX;
-	return value;
+	if (snprintf(path, sizeof(path), "%s/%s", directory, file) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	*ret_value = UINT64_MAX;
+	r = open_below(root, path, &f);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	if (fscanf(f, "%" SCNu64, ret_value) != 1)
+		*ret_value = UINT64_MAX;
+	return 0;
 }
 
 static uint64_t room_below(uint64_t limit, uint64_t used)
@@ -214,35 +222,45 @@ static uint64_t room_below(uint64_t limit, uint64_t used)
 	return limit > used ? limit - used : 0;
 }
 
-static void apply_cgroup(const char *root, const char *directory, const char *name,
-			 struct luo_memory_room *room)
+static int apply_cgroup(const char *root, const char *directory, const char *name,
+			struct luo_memory_room *room)
 {
-	uint64_t used = read_limit(root, directory, "memory.current");
-	uint64_t max, high;
+	uint64_t used, max, high;
+	int r;
 
-	if (used == UINT64_MAX)
-		return;
-	max = room_below(read_limit(root, directory, "memory.max"), used);
-	high = room_below(read_limit(root, directory, "memory.high"), used);
+	r = read_limit(root, directory, "memory.current", &used);
+	if (r < 0 || used == UINT64_MAX)
+		return r;
+	r = read_limit(root, directory, "memory.max", &max);
+	if (r >= 0)
+		r = read_limit(root, directory, "memory.high", &high);
+	if (r < 0)
+		return r;
+	max = room_below(max, used);
+	high = room_below(high, used);
 	room->high_bytes = MIN2(room->high_bytes, high);
 	room->cgroup_bytes = MIN2(room->cgroup_bytes, max);
 	if (max < room->bytes) {
 		room->bytes = max;
 		snprintf(room->limited_by, sizeof(room->limited_by), "%s", name);
 	}
+	return 0;
 }
 
 /* @directory is shortened component by component up to the mount point. */
-static void apply_cgroups(const char *root, char *directory, size_t fixed,
-			  struct luo_memory_room *room)
+static int apply_cgroups(const char *root, char *directory, size_t fixed,
+			 struct luo_memory_room *room)
 {
 	for (;;) {
 		char *slash;
+		int r;
 
-		apply_cgroup(root, directory, directory[fixed] ? directory + fixed : "/", room);
+		r = apply_cgroup(root, directory, directory[fixed] ? directory + fixed : "/", room);
+		if (r < 0)
+			return r;
 		slash = strrchr(directory + fixed, '/');
 		if (!slash)
-			return;
+			return 0;
 		*slash = '\0';
 	}
 }
@@ -256,11 +274,12 @@ static int look_at_cgroups(const char *root, struct luo_memory_room *room)
 	r = own_cgroup(root, &cgroup);
 	if (r >= 0)
 		r = find_directory(root, cgroup, &directory, &fixed);
-	if (r == -ENOMEM)
+	/* Where there is no cgroup 2 there is no limit. What cannot be read may be one. */
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
 		return r;
-	if (r >= 0)
-		apply_cgroups(root, directory, fixed, room);
-	return 0;
+	return apply_cgroups(root, directory, fixed, room);
 }
 
 int luo_memory_room_at(const char *root, struct luo_memory_room *ret)

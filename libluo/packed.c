@@ -2,15 +2,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <luo/mapping.h>
 #include <luo/memfd.h>
 
+#include "fixup.h"
 #include "packed.h"
 #include "util.h"
+
+#define MEMFD_NAME_MAX 249
 
 static int append_extent(struct luo_extent **extents, size_t *n, size_t *allocated,
 			 struct luo_extent extent)
@@ -124,15 +129,19 @@ int luo_unpack(int packed_fd, const struct luo_entry_meta *meta, int *ret_fd)
 {
 	_cleanup_close_ int fd = -EBADF;
 	uint64_t at = 0, packed_size;
+	char name[MEMFD_NAME_MAX + 1];
 	int r;
 
+	/* A name from outside may be longer than the kernel takes. */
+	snprintf(name, sizeof(name), "%s",
+		 (meta->known & LUO_META_FILE_NAME) && meta->file_name ? meta->file_name : "");
 	r = luo_memfd_get_size(packed_fd, &packed_size);
 	if (r < 0)
 		return r;
 
 	r = luo_memfd_create(
 		&(struct luo_memfd_options){
-			.name = (meta->known & LUO_META_FILE_NAME) ? meta->file_name : "",
+			.name = name,
 			.size = meta->size,
 			/* Even one without MFD_ALLOW_SEALING: F_SEAL_SEAL is among its seals then.
 			 */
@@ -156,6 +165,9 @@ int luo_unpack(int packed_fd, const struct luo_entry_meta *meta, int *ret_fd)
 	}
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return -errno;
+	/* "Not written down" means what the kernel gives a file, and this one is from us. */
+	if (!(meta->known & LUO_META_MODE))
+		(void)fchmod(fd, LUO_KERNEL_MODE);
 
 	*ret_fd = TAKE_FD(fd);
 	return 0;

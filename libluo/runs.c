@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include <luo/inspect.h>
+#include <luo/memfd.h>
 #include <libluo/util.h>
 
 #ifndef MADV_POPULATE_READ
@@ -101,19 +102,44 @@ static int count_window(struct counter *c, int fd, off_t offset, size_t pages)
 	return r;
 }
 
-static int count_file(struct counter *c, int fd, uint64_t size)
+/* 1 and where the next data is; 0 if there is none. */
+static int next_data(int fd, uint64_t at, uint64_t *ret_data)
 {
-	uint64_t left = (size + c->page_size - 1) / c->page_size;
-	off_t offset = 0;
+	off_t data = lseek(fd, (off_t)at, SEEK_DATA);
 
-	while (left > 0) {
-		size_t pages = (size_t)MIN2(left, (uint64_t)WINDOW_PAGES);
-		int r = count_window(c, fd, offset, pages);
+	if (data < 0)
+		return errno == ENXIO ? 0 : -errno;
+	*ret_data = (uint64_t)data;
+	return 1;
+}
 
+static int count_file(struct counter *c, int shared_fd, uint64_t size)
+{
+	uint64_t end = (size + c->page_size - 1) / c->page_size * c->page_size, at = 0;
+
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	/* A position of our own: the service shares the other one with us. */
+	r = luo_memfd_reopen(shared_fd, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
+	while (at < end) {
+		uint64_t data = 0;
+		size_t pages;
+
+		/* A file may be nothing but hole, and larger than could be walked in a lifetime. */
+		r = next_data(fd, at, &data);
+		if (r <= 0)
+			return r;
+		at = data / c->page_size * c->page_size;
+		if (at >= end)
+			return 0;
+		pages = (size_t)MIN2((end - at) / c->page_size, (uint64_t)WINDOW_PAGES);
+		r = count_window(c, fd, (off_t)at, pages);
 		if (r < 0)
 			return r;
-		left -= pages;
-		offset += (off_t)(pages * c->page_size);
+		at += pages * c->page_size;
 	}
 	return 0;
 }

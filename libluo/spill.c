@@ -124,6 +124,16 @@ int luo_spill_full(struct luo_spill *spill)
 	return 1;
 }
 
+int luo_spill_main_full(struct luo_spill *spill)
+{
+	unsigned files = spill->filling == 0 ? spill->used : spill->main_limit;
+
+	if (files < 2)
+		return -ENOSPC;
+	spill->main_limit = files - 1;
+	return -EAGAIN;
+}
+
 static void close_sessions(struct luo_spill *spill)
 {
 	close_many(spill->fds, spill->n);

@@ -40,6 +40,9 @@ void luo_spill_took(struct luo_spill *spill);
  */
 int luo_spill_full(struct luo_spill *spill);
 
+/* The same for the mapping, which found no place in the main session. -EAGAIN or -ENOSPC. */
+int luo_spill_main_full(struct luo_spill *spill);
+
 int luo_spill_reopen(struct luo_spill *spill, size_t n_files);
 
 /* Closes further sessions that nothing went into. */

@@ -15,6 +15,7 @@
  * message that covers this position.
  */
 
+#include "libluo/json-scan.h"
 #include "libluo/varlink.h"
 
 #include <limits.h>
@@ -291,14 +292,32 @@ static int take_fds(struct luo_varlink *v, uint64_t end, int **ret_fds, size_t *
 	return 0;
 }
 
+/*
+ * What the tree of a message may take: what a call of ours needs many times over, and for long
+ * replies, which come from luod, some times what they honestly need.
+ */
+#define TREE_PER_BYTE 40
+#define TREE_MIN      ((size_t)8 << 20)
+#define TREE_MIN_SIZE ((size_t)1 << 20)
+
 static int parse_object(const char *text, size_t size, struct json_object **ret)
 {
+	const struct json_limits limits = {
+		.depth = LUO_VARLINK_DEPTH_MAX,
+		.memory = size <= TREE_MIN_SIZE ? TREE_MIN : size * TREE_PER_BYTE,
+	};
 	struct json_tokener *tokener;
 	struct json_object *object;
+	const char *reason;
+	size_t position;
 	int r = 0;
 
 	if (size > INT_MAX - 1)
 		return -EMSGSIZE;
+	/* Three bytes of "{}," become a kilobyte: whoever may talk to us could fill our memory. */
+	r = json_scan(text, size, &limits, &reason, &position);
+	if (r < 0)
+		return -EBADMSG;
 	tokener = json_tokener_new_ex(LUO_VARLINK_DEPTH_MAX);
 	if (!tokener)
 		return -ENOMEM;
