@@ -93,13 +93,62 @@ static void test_damaged(void **state)
 		assert_int_equal(pwrite(log.fd, &wrong, 1, (off_t)at), 1);
 		report = read_log(&log, &n);
 		/* A broken line end takes the next line with it. */
-		assert_true(at == two - 1 ? n == 1 : n == 2);
-		assert_int_equal(report.damaged + (at == two - 1), 1);
-		if (at == two - 1)
-			break;
+		assert_int_equal(n, at == two - 1 ? 1 : 2);
+		assert_int_equal(report.damaged, 1);
+		assert_int_equal(report.cut, 0);
 		assert_int_equal(pwrite(log.fd, &byte, 1, (off_t)at), 1);
 	}
 	state_log_close(&log);
+}
+
+/* The last line was written to its end, so a wrong byte in it is no torn write; it stays, and is
+ * still found when the log was written on and is read again. */
+static void test_damaged_at_the_end(void **state)
+{
+	struct state_log log = new_log();
+	struct state_log_report report;
+	uint64_t one, two;
+	unsigned n;
+
+	put(&log, "{\"a\":1}");
+	one = log.end;
+	put(&log, "{\"a\":2}");
+	two = log.end;
+	for (uint64_t at = one; at < two - 1; at++) {
+		char byte, wrong;
+
+		assert_int_equal(pread(log.fd, &byte, 1, (off_t)at), 1);
+		wrong = byte ^ 1;
+		assert_int_equal(pwrite(log.fd, &wrong, 1, (off_t)at), 1);
+		for (int again = 0; again < 2; again++) {
+			report = read_log(&log, &n);
+			assert_int_equal(n, 1);
+			assert_int_equal(report.damaged, 1);
+			assert_int_equal(report.cut, 0);
+			assert_int_equal(report.end, two);
+		}
+		assert_int_equal(pwrite(log.fd, &byte, 1, (off_t)at), 1);
+	}
+	assert_int_equal(pwrite(log.fd, "!", 1, (off_t)one), 1);
+	put(&log, "{\"a\":3}");
+	assert_int_equal(ftruncate(log.fd, (off_t)log.end - 1), 0);
+	report = read_log(&log, &n);
+	assert_int_equal(n, 1);
+	assert_int_equal(report.damaged, 1);
+	assert_int_equal(report.end, two);
+	assert_int_equal(report.cut, log.end - 1 - two);
+	state_log_close(&log);
+}
+
+static size_t n_lines(const char *text)
+{
+	size_t n = 0;
+
+	while ((text = strchr(text, '\n'))) {
+		text++;
+		n++;
+	}
+	return n;
 }
 
 static void test_hostile_text(void **state)
@@ -123,7 +172,9 @@ static void test_hostile_text(void **state)
 		assert_int_equal(state_log_parse(texts[i], strlen(texts[i]), count, &n, &report),
 				 0);
 		assert_int_equal(n, 0);
-		assert_int_equal(report.cut, strlen(texts[i]));
+		assert_int_equal(report.damaged, n_lines(texts[i]));
+		assert_int_equal(report.end + report.cut, strlen(texts[i]));
+		assert_int_equal(report.cut, strcspn(texts[i] + report.end, "\n"));
 	}
 }
 
@@ -335,11 +386,17 @@ static void test_stale(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cut),          cmocka_unit_test(test_damaged),
-		cmocka_unit_test(test_hostile_text), cmocka_unit_test(test_too_long),
-		cmocka_unit_test(test_failed_write), cmocka_unit_test(test_nonsense),
-		cmocka_unit_test(test_same_id),      cmocka_unit_test(test_crc),
-		cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_stale),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_damaged_at_the_end),
+		cmocka_unit_test(test_hostile_text),
+		cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_failed_write),
+		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_same_id),
+		cmocka_unit_test(test_crc),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_stale),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

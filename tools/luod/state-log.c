@@ -132,7 +132,7 @@ static struct json_object *parse_line(struct json_tokener *tokener, const char *
 static int parse_lines(struct json_tokener *tokener, const char *data, size_t size,
 		       state_log_fn callback, void *userdata, struct state_log_report *report)
 {
-	size_t at = 0, skipped = 0;
+	size_t at = 0;
 
 	while (at < size) {
 		const char *end = memchr(data + at, '\n', size - at);
@@ -143,15 +143,13 @@ static int parse_lines(struct json_tokener *tokener, const char *data, size_t si
 			break;
 		record = parse_line(tokener, data + at, (size_t)(end - (data + at)));
 		at = (size_t)(end - data) + 1;
+		report->end = at;
+		/* The line break is written last: what has one was written to its end. */
 		if (!record) {
-			skipped++;
+			report->damaged++;
 			continue;
 		}
-		/* Something good stands behind it: it was not the last write. */
-		report->damaged += skipped;
-		skipped = 0;
 		report->records++;
-		report->end = at;
 		r = callback(record, userdata);
 		json_object_put(record);
 		if (r < 0)

@@ -8,8 +8,9 @@
  *
  * A record is one line, "CCCCCCCC {json}\n": the CRC-32 of the JSON text in hexadecimal, a blank,
  * the text without a line break. Records are only ever appended. A kill in the middle of a write
- * leaves a line that is incomplete or does not match its sum, at the very end: it is cut off, it
- * was never acknowledged. The same anywhere else is damage: the line is skipped and counted.
+ * leaves a piece without a line break at the very end: it is cut off, it was never acknowledged.
+ * A line that has its line break and makes no sense is damage, at the end too: it is skipped,
+ * counted, and left where it is, so that whoever reads the log again learns of it again.
  */
 
 #include <json-c/json_object.h>
@@ -36,8 +37,8 @@ int state_log_append_object(struct state_log *log, struct json_object *record);
 
 struct state_log_report {
 	uint64_t records; /* good ones */
-	uint64_t damaged; /* lines in the middle that make no sense */
-	uint64_t end;     /* behind the last good line */
+	uint64_t damaged; /* lines that make no sense */
+	uint64_t end;     /* behind the last line */
 	uint64_t cut;     /* bytes behind it, of a record that was not finished */
 };
 
@@ -47,7 +48,7 @@ typedef int (*state_log_fn)(struct json_object *record, void *userdata);
 /* Reads @size bytes of log. */
 int state_log_parse(const char *data, size_t size, state_log_fn callback, void *userdata,
 		    struct state_log_report *ret);
-/* Reads a whole log from its memfd; afterwards *ret_log appends behind the last good record. */
+/* Reads a whole log from its memfd; afterwards *ret_log appends behind the last line. */
 int state_log_open(int fd, state_log_fn callback, void *userdata, struct state_log *ret_log,
 		   struct state_log_report *ret);
 
