@@ -14,6 +14,7 @@
 struct luo_guess {
 	uint64_t *values; /* ascending, to be freed with free() */
 	size_t n;
+	bool complete; /* false: the document has more numbers, or could not be read to its end */
 };
 
 int luo_guess_tokens(struct luo_incoming *incoming, struct luo_guess *ret_guess);

@@ -19,6 +19,8 @@
 #include "store-internal.h"
 #include "util.h"
 
+#define DEVICE_TIMEOUT_USEC USEC_PER_SEC
+
 static void problem(struct luo_incoming *incoming, const char *what, int error)
 {
 	free(incoming->problem);
@@ -118,8 +120,54 @@ static void fail_entries_of_missing_sessions(struct luo_incoming *incoming)
 		LUO_FOREACH_ENTRY (entry, unit)
 			if (entry->type == LUO_ENTRY_FD &&
 			    (entry->session >= incoming->n_sessions ||
-			     incoming->sessions[entry->session] < 0))
+			     incoming->sessions[entry->session] == -ENOENT))
 				entry->failed = -ENOENT;
+}
+
+/* A failure of today must not make the files of a whole session lost for ever. */
+static void retrieve_further(struct luo_incoming *incoming, int device_fd, size_t index)
+{
+	const char *name = incoming->mapping->spills[index - 1];
+	int fd, r;
+
+	r = is_spill_of(name, incoming->name) ? luo_session_retrieve(device_fd, name, &fd)
+					      : -ENOENT;
+	if (r >= 0)
+		incoming->sessions[index] = fd;
+	else if (r == -ENOENT)
+		incoming->sessions[index] = -ENOENT;
+}
+
+int luo_incoming_session(struct luo_incoming *incoming, unsigned index)
+{
+	_cleanup_close_ int device = -EBADF;
+	int r;
+
+	if (index >= incoming->n_sessions)
+		return -ENOENT;
+	if (incoming->sessions[index] != -EBADF)
+		return incoming->sessions[index];
+
+	r = luo_device_open(DEVICE_TIMEOUT_USEC, &device);
+	if (r < 0)
+		return r;
+	retrieve_further(incoming, device, index);
+	return incoming->sessions[index] == -EBADF ? -EAGAIN : incoming->sessions[index];
+}
+
+/* Places for the further sessions that the mapping names, less those that it may not name. */
+static void expect_further(struct luo_incoming *incoming)
+{
+	int r = make_room_for_spills(incoming);
+
+	if (r < 0) {
+		incoming->mapping = luo_mapping_free(incoming->mapping);
+		problem(incoming, "cannot work with the mapping", r);
+		return;
+	}
+	for (size_t i = 0; i < incoming->mapping->n_spills; i++)
+		if (!is_spill_of(incoming->mapping->spills[i], incoming->name))
+			incoming->sessions[i + 1] = -ENOENT;
 }
 
 static int append_session(struct luo_incoming *incoming, int fd)
@@ -156,30 +204,28 @@ static void hold_spills(struct luo_incoming *incoming, int device_fd)
 _public_ int luo_incoming_retrieve(int device_fd, const char *name,
 				   struct luo_incoming **ret_incoming)
 {
-	_cleanup_close_ int fd = -EBADF;
 	struct luo_incoming *incoming;
 	int r;
 
-	r = luo_session_retrieve(device_fd, name, &fd);
+	/* First what may fail: once it is retrieved there is no way back that would not free it. */
+	r = incoming_new(-EBADF, name, &incoming);
 	if (r < 0)
 		return r;
-	/* From here on there is no way back that would not free something. */
-	r = incoming_new(fd, name, &incoming);
-	if (r < 0)
+	r = luo_session_retrieve(device_fd, name, &incoming->sessions[0]);
+	if (r < 0) {
+		luo_incoming_free(incoming);
 		return r;
-	TAKE_FD(fd);
+	}
 	read_mapping(incoming);
 
+	if (incoming->mapping)
+		expect_further(incoming);
 	if (!incoming->mapping)
 		hold_spills(incoming, device_fd);
-	else if (make_room_for_spills(incoming) >= 0) {
-		for (size_t i = 0; i < incoming->mapping->n_spills; i++) {
-			const char *spill = incoming->mapping->spills[i];
-
-			if (is_spill_of(spill, name))
-				(void)luo_session_retrieve(device_fd, spill,
-							   &incoming->sessions[i + 1]);
-		}
+	else {
+		for (size_t i = 1; i < incoming->n_sessions; i++)
+			if (incoming->sessions[i] == -EBADF)
+				retrieve_further(incoming, device_fd, i);
 		fail_entries_of_missing_sessions(incoming);
 	}
 	*ret_incoming = incoming;
@@ -194,7 +240,7 @@ static void adopt_spills(struct luo_incoming *incoming, const int *fds, size_t n
 
 		if (luo_session_get_name(fds[k], &name) >= 0 && is_spill_of(name, incoming->name))
 			for (size_t i = 0; i < incoming->mapping->n_spills && !wanted; i++)
-				if (incoming->sessions[i + 1] < 0 &&
+				if (incoming->sessions[i + 1] == -EBADF &&
 				    streq(name, incoming->mapping->spills[i])) {
 					incoming->sessions[i + 1] = fds[k];
 					wanted = true;
@@ -223,13 +269,8 @@ _public_ int luo_incoming_adopt(const int *session_fds, size_t n,
 		return r;
 	read_mapping(incoming);
 
-	if (incoming->mapping) {
-		r = make_room_for_spills(incoming);
-		if (r < 0) {
-			incoming->mapping = luo_mapping_free(incoming->mapping);
-			problem(incoming, "cannot work with the mapping", r);
-		}
-	}
+	if (incoming->mapping)
+		expect_further(incoming);
 	if (incoming->mapping) {
 		adopt_spills(incoming, session_fds + 1, n - 1);
 		fail_entries_of_missing_sessions(incoming);
@@ -249,6 +290,11 @@ _public_ struct luo_incoming *luo_incoming_free(struct luo_incoming *incoming)
 		luo_entry_meta_clear(&incoming->shared[i].meta);
 	}
 	free(incoming->shared);
+	for (size_t i = 0; i < incoming->n_fetched; i++) {
+		safe_close(incoming->fetched[i].fd);
+		free(incoming->fetched[i].name);
+	}
+	free(incoming->fetched);
 	free(incoming->places);
 	luo_mapping_free(incoming->mapping);
 	close_many(incoming->sessions, incoming->n_sessions);
@@ -288,6 +334,13 @@ _public_ int luo_incoming_finish(struct luo_incoming *incoming)
 
 	if (!incoming->mapping || (incoming->mapping->n_all_issues > 0 && !incoming->rescued))
 		return -EBUSY;
+	/* One that is still to be had may have something in it. */
+	for (size_t i = 0; i < incoming->n_sessions; i++) {
+		int fd = luo_incoming_session(incoming, (unsigned)i);
+
+		if (fd < 0 && fd != -ENOENT)
+			return -EBUSY;
+	}
 	for (size_t i = 0; i < incoming->n_sessions; i++) {
 		int r;
 

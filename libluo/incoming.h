@@ -18,14 +18,24 @@ struct luo_shared_file {
 	int fd;                     /* -EBADF: not restored yet */
 };
 
+/* A LUO session of a unit that was retrieved, and that another entry will ask for as well. */
+struct luo_fetched_session {
+	char *name;
+	int fd;
+};
+
 struct luo_incoming {
 	char *name;
-	int *sessions; /* by entry->session; -EBADF for one that could not be had */
+	/* By entry->session; -EBADF for one that is not there yet, -ENOENT for one that never was.
+	 */
+	int *sessions;
 	size_t n_sessions;
 	struct luo_mapping *mapping;
 	char *problem;
 	struct luo_shared_file *shared; /* sorted by session and token */
 	size_t n_shared;
+	struct luo_fetched_session *fetched;
+	size_t n_fetched;
 	void *places; /* which tokens the mapping names; only if it has issues, see rescue.c */
 	size_t n_places;
 	uint64_t room; /* what can still be charged, as of the last look, less what was restored */
@@ -33,6 +43,12 @@ struct luo_incoming {
 	bool rescued;     /* nothing is left that a skipped entry meant */
 	bool finished;
 };
+
+/*
+ * The fd of a session by its index. One that could not be had at first is asked for again: -ENOENT
+ * if the kernel has no such session, anything else may be tried again.
+ */
+int luo_incoming_session(struct luo_incoming *incoming, unsigned index);
 
 /* Builds ->shared from the aliases in the mapping. */
 int luo_incoming_find_shared(struct luo_incoming *incoming);

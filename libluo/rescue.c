@@ -130,6 +130,9 @@ _public_ int luo_incoming_rescue(struct luo_incoming *incoming, struct luo_unit 
 			r = rescue_session(incoming, (unsigned)i, &guess, to, &n);
 	if (r < 0)
 		return r;
+	/* What could be found is safe; that this was all cannot be said. */
+	if (!guess.complete)
+		return -E2BIG;
 	incoming->rescued = true;
 	if (ret_n)
 		*ret_n = n;

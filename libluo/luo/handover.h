@@ -214,7 +214,8 @@ int luo_incoming_finish(struct luo_incoming *incoming);
  * For a mapping of which entries were skipped. The tokens are guessed like in luo_incoming_carry().
  * After it luo_incoming_finish() is allowed. May be repeated after an error; what was rescued
  * already is in @to. -EINVAL if the mapping is not understood at all, -EDQUOT if there is no room
- * under a memory limit. Since: 0.1
+ * under a memory limit, -E2BIG if the document could not be looked through to its
+ * end: then the session stays. Since: 0.1
  */
 int luo_incoming_rescue(struct luo_incoming *incoming, struct luo_unit *to, size_t *ret_n);
 

@@ -238,6 +238,45 @@ static void test_undo(void **state)
 	luo_store_free(store);
 }
 
+/* A file whose file system is full cannot be preserved; that is its own affair. */
+static void test_no_space_for_one(void **state)
+{
+	for (unsigned nth = 1; nth <= 5; nth++) {
+		struct luo_store *store = new_store();
+		struct luo_commit_summary summary;
+		struct luo_commit *commit;
+
+		fill(store, 5);
+		fake_luo_fail(FAKE_LUO_PRESERVE_FD, nth, ENOSPC);
+		commit = commit_store(store, NULL);
+		luo_commit_summary(commit, &summary);
+		assert_int_equal(summary.preserved, 4);
+		assert_int_equal(result_of(commit, nth - 1)->error, -ENOSPC);
+		luo_commit_free(commit);
+		luo_store_free(store);
+	}
+}
+
+/* As many files as a session takes: there is no place left for the mapping. */
+static void test_just_full(void **state)
+{
+	const struct luo_commit_options options = { .max_files_per_session = 500 };
+
+	for (unsigned n = 126; n <= 130; n++) {
+		struct luo_store *store = new_store();
+		struct luo_commit *commit;
+		size_t sessions;
+
+		fake_luo_set_file_limit(128);
+		fill(store, n);
+		commit = commit_store(store, &options);
+		(void)luo_commit_sessions(commit, &sessions);
+		assert_int_equal(sessions, n < 128 ? 1 : 2);
+		luo_commit_free(commit);
+		luo_store_free(store);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +292,8 @@ int main(void)
 		HANDOVER_TEST(test_preserve_fails_at_each_file),
 		HANDOVER_TEST(test_alias_of_failed),
 		HANDOVER_TEST(test_undo),
+		HANDOVER_TEST(test_no_space_for_one),
+		HANDOVER_TEST(test_just_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -156,6 +156,7 @@ static void test_sparse_travels_packed(void **state)
 	struct stat st;
 
 	assert_int_equal(ftruncate(fd, size), 0);
+	assert_int_equal(fchmod(fd, 0777), 0);
 	assert_int_equal(pwrite(fd, "middle", 6, at), 6);
 	assert_int_equal(lseek(fd, 77, SEEK_SET), 77);
 	add(store, "a.service", "sparse", fd);
@@ -171,6 +172,7 @@ static void test_sparse_travels_packed(void **state)
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_int_equal(st.st_size, size);
 	assert_true(st.st_blocks * 512 < 1 << 20);
+	assert_int_equal(st.st_mode & 07777, 0777);
 	assert_int_equal(pread(fd, buffer, 5, 0), 5);
 	assert_memory_equal(buffer, "begin", 5);
 	assert_int_equal(pread(fd, buffer, 5, at), 5);
@@ -539,6 +541,61 @@ static void test_adopt_remembers_packed(void **state)
 	luo_store_free(claimed);
 }
 
+/* One session under two names: the kernel gives it out once, both entries get it. */
+static void test_session_under_two_names(void **state)
+{
+	_cleanup_close_ int device = -EBADF;
+	struct luo_store *store = new_store();
+	struct luo_incoming *incoming;
+	struct luo_commit *commit;
+	int session;
+
+	assert_int_equal(luo_device_open(0, &device), 0);
+	assert_int_equal(luo_session_create(device, "vm-1", &session), 0);
+	device = safe_close(device);
+	add(store, "vmm.service", "one", session);
+	add(store, "vmm.service", "two", fcntl(session, F_DUPFD_CLOEXEC, 3));
+	commit = commit_store(store, NULL);
+	fake_luo_kexec();
+	luo_commit_free(commit);
+	luo_store_free(store);
+
+	incoming = retrieve(LUO_DEFAULT_SESSION);
+	assert_int_equal(luo_fd_same_description(restored(incoming, "vmm.service", "one"),
+						 restored(incoming, "vmm.service", "two")),
+			 1);
+	luo_incoming_free(incoming);
+}
+
+/* A further session that cannot be had just now is not lost, and nothing is finished meanwhile. */
+static void test_further_session_later(void **state)
+{
+	const struct luo_commit_options options = { .max_files_per_session = 4 };
+	_cleanup_close_ int device = -EBADF;
+	struct luo_store *store = new_store();
+	struct luo_incoming *incoming;
+	struct luo_commit *commit;
+
+	fill(store, 7);
+	commit = commit_store(store, &options);
+	fake_luo_kexec();
+	luo_commit_free(commit);
+	luo_store_free(store);
+
+	assert_int_equal(luo_device_open(0, &device), 0);
+	fake_luo_fail(FAKE_LUO_RETRIEVE_SESSION, 2, EMFILE);
+	assert_int_equal(luo_incoming_retrieve(device, LUO_DEFAULT_SESSION, &incoming), 0);
+	/* The device is ours: it cannot be asked for again. */
+	assert_int_equal(
+		luo_incoming_restore(incoming, find(incoming, "many.service", "content-6", 0)),
+		-EBUSY);
+	assert_int_equal(luo_incoming_finish(incoming), -EBUSY);
+	device = safe_close(device);
+	check_filled(incoming, 7);
+	assert_int_equal(luo_incoming_finish(incoming), 0);
+	luo_incoming_free(incoming);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -553,6 +610,8 @@ int main(void)
 		HANDOVER_TEST(test_state_travels),
 		HANDOVER_TEST(test_failed_retrieve_is_final),
 		HANDOVER_TEST(test_emfile_is_not_final),
+		HANDOVER_TEST(test_session_under_two_names),
+		HANDOVER_TEST(test_further_session_later),
 		HANDOVER_TEST(test_held),
 		HANDOVER_TEST(test_carry),
 		HANDOVER_TEST(test_foreign_spill),
