@@ -55,34 +55,82 @@ static int open_device(int *ret)
 	return r;
 }
 
+/* 1: retrieved; 0: the kernel has none of that name; negative: it has one that was not to be had.
+ */
+static int retrieve_spill(int device, const char *spill, const char *name, retrieve_fn callback,
+			  void *userdata)
+{
+	int fd, r;
+
+	r = luo_session_retrieve(device, spill, &fd);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0) {
+		log_error("Cannot retrieve session \"%s\", which belongs to \"%s\": %s.", spill,
+			  name, strerror(-r));
+		return r;
+	}
+	(void)callback(fd, userdata);
+	return 1;
+}
+
 /* The further sessions that the mapping names; it may only name its own. */
+static int retrieve_named(int device, const struct luo_mapping *mapping, const char *name,
+			  retrieve_fn callback, void *userdata)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < mapping->n_spills; i++) {
+		const char *spill = mapping->spills[i];
+		int r;
+
+		if (!startswith(spill, name) || spill[strlen(name)] != '.')
+			continue;
+		r = retrieve_spill(device, spill, name, callback, userdata);
+		if (r == 0)
+			log_error("Session \"%s\", which belongs to \"%s\", did not come in.",
+				  spill, name);
+		n += r > 0;
+	}
+	return n;
+}
+
+/*
+ * The mapping cannot say what they are called, but they are numbered without gaps. What is left in
+ * the kernel cannot be carried over the next kexec.
+ */
+static int retrieve_numbered(int device, const char *name, retrieve_fn callback, void *userdata)
+{
+	int n = 0;
+
+	for (unsigned i = 1; i <= LUO_MAPPING_SPILLS_MAX; i++) {
+		char spill[LUO_SESSION_NAME_MAX + 1];
+		int r;
+
+		if (snprintf(spill, sizeof(spill), "%s.%u", name, i) >= (int)sizeof(spill))
+			break;
+		r = retrieve_spill(device, spill, name, callback, userdata);
+		if (r == 0)
+			break;
+		n += r > 0;
+	}
+	return n;
+}
+
 static int retrieve_spills(int device, int main_fd, const char *name, retrieve_fn callback,
 			   void *userdata)
 {
 	struct luo_mapping *mapping = NULL;
 	_cleanup_close_ int fd = -EBADF;
-	int n = 0, r;
+	int n, r;
 
 	r = luo_session_restore_fd(main_fd, LUO_TOKEN_MAPPING, &fd);
 	if (r >= 0)
 		r = luo_mapping_read_fd(fd, &mapping, NULL);
+	/* Why not is said when the session is adopted. */
 	if (r < 0)
-		return 0; /* said when the session is adopted */
-	for (size_t i = 0; i < mapping->n_spills; i++) {
-		const char *spill = mapping->spills[i];
-		int spill_fd;
-
-		if (!startswith(spill, name) || spill[strlen(name)] != '.')
-			continue;
-		r = luo_session_retrieve(device, spill, &spill_fd);
-		if (r < 0) {
-			log_error("Cannot retrieve session \"%s\", which belongs to \"%s\": %s.",
-				  spill, name, strerror(-r));
-			continue;
-		}
-		n++;
-		(void)callback(spill_fd, userdata);
-	}
+		return retrieve_numbered(device, name, callback, userdata);
+	n = retrieve_named(device, mapping, name, callback, userdata);
 	luo_mapping_free(mapping);
 	return n;
 }
