@@ -268,6 +268,63 @@ class LuoRun(unittest.TestCase):
         self.assertEqual(given["environment"]["LISTEN_FDS"], "1")
         self.assertEqual(claims, [])
 
+    # ---- luod was there, and has gone: it has the state
+
+    def refused_after_hangup(self, doing, reason, code=75, options=(), wait=2):
+        started = time.monotonic()
+        self.assert_fails(code, f"luo-run: cannot {doing} unit u: luod went away and did not come "
+                                f"back: {reason}\n"
+                                "luo-run: true is not started, because without its state it would "
+                                "make a new one; --ignore-errors starts it all the same\n",
+                          "--unit", "u", *options, "true")
+        self.assertGreater(time.monotonic() - started, wait)
+        self.assertLess(time.monotonic() - started, wait + 5)
+
+    def stop_and_hang_up(self, parameters):
+        self.luod.stop()
+        return Hangup()
+
+    def test_hangup_at_register(self):
+        self.luod.answers["io.luo.Register"] = Hangup()
+        self.refused_after_hangup("register as", "Connection reset by peer")
+
+    def test_hangup_at_claim(self):
+        self.luod.answers["io.luo.Claim"] = Hangup()
+        self.refused_after_hangup("claim the fds of", "Connection reset by peer")
+
+    def test_gone_for_good(self):
+        for method, doing in (("Register", "register as"), ("Claim", "claim the fds of")):
+            for options, wait in (((), 2), (("--restart-safe=1",), 1), (("--required",), 2)):
+                with self.subTest(method=method, options=options):
+                    if not self.luod.socket:
+                        self.luod.listen()
+                    before = self.luod.answers["io.luo." + method]
+                    self.luod.answers["io.luo." + method] = self.stop_and_hang_up
+                    self.refused_after_hangup(doing, "No such file or directory", 75, options,
+                                              wait)
+                    self.luod.answers["io.luo." + method] = before
+
+    def test_gone_ignored(self):
+        self.luod.answers["io.luo.Register"] = self.stop_and_hang_up
+        self.assertEqual(self.start("--unit", "u", "--ignore-errors")["environment"], {})
+        self.assertEqual(self.stderr, "luo-run: warning: cannot register as unit u: luod went away "
+                                      "and did not come back: No such file or directory\n")
+
+    def test_back_soon(self):
+        def gone_for_a_second(parameters):
+            self.luod.stop()
+            self.luod.answers["io.luo.Register"] = {"unit": "u", "stored": 1, "held": 0}
+            timer = threading.Timer(1, self.luod.listen)
+            timer.start()
+            self.addCleanup(timer.join)
+            return Hangup()
+
+        self.luod.answers["io.luo.Register"] = gone_for_a_second
+        self.luod.answers["io.luo.Claim"] = Reply(entries(["a"]), [memfd(100)])
+        given = self.start("--unit", "u")
+        self.assertEqual(given["environment"]["LISTEN_FDS"], "1")
+        self.assertEqual(self.stderr, "")
+
     # ---- luod says no
 
     def test_no_room(self):

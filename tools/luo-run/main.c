@@ -11,7 +11,8 @@
  * When something is in the way, one rule decides: a service that is started without a state that
  * exists makes a new one, and the old one is then in its way or gone. So luo-run does not start it,
  * unless told to. Where there is no state to lose (luod is not there at all; or the kernel could
- * not restore an entry, which is final) it warns and starts.
+ * not restore an entry, which is final) it warns and starts. A luod that was there once and has
+ * gone since is another thing: it has the state, and will be back.
  */
 
 #include <fcntl.h>
@@ -29,6 +30,9 @@
 #define FIRST_FD   3
 #define RETRY_USEC (50 * USEC_PER_MSEC)
 
+/* For a luod that has gone in the middle, if nobody said how long to wait. */
+#define RETURN_USEC (2 * USEC_PER_SEC)
+
 struct run {
 	struct options options;
 	struct rlimit files; /* as it was */
@@ -36,6 +40,7 @@ struct run {
 	struct luo_client *client;
 	struct luo_claimed *claimed;
 	size_t n_claimed;
+	bool met; /* a luod was there */
 	bool registered;
 };
 
@@ -49,14 +54,21 @@ static void displaced(int fd)
 
 /* ---- getting them ---------------------------------------------------------------------------- */
 
+/* Nobody listens, and nobody did since we began. */
+static bool luod_is_away(const struct run *run, int error)
+{
+	return !run->met && (error == -ENOENT || error == -ECONNREFUSED);
+}
+
 /* An answer of luod comes with a name; what has none is a trouble on the way to it. */
-static bool luod_is_away(const struct luo_client *client, int error)
+static bool luod_has_gone(const struct run *run, int error)
 {
 	const char *name;
 
-	luo_client_error(client, &name, NULL);
-	return !name && (error == -ENOENT || error == -ECONNREFUSED || error == -ECONNRESET ||
-			 error == -EPIPE);
+	luo_client_error(run->client, &name, NULL);
+	return run->met && !name &&
+	       (error == -ENOENT || error == -ECONNREFUSED || error == -ECONNRESET ||
+		error == -EPIPE);
 }
 
 static int try_to_claim(struct run *run)
@@ -69,6 +81,7 @@ static int try_to_claim(struct run *run)
 		r = luo_client_connect(run->socket, o->timeout_usec, &run->client);
 		if (r < 0)
 			return r;
+		run->met = true;
 	}
 	r = luo_client_register(run->client, o->unit, o->fdstore_max);
 	if (r < 0)
@@ -84,14 +97,16 @@ static int try_to_claim(struct run *run)
 /* luod may be restarted at any point, and everything here can be said to it twice. */
 static int claim(struct run *run)
 {
-	uint64_t deadline = now_usec(CLOCK_MONOTONIC) + run->options.wait_usec;
+	uint64_t started = now_usec(CLOCK_MONOTONIC), wait_usec = run->options.wait_usec;
 	int r;
 
 	for (;;) {
 		r = try_to_claim(run);
-		if (r >= 0 || !luod_is_away(run->client, r))
+		if (r >= 0 || (!luod_is_away(run, r) && !luod_has_gone(run, r)))
 			return r;
-		if (now_usec(CLOCK_MONOTONIC) >= deadline)
+		if (run->met && wait_usec == 0)
+			wait_usec = now_usec(CLOCK_MONOTONIC) - started + RETURN_USEC;
+		if (now_usec(CLOCK_MONOTONIC) - started >= wait_usec)
 			return r;
 		usleep(RETRY_USEC);
 	}
@@ -116,8 +131,9 @@ static int explain_refusal(const struct run *run, int error)
 
 	luo_client_error(run->client, NULL, &text);
 	safe = text ? escape(text) : NULL;
-	fprintf(stderr, "luo-run: %scannot %s unit %s: %s\n", o->ignore_errors ? "warning: " : "",
+	fprintf(stderr, "luo-run: %scannot %s unit %s: %s%s\n", o->ignore_errors ? "warning: " : "",
 		run->registered ? "claim the fds of" : "register as", o->unit,
+		luod_has_gone(run, error) ? "luod went away and did not come back: " : "",
 		safe ?: strerror(-error));
 	if (o->ignore_errors)
 		return -1;
@@ -136,7 +152,7 @@ static int get_fds(struct run *run)
 	r = claim(run);
 	if (r >= 0)
 		return -1;
-	if (luod_is_away(run->client, r))
+	if (luod_is_away(run, r))
 		return explain_away(run, r);
 	return explain_refusal(run, r);
 }
