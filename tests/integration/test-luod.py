@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -315,6 +316,62 @@ def unknown_and_gone_senders(luod):
     assert not [entry for entry in luod.entries() if entry["name"] == "x"]
 
 
+def lingering():
+    """A socket whose last close waits for a peer that never reads."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    sender = socket.create_connection(listener.getsockname())
+    receiver, _ = listener.accept()
+    listener.close()
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 600))
+    sender.setblocking(False)
+    try:
+        while True:
+            sender.send(bytes(1 << 16))
+    except BlockingIOError:
+        return sender.detach(), receiver
+
+
+@test
+def close_may_hang(luod):
+    """The last close of an fd may take as long as a stranger likes; nobody waits for it."""
+    begin = time.monotonic()
+    receivers = []
+
+    def give(function):
+        fd, receiver = lingering()
+        receivers.append(receiver)
+        function(fd)
+
+    def notify(text, fd):
+        """From a queue that is not read at the moment, so that ours is not the last."""
+        os.kill(luod.child(), signal.SIGSTOP)
+        luod.notify(text, [fd])
+        os.close(fd)
+        os.kill(luod.child(), signal.SIGCONT)
+        luod.barrier(10)
+
+    def call(method, parameters, fd):
+        with Connection(luod.path, timeout=10) as connection:
+            connection.send(method, parameters, [fd])
+            os.close(fd)
+            connection.receive()
+
+    give(lambda fd: notify("FDSTORE=1\nFDNAME=x", fd))
+    with Connection(luod.path) as connection:
+        connection.call("io.luo.Register", {"unit": "linger"})
+        give(lambda fd: notify("FDSTORE=1\nFDNAME=a:b", fd))
+        give(lambda fd: notify("FDSTORE=1\nFDNAME=x", fd))
+    assert names(luod, "linger") == ["x"]
+    give(lambda fd: call("io.luo.Status", {}, fd))
+    give(lambda fd: call("io.luo.Store", {"unit": "linger", "names": ["y"]}, fd))
+    luod.call("io.luo.Drop", {"unit": "linger"})
+    os.kill(luod.child(), signal.SIGKILL)
+    luod.call("io.luo.Status")
+    for receiver in receivers:
+        receiver.close()
+    assert time.monotonic() - begin < 10
+
+
 @test
 def another_user(luod):
     """A user sees and does what his unit may; here he has none."""
@@ -469,6 +526,72 @@ def children_belong_to_the_unit(luod):
     os.close(fd)
     assert names(luod, "family") == ["child"]
     luod.call("io.luo.Drop", {"unit": "family"})
+
+
+@test
+def children_of_another_user(luod):
+    """They log in below sshd, and are not sshd."""
+    if os.geteuid() != 0:
+        return
+    os.chmod(luod.directory, 0o755)
+    luod.call("io.luo.Register", {"unit": "gate"})
+    store(luod, "gate", secret=b"1")
+
+    def intrude():
+        luod.notify("FDSTOREREMOVE=1\nFDNAME=secret")
+        luod.notify("FDSTORE=1\nFDNAME=theirs", [memfd("x", b"x")])
+        luod.notify(f"MAINPID={os.getpid()}")
+        luod.barrier()
+        replies = []
+        for method, parameters in (("io.luo.Claim", {"unit": "gate"}),
+                                   ("io.luo.OpenEntry", {"unit": "gate", "name": "secret"}),
+                                   ("io.luo.Drop", {"unit": "gate"}),
+                                   ("io.luo.Register", {"unit": "gate"})):
+            with Connection(luod.path) as connection:
+                connection.send(method, parameters)
+                replies.append(connection.receive()[0].get("error"))
+        return replies
+
+    refused = ("io.luo.UnknownCaller", "io.luo.NotPermitted")
+    assert all(error in refused for error in as_nobody(intrude))
+    assert names(luod, "gate") == ["secret"]
+    assert luod.call("io.luo.ListUnits", {"unit": "gate"})["units"][0]["pids"] == [os.getpid()]
+    luod.call("io.luo.Drop", {"unit": "gate"})
+
+
+@test
+def service_that_changes_its_user(luod):
+    """Root starts it; it and its children go on with another uid."""
+    if os.geteuid() != 0:
+        return
+    os.chmod(luod.directory, 0o755)
+    store(luod, "humble", kept=b"1")
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            luod.call("io.luo.Register", {"unit": "humble"})
+            os.setgid(65534)
+            os.setuid(65534)
+            luod.notify("FDSTORE=1\nFDNAME=own", [memfd("x", b"x")])
+            luod.barrier()
+            child = os.fork()
+            if child == 0:
+                try:
+                    luod.notify("FDSTORE=1\nFDNAME=child", [memfd("x", b"x")])
+                    luod.barrier()
+                    os.write(theirs, json.dumps(names(luod, "humble")).encode())
+                finally:
+                    os._exit(0)
+            os.waitpid(child, 0)
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as answer:
+        seen = json.loads(answer.read())
+    os.waitpid(pid, 0)
+    assert seen == ["child", "kept", "own"], seen
+    luod.call("io.luo.Drop", {"unit": "humble"})
 
 
 @test

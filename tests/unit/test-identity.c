@@ -141,6 +141,18 @@ static void test_peer(void **state)
 	close_many(pair, 2);
 }
 
+static void test_uid(void **state)
+{
+	uid_t uid = 1;
+
+	assert_int_equal(uid_parse("Name:\tUid: 5\\nUid:\nState:\tS\nUid:\t0\t7\t8\t9\n", &uid), 0);
+	assert_int_equal(uid, 7);
+	assert_int_equal(uid_parse("Name:\tUid:\t1\t2\n", &uid), -EBADMSG);
+	assert_int_equal(uid_parse("Name:\tx\nUid:\t1\n", &uid), -EBADMSG);
+	assert_int_equal(proc_uid(getpid(), &uid), 0);
+	assert_int_equal(uid, geteuid());
+}
+
 /* Running, ended and not waited for, gone. */
 static void test_life(void **state)
 {
@@ -183,6 +195,7 @@ int main(void)
 		cmocka_unit_test(test_stat_text),
 		cmocka_unit_test(test_self),
 		cmocka_unit_test(test_peer),
+		cmocka_unit_test(test_uid),
 		cmocka_unit_test(test_life),
 	};
 

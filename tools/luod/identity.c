@@ -155,6 +155,26 @@ int proc_stat(pid_t pid, pid_t *ret_parent, uint64_t *ret_start)
 	return r < 0 ? r : stat_parse(text, ret_parent, ret_start);
 }
 
+int uid_parse(const char *text, uid_t *ret)
+{
+	/* The name of the program comes before it, with its newlines escaped. */
+	const char *p = strstr(text, "\nUid:");
+	unsigned effective;
+
+	if (!p || sscanf(p, "\nUid: %*u %u", &effective) != 1)
+		return -EBADMSG;
+	*ret = effective;
+	return 0;
+}
+
+int proc_uid(pid_t pid, uid_t *ret)
+{
+	_cleanup_free_ char *text = NULL;
+	int r = read_proc(pid, "status", &text);
+
+	return r < 0 ? r : uid_parse(text, ret);
+}
+
 int cgroup_parse(const char *text, char **ret_path)
 {
 	static const char deleted[] = " (deleted)";

@@ -39,12 +39,15 @@ int pidfd_open_process(pid_t pid);
 /* Both are pidfds of one process: 1, 0; -EOPNOTSUPP where pidfds have no inode of their own. */
 int pidfd_same(int a, int b);
 
+/* The uid that the process acts with now (/proc/PID would be root's if it is not dumpable). */
+int proc_uid(pid_t pid, uid_t *ret);
 /* Parent and start time (clock ticks since boot) of /proc/PID/stat. */
 int proc_stat(pid_t pid, pid_t *ret_parent, uint64_t *ret_start);
 /* The path in the cgroup 2 hierarchy of /proc/PID/cgroup, "/..."; -ENOENT if it has none. */
 int proc_cgroup(pid_t pid, char **ret_path);
 
 /* The parts that look only at text, for tests. */
+int uid_parse(const char *text, uid_t *ret);
 int stat_parse(const char *text, pid_t *ret_parent, uint64_t *ret_start);
 int cgroup_parse(const char *text, char **ret_path);
 

@@ -7,6 +7,11 @@
  *  2. its cgroup is, or lies below, the cgroup of a unit that we know;
  *  3. its cgroup has the name of a unit in it, as systemd and OpenRC give them.
  *
+ * All users' sessions are below sshd, and a cgroup may have processes of several users in it. So
+ * an ancestor or a cgroup makes somebody a part of the unit only if he is trusted, or has the same
+ * uid as a registered process of it. Where nothing is registered, the name of the cgroup counts:
+ * whoever made it has put him there.
+ *
  * All of it is read from /proc by pid, and holds only if the process is still there afterwards.
  */
 
@@ -34,8 +39,26 @@ static const char *registered_pidfd(const struct luod *l, int pidfd)
 	return NULL;
 }
 
-static const char *registered_ancestor(const struct luod *l, pid_t pid)
+static const struct watcher *find_watcher(const struct luod *l, pid_t pid, uint64_t start)
 {
+	for (const struct watcher *w = l->watchers; w; w = w->next)
+		if (w->pid == pid && w->start == start)
+			return w;
+	return NULL;
+}
+
+static bool has_uid(const struct luod *l, pid_t pid, uint64_t start, uid_t uid)
+{
+	const struct watcher *w = find_watcher(l, pid, start);
+	uid_t its;
+
+	/* In this order: only then /proc spoke of this process. */
+	return w && proc_uid(pid, &its) >= 0 && pidfd_is_there(w->pidfd) && its == uid;
+}
+
+static const char *registered_ancestor(const struct luod *l, const struct peer *peer)
+{
+	pid_t pid = peer->pid;
 	uint64_t child_start = UINT64_MAX;
 
 	if (l->state.n_registrations == 0)
@@ -54,8 +77,11 @@ static const char *registered_ancestor(const struct luod *l, pid_t pid)
 		if (start > child_start)
 			return NULL;
 		unit = registered_unit(l, pid, start);
-		if (unit)
-			return unit;
+		if (unit) {
+			if (i == 0 || peer_is_trusted(peer) || has_uid(l, pid, start, peer->uid))
+				return unit;
+			return NULL;
+		}
 		child_start = start;
 		pid = parent;
 	}
@@ -89,6 +115,27 @@ static int unit_of_cgroup(struct luod *l, const char *path, char **ret_unit)
 	return *ret_unit ? 0 : -ENOMEM;
 }
 
+/* @path is where the peer is, and @unit what was made of it. */
+static bool cgroup_counts(const struct luod *l, const struct peer *peer, const char *path,
+			  const char *unit)
+{
+	_cleanup_free_ char *name = NULL;
+	bool registered = false;
+
+	if (peer_is_trusted(peer))
+		return true;
+	for (size_t i = 0; i < l->state.n_registrations; i++) {
+		const struct state_registration *reg = &l->state.registrations[i];
+
+		if (!streq(reg->unit, unit))
+			continue;
+		if (has_uid(l, reg->pid, reg->start, peer->uid))
+			return true;
+		registered = true;
+	}
+	return !registered && cgroup_to_unit(path, &name) >= 0 && streq(name, unit);
+}
+
 int resolve_unit(struct luod *l, const struct peer *peer, char **ret_unit, char **ret_cgroup)
 {
 	_cleanup_free_ char *unit = NULL, *cgroup = NULL;
@@ -97,7 +144,7 @@ int resolve_unit(struct luod *l, const struct peer *peer, char **ret_unit, char 
 
 	registered = registered_pidfd(l, peer->pidfd);
 	if (!registered && peer->pid > 0)
-		registered = registered_ancestor(l, peer->pid);
+		registered = registered_ancestor(l, peer);
 	if (registered) {
 		unit = strdup(registered);
 		if (!unit)
@@ -110,6 +157,10 @@ int resolve_unit(struct luod *l, const struct peer *peer, char **ret_unit, char 
 			r = unit_of_cgroup(l, cgroup, &unit);
 		if (r == -ENOMEM)
 			return r;
+		if (unit && !cgroup_counts(l, peer, cgroup, unit)) {
+			free(unit);
+			unit = NULL;
+		}
 	}
 	if (!pidfd_is_there(peer->pidfd) && !(registered && registered_pidfd(l, peer->pidfd)))
 		return -ESTALE;
