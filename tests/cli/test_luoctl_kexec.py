@@ -8,9 +8,11 @@ import lzma
 import os
 import shutil
 import struct
+import threading
+import time
 import unittest
 
-from fakeluod import Error, Reply
+from fakeluod import Error, Hangup, Reply
 from luoctltest import STATUS, LuoctlTest, entry, socket_entry
 
 REPORT = {"sessionName": "luod", "sessions": 1, "preserved": 2, "lost": 0, "bytes": 3 << 20,
@@ -72,6 +74,8 @@ def image_of(*strings):
 
 
 class Kexec(LuoctlTest):
+    STANDS = "As long as it stands, its files cannot change: undo it with luoctl abort.\n"
+
     def setUp(self):
         super().setUp()
         self.luod.answers["io.luo.Commit"] = lambda p: dict(
@@ -171,7 +175,7 @@ class Kexec(LuoctlTest):
         self.luod.answers["io.luo.Abort"] = Error("io.luo.Failed", {"text": "odd", "errno": 5})
         p = self.luoctl("kexec")
         self.assertEqual(p.returncode, 1)
-        self.assertTrue(p.stderr.endswith("luoctl: cannot undo the commit: odd\n"))
+        self.assertTrue(p.stderr.endswith("luoctl: cannot undo the commit: odd\n" + self.STANDS))
 
     def test_cannot_open(self):
         self.check(["kexec", "--kernel", "/nowhere/k"], code=1,
@@ -284,6 +288,64 @@ class Kexec(LuoctlTest):
         self.check(["kexec"], WARM_UP.replace("503", "34"), code=1,
                    stderr="luoctl: cannot commit: process 7 (test) has the device\n")
         self.assertEqual(self.logged(), [])
+
+    # ---- luod is lost during the commit, which may stand
+
+    UNKNOWN = "Whether the commit stands is not known, so it is undone.\n"
+    UNDONE = "The commit is undone, the services have what they had.\n"
+    WENT_AWAY = ("luoctl: cannot commit: luod went away in the middle of the call; it may be "
+                 "restarting, try again\n")
+
+    def commit_is(self, answer):
+        self.luod.answers["io.luo.Commit"] = answer
+
+    def undone(self, stderr, *arguments, code=3):
+        self.check(["kexec", "--no-warm-up", *arguments], stderr=stderr, code=code)
+        self.assertEqual(self.methods()[-1], ("io.luo.Abort", False))
+        self.assertEqual(self.logged(), [])
+
+    def test_connection_lost(self):
+        self.commit_is(Hangup())
+        self.undone(self.WENT_AWAY + self.UNKNOWN + self.UNDONE)
+        self.luod.answers["io.luo.Abort"] = {"aborted": False}
+        self.undone(self.WENT_AWAY + self.UNKNOWN +
+                    "No commit stands, the services have what they had.\n")
+
+    def test_no_answer_in_time(self):
+        self.commit_is(lambda parameters: time.sleep(2) or REPORT)
+        self.undone("luoctl: cannot commit: luod did not answer in time; see --timeout\n" +
+                    self.UNKNOWN + self.UNDONE, "--timeout", "1")
+
+    def test_lost_and_back(self):
+        def restart(parameters):
+            self.luod.stop()
+            timer = threading.Timer(1, self.luod.listen)
+            timer.start()
+            self.addCleanup(timer.join)
+            return Hangup()
+
+        aborts = [Hangup(), {"aborted": True}]
+        self.luod.answers["io.luo.Abort"] = lambda parameters: aborts.pop(0)
+        self.commit_is(restart)
+        self.undone(self.WENT_AWAY + self.UNKNOWN + self.UNDONE)
+        self.assertEqual(aborts, [])
+
+    def test_lost_for_good(self):
+        def stop(parameters):
+            self.luod.stop()
+            return Hangup()
+
+        self.commit_is(stop)
+        self.check(["kexec", "--no-warm-up"], code=3,
+                   stderr=self.WENT_AWAY + self.UNKNOWN +
+                   "luoctl: cannot undo the commit: No such file or directory\n" +
+                   self.STANDS)
+        self.assertEqual(self.logged(), [])
+
+    def test_lost_in_the_warm_up(self):
+        self.commit_is(Hangup())
+        self.check(["kexec"], code=3, stderr=self.WENT_AWAY.replace("commit", "preserve"))
+        self.assertEqual(self.methods(), [("io.luo.Commit", True)])
 
     def test_some_fail(self):
         result = {"unit": "a", "name": "x", "result": "failed", "reason": "no memory",

@@ -25,6 +25,10 @@
 #include "machine.h"
 #include "util.h"
 
+/* How long an undo waits for a luod that has gone; it takes a second or so to be restarted. */
+#define UNDO_WAIT_USEC  (10 * USEC_PER_SEC)
+#define UNDO_RETRY_USEC (100 * USEC_PER_MSEC)
+
 struct kexec {
 	const char *kernel, *initrd, *cmdline, *append, *session;
 	bool reuse, load_only, no_warm_up, force;
@@ -271,12 +275,57 @@ static int check_report(const struct context *c, const struct kexec *k, struct j
 	return LUOCTL_FAILED;
 }
 
+static const char *error_name(const struct context *c)
+{
+	const char *name;
+
+	luo_client_error(c->client, &name, NULL);
+	return name;
+}
+
+/* Nobody else will do it, so a luod that is being restarted is waited for. */
+static int try_to_undo(struct context *c, char **ret_reply)
+{
+	uint64_t deadline = now_usec(CLOCK_MONOTONIC) + UNDO_WAIT_USEC;
+	int r;
+
+	for (;;) {
+		r = luo_client_call(c->client, "Abort", NULL, NULL, 0, ret_reply, NULL, NULL);
+		if (r >= 0 || error_name(c) || now_usec(CLOCK_MONOTONIC) >= deadline)
+			return r;
+		usleep(UNDO_RETRY_USEC);
+	}
+}
+
 static void undo(struct context *c)
 {
 	_cleanup_json_ struct json_object *reply = NULL;
+	_cleanup_free_ char *text = NULL;
+	int r;
 
-	if (ask(c, "undo the commit", "Abort", NULL, &reply) == LUOCTL_OK)
-		fputs("The commit is undone, the services have what they had.\n", stderr);
+	r = try_to_undo(c, &text);
+	if (r < 0) {
+		explain(c, "undo the commit", r);
+		fputs("As long as it stands, its files cannot change: undo it with luoctl abort.\n",
+		      stderr);
+		return;
+	}
+	reply = json_parse(text);
+	fputs(json_true(reply, "aborted")
+		      ? "The commit is undone, the services have what they had.\n"
+		      : "No commit stands, the services have what they had.\n",
+	      stderr);
+}
+
+/* An error of luod says that nothing is committed; anything else leaves it open. */
+static void undo_if_it_may_stand(struct context *c)
+{
+	const char *name = error_name(c);
+
+	if (name && strncmp(name, "io.luo.", strlen("io.luo.")) == 0)
+		return;
+	fputs("Whether the commit stands is not known, so it is undone.\n", stderr);
+	undo(c);
 }
 
 static int commit_and_go(struct context *c, struct kexec *k)
@@ -285,8 +334,10 @@ static int commit_and_go(struct context *c, struct kexec *k)
 	int r;
 
 	r = preserve(c, k, false, &reply);
-	if (r != LUOCTL_OK)
+	if (r != LUOCTL_OK) {
+		undo_if_it_may_stand(c);
 		return r;
+	}
 	r = check_report(c, k, reply);
 	if (r == LUOCTL_OK) {
 		say(c, "Going to the new kernel.");
