@@ -238,6 +238,20 @@ static int take_holding(struct call *call, const char *from, const char *name, c
 	return r < 0 ? r : 1;
 }
 
+/*
+ * It is not known yet what the previous kernel left for the unit: "nothing" would be a lie that
+ * makes a service start empty.
+ */
+static int not_looked(struct call *call, const char *unit)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text),
+		 "What the previous kernel left for %s could not be looked for yet: %s. Try again.",
+		 unit, strerror(-call->luod->look_error));
+	return call_error_text(call, "io.luo.Busy", text);
+}
+
 static int needs_more(struct call *call, uint64_t entries)
 {
 	struct json_object *o = json_object_new_object();
@@ -287,6 +301,8 @@ int api_claim(struct call *call)
 		r = call_unit(call, asked_to ? asked_to : from, &to);
 	if (r != 0)
 		return r < 0 ? r : 0;
+	if (holdings_look(call->luod, 0) < 0 && count_in(call->luod->state.stored, to, name) == 0)
+		return not_looked(call, from);
 	if (!unit_is_known(call->luod, from))
 		return no_such_unit(call, from);
 	if (name && count_in(call->luod->state.stored, to, name) == 0 &&

@@ -2,6 +2,7 @@
 
 /* Status and Monitor. */
 
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
@@ -185,6 +186,15 @@ static void add_problems(struct json_object *status, const struct luod *l, bool 
 		json_object_array_add(problems, json_object_new_string(utf8_is_valid(l->problems[i])
 									       ? l->problems[i]
 									       : "?"));
+	if (root && l->look_error < 0) {
+		char text[200];
+
+		snprintf(text, sizeof(text),
+			 "What the previous kernel left could not be looked for yet: %s. It is "
+			 "tried again.",
+			 strerror(-l->look_error));
+		json_object_array_add(problems, json_object_new_string(text));
+	}
 	add_object(status, "problems", problems);
 }
 

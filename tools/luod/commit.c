@@ -351,6 +351,15 @@ int commit_make(struct luod *l, const struct commit_request *request, struct com
 		return say(report, -EALREADY,
 			   "A commit stands, and its files cannot be preserved twice. Abort it "
 			   "first.");
+	/* What is not retrieved cannot go along, and the kexec frees it. */
+	r = holdings_look(l, DEVICE_TIMEOUT_USEC);
+	if (r == -EBUSY)
+		return say_busy(report);
+	if (r < 0)
+		return say(report, -EBUSY,
+			   "What the previous kernel left could not be looked for yet: %s. Nothing "
+			   "was changed.",
+			   strerror(-r));
 	(void)commit_abort(l);
 	r = holdings_restore_all(l);
 	if (r == -EDQUOT)

@@ -22,54 +22,6 @@ struct luo_store *holdings_store(const struct luod *l)
 
 /* ---- taking over ----------------------------------------------------------------------------- */
 
-struct retrieving {
-	struct luod *luod;
-	struct kept_session sessions[1 + LUO_MAPPING_SPILLS_MAX];
-	size_t n;
-};
-
-static int on_session(int fd, void *userdata)
-{
-	struct retrieving *rt = userdata;
-	char name[KEEPER_NAME_SIZE];
-	int r;
-
-	if (rt->n >= ELEMENTSOF(rt->sessions)) {
-		/* Rather leaked than freed. */
-		log_error("More sessions came in than luod can count; one is only held.");
-		return 0;
-	}
-	r = keeper_push(&rt->luod->keeper, keeper_name('i', rt->n, name), fd);
-	if (r >= 0)
-		r = keeper_settle(&rt->luod->keeper);
-	if (r < 0)
-		luod_problem(rt->luod,
-			     "Cannot hand a session of the previous kernel to the keeper: %s. If "
-			     "luod dies, what is in it is gone.",
-			     strerror(-r));
-	rt->sessions[rt->n] = (struct kept_session){ .number = rt->n, .fd = fd };
-	rt->n++;
-	return 0;
-}
-
-void holdings_retrieve(struct luod *l)
-{
-	struct retrieving *rt;
-	int r;
-
-	rt = calloc(1, sizeof(*rt));
-	if (!rt)
-		return;
-	rt->luod = l;
-	r = retrieve_sessions(l->options.session, on_session, rt);
-	if (r < 0 && r != -ENODEV && r != -EOPNOTSUPP)
-		luod_problem(l, "Cannot take over what the previous kernel left: %s.",
-			     strerror(-r));
-	if (rt->n > 0)
-		holdings_adopt(l, rt->sessions, rt->n);
-	free(rt);
-}
-
 /* Entries that came in have their place in the mapping as number. */
 static int number_entries(struct luo_store *store, struct luo_entry ***ret, size_t *ret_n)
 {

@@ -147,10 +147,11 @@ static int setup_events(struct luod *l)
 	return r;
 }
 
-/* Once, at the very first start. */
 static void look_at_kernel(struct luod *l)
 {
 	l->support = l->options.no_live_update ? LUO_SUPPORT_NONE : luo_support();
+	if (l->support == LUO_SUPPORT_ON)
+		holdings_look_start(l);
 	if (l->state.restarts > 0)
 		return;
 	if (l->options.no_live_update)
@@ -161,9 +162,6 @@ static void look_at_kernel(struct luod *l)
 	else if (l->support == LUO_SUPPORT_OFF)
 		log_notice("Live update is off in this kernel (kho=on liveupdate=on on its command "
 			   "line): a plain fd store, nothing is kept over a reboot.");
-	/* The supervisor has done it before it started us. */
-	else if (l->keeper.kind != KEEPER_SUPERVISOR && !l->state.incoming_name)
-		holdings_retrieve(l);
 }
 
 static int setup(struct luod *l)
@@ -220,6 +218,7 @@ static void clear(struct luod *l)
 	for (size_t i = 0; i < l->n_problems; i++)
 		free(l->problems[i]);
 	free(l->problems);
+	sd_event_source_disable_unref(l->look_source);
 	sd_event_source_disable_unref(l->compact_source);
 	sd_event_source_disable_unref(l->trim_source);
 	sd_event_unref(l->event);

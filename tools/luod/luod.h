@@ -70,6 +70,8 @@ struct luod {
 	struct kept_session *sessions; /* what came in, all of it: names with the keeper */
 	size_t n_sessions;
 	enum luo_support support;
+	int look_error; /* < 0: why what came in could not be looked for yet */
+	sd_event_source *look_source;
 	char **problems;
 	size_t n_problems;
 
@@ -147,10 +149,15 @@ void vault_unwatch(struct luo_entry *entry);
 unsigned unit_max(const struct luod *l, const struct luo_unit *unit);
 bool unit_is_known(const struct luod *l, const char *name);
 
-/* ---- holdings.c, holdings-take.c: what came from the previous kernel ---- */
+/* ---- holdings.c, holdings-look.c, holdings-take.c: what came from the previous kernel ---- */
 
-/* Retrieves it, if the kernel has LUO; waits for the device. */
-void holdings_retrieve(struct luod *l);
+/* At the start: retrieves what came in, where that was not done; if it cannot be, later. */
+void holdings_look_start(struct luod *l);
+/*
+ * The same, if it still has to be done: 0 if it is done, or there is nothing that could be.
+ * Negative: it is not known what came in; it is tried again.
+ */
+int holdings_look(struct luod *l, uint64_t timeout_usec);
 /* Takes over session fds with their numbers; they are held, whatever is in them. */
 void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t n);
 void holdings_free(struct luod *l);
@@ -178,13 +185,16 @@ void holdings_settle(struct luod *l);
 
 /* ---- retrieve.c: the ioctls of it; also used by the supervisor ---- */
 
+#define RETRIEVE_TIMEOUT_USEC (10 * USEC_PER_SEC)
 typedef int (*retrieve_fn)(int session_fd, void *userdata);
 /*
  * Retrieves the sessions @name and "@name-live", and those that their mappings name. Each fd is
  * handed to @callback at once, which owns it: until it is with the keeper, a kill would free what
  * is in it. 0 if there was none, else the number.
+ * @timeout_usec: how long to wait for the device; 0: not at all, and nothing is said about it
  */
-int retrieve_sessions(const char *name, retrieve_fn callback, void *userdata);
+int retrieve_sessions(const char *name, uint64_t timeout_usec, retrieve_fn callback,
+		      void *userdata);
 
 /* ---- registration.c ---- */
 

@@ -13,29 +13,27 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#define DEVICE_TIMEOUT_USEC (10 * USEC_PER_SEC)
-
-static void explain_busy(void)
+static void explain_busy(uint64_t waited_usec)
 {
 	_cleanup_free_ char *comm = NULL;
 	pid_t pid;
 
 	if (luo_device_holder(&pid, &comm) >= 0)
-		log_error(
-			"Cannot open /dev/liveupdate: process %d (%s) has had it open for %u "
-			"seconds. What the previous kernel left stays in the kernel; restart luod "
-			"when the device is free.",
-			(int)pid, comm, (unsigned)(DEVICE_TIMEOUT_USEC / USEC_PER_SEC));
+		log_error("Cannot open /dev/liveupdate: process %d (%s) has had it open for %u "
+			  "seconds. What the previous kernel left stays in the kernel.",
+			  (int)pid, comm, (unsigned)(waited_usec / USEC_PER_SEC));
 	else
 		log_error("Cannot open /dev/liveupdate: another process has had it open for %u "
 			  "seconds.",
-			  (unsigned)(DEVICE_TIMEOUT_USEC / USEC_PER_SEC));
+			  (unsigned)(waited_usec / USEC_PER_SEC));
 }
 
-static int open_device(int *ret)
+static int open_device(uint64_t timeout_usec, int *ret)
 {
 	int r = luo_device_open(0, ret);
 
+	if (r == -EBUSY && timeout_usec == 0)
+		return r;
 	if (r == -EBUSY) {
 		_cleanup_free_ char *comm = NULL;
 		pid_t pid;
@@ -43,10 +41,10 @@ static int open_device(int *ret)
 		if (luo_device_holder(&pid, &comm) >= 0)
 			log_notice("/dev/liveupdate is open in process %d (%s), waiting for it.",
 				   (int)pid, comm);
-		r = luo_device_open(DEVICE_TIMEOUT_USEC, ret);
+		r = luo_device_open(timeout_usec, ret);
 	}
 	if (r == -EBUSY)
-		explain_busy();
+		explain_busy(timeout_usec);
 	else if (r == -EIO)
 		log_error("Cannot open /dev/liveupdate: the kernel could not read what its "
 			  "predecessor left. It stays so until a reboot.");
@@ -160,13 +158,13 @@ static int retrieve_group(int device, const char *name, retrieve_fn callback, vo
 	return 1 + retrieve_spills(device, copy, name, callback, userdata);
 }
 
-int retrieve_sessions(const char *name, retrieve_fn callback, void *userdata)
+int retrieve_sessions(const char *name, uint64_t timeout_usec, retrieve_fn callback, void *userdata)
 {
 	_cleanup_close_ int device = -EBADF;
 	char other[LUO_SESSION_NAME_MAX + 1];
 	int n, more = 0, r;
 
-	r = open_device(&device);
+	r = open_device(timeout_usec, &device);
 	if (r < 0)
 		return r;
 	n = retrieve_group(device, name, callback, userdata);

@@ -132,6 +132,12 @@ static void timestamp(struct json_writer *w, const char *key, const struct luo_t
 	jw_close(w, '}');
 }
 
+void record_looked(struct json_writer *w)
+{
+	begin(w, "looked");
+	jw_close(w, '}');
+}
+
 void record_incoming(struct json_writer *w, const struct state *state)
 {
 	begin(w, "in");
@@ -220,7 +226,11 @@ static int write_around(const struct state *state, struct state_log *log)
 	struct json_writer w = { 0 };
 	int r = 0;
 
-	if (state->incoming_name) {
+	if (state->looked) {
+		record_looked(&w);
+		r = state_write(log, &w);
+	}
+	if (r >= 0 && state->incoming_name) {
 		record_incoming(&w, state);
 		r = state_write(log, &w);
 	}

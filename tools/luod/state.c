@@ -376,6 +376,12 @@ static struct luo_timestamp get_timestamp(struct json_object *o, const char *key
 	return t;
 }
 
+static int apply_looked(struct state *state, struct json_object *o)
+{
+	state->looked = true;
+	return 0;
+}
+
 static int apply_incoming(struct state *state, struct json_object *o)
 {
 	const char *name = get_string(o, "name", LUO_SESSION_NAME_MAX);
@@ -458,7 +464,7 @@ static const struct {
 	{ "add", apply_add },        { "move", apply_move },         { "del", apply_delete },
 	{ "gone", apply_gone },      { "in", apply_incoming },       { "fin", apply_finished },
 	{ "reg", apply_registered }, { "reg-", apply_unregistered }, { "commit", apply_commit },
-	{ "abort", apply_abort },
+	{ "abort", apply_abort },    { "looked", apply_looked },
 };
 
 int state_apply(struct state *state, struct json_object *record)

@@ -52,6 +52,7 @@ struct state {
 	uint64_t restarts;
 	uint64_t started_at; /* of the first luod, microseconds of CLOCK_REALTIME */
 
+	bool looked;            /* for what came in, and it was retrieved */
 	char *incoming_name;    /* of the session that holdings come from; NULL: none came in */
 	bool incoming_finished; /* nothing in it is needed any more */
 	struct luo_mapping_state previous; /* how the previous kernel went down */
@@ -101,6 +102,7 @@ void record_add(struct json_writer *w, const struct luo_entry *entry, enum recor
 void record_move(struct json_writer *w, uint64_t id, const char *unit);
 void record_delete(struct json_writer *w, uint64_t id);
 void record_gone(struct json_writer *w, const struct state_gone *gone);
+void record_looked(struct json_writer *w);
 void record_incoming(struct json_writer *w, const struct state *state);
 void record_finished(struct json_writer *w);
 void record_registered(struct json_writer *w, const struct state_registration *registration);

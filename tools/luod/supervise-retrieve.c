@@ -90,8 +90,9 @@ static void run_child(const char *session)
 	int status;
 
 	if (pid == 0)
-		_exit(retrieve_sessions(session, keep_open, NULL) < 0 ? EXIT_FAILURE
-								      : EXIT_SUCCESS);
+		_exit(retrieve_sessions(session, RETRIEVE_TIMEOUT_USEC, keep_open, NULL) < 0
+			      ? EXIT_FAILURE
+			      : EXIT_SUCCESS);
 	if (pid < 0) {
 		log_error(
 			"Cannot make a process that takes over what the previous kernel left: %s.",
