@@ -235,10 +235,16 @@ static void undo_add(struct luod *l, struct luo_entry *entry)
 		release_file(l, file);
 }
 
+/*
+ * What still lies in the kernel counts too: a claim or a commit takes it out, whatever is stored
+ * here by then, and the names of all must fit into the environment of the next luod.
+ */
 static bool luod_is_full(const struct luod *l)
 {
-	return luo_store_n_entries(l->state.stored) + luo_store_n_entries(l->state.held) >
-	       l->options.fdstore_max_total;
+	struct luo_store *incoming = holdings_store(l);
+	size_t n = luo_store_n_entries(l->state.stored) + luo_store_n_entries(l->state.held);
+
+	return n + (incoming ? luo_store_n_entries(incoming) : 0) > l->options.fdstore_max_total;
 }
 
 static int secure_entry(struct luod *l, struct luo_entry *entry, enum record_place place,
