@@ -12,10 +12,12 @@
 
 #include "luod.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "close-foreign.h"
 #include "notify-parse.h"
 
 /* Linux 6.5; the headers of the build host may be older. */
@@ -63,7 +65,7 @@ static void take_control(struct datagram *d, struct cmsghdr *c)
 			if (d->n_fds < FDS_MAX)
 				d->fds[d->n_fds++] = fd;
 			else
-				safe_close(fd);
+				close_foreign(fd);
 		}
 	}
 }
@@ -97,7 +99,10 @@ static int peek(int fd, struct datagram *d)
 	return 1;
 }
 
-/* Without room for its fds, the kernel closes them. */
+/*
+ * Without room for its fds, the kernel closes them: whoever has peeked keeps his copies until
+ * then, because the last close of a stranger's fd may hang.
+ */
 static void dequeue(int fd)
 {
 	char byte;
@@ -137,8 +142,12 @@ static void store_fds(struct luod *l, struct luo_unit *unit, const struct notify
 	if (d->n_fds == 0)
 		log_limited(LOG_WARNING, "%s: FDSTORE=1 came without an fd.", unit->name);
 	for (size_t i = 0; i < d->n_fds; i++) {
-		int r = vault_add_fd(l, unit, name, TAKE_FD(d->fds[i]), !m->no_poll);
+		int fd = fcntl(d->fds[i], F_DUPFD_CLOEXEC, 0);
+		int r = fd < 0 ? -errno : vault_add_fd(l, unit, name, fd, !m->no_poll);
 
+		/* If it is stored, closing ours is harmless. */
+		if (r >= 0)
+			safe_close(TAKE_FD(d->fds[i]));
 		if (r < 0)
 			refused(l, unit->name, name, r);
 		else
@@ -302,9 +311,9 @@ static int handle_one(struct luod *l)
 	if (r <= 0)
 		return r;
 	process(l, &d);
-	close_many(d.fds, d.n_fds);
-	peer_done(&d.peer);
 	dequeue(l->notify_fd);
+	close_foreign_many(d.fds, d.n_fds);
+	peer_done(&d.peer);
 	return 1;
 }
 
@@ -332,6 +341,7 @@ static int on_notify(sd_event_source *source, int fd, uint32_t revents, void *us
 static void drop_poison(struct luod *l)
 {
 	const char *crashes = getenv("LUOD_CRASHES");
+	struct datagram d;
 
 	if (!crashes || atoi(crashes) < CRASHES_MAX)
 		return;
@@ -339,7 +349,11 @@ static void drop_poison(struct luod *l)
 		     "luod has crashed %s times in a row; the notification at the head of the "
 		     "queue is dropped unread.",
 		     crashes);
+	if (peek(l->notify_fd, &d) <= 0)
+		return;
 	dequeue(l->notify_fd);
+	close_foreign_many(d.fds, d.n_fds);
+	peer_done(&d.peer);
 }
 
 int notify_start(struct luod *l)

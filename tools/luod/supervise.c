@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 
+#include "close-foreign.h"
 #include "notify-parse.h"
 #include "supervise.h"
 
@@ -65,7 +66,7 @@ static void forget(struct supervisor *s, const char *name)
 			s->kept[left++] = s->kept[i];
 			continue;
 		}
-		safe_close(s->kept[i].fd);
+		close_foreign(s->kept[i].fd);
 		free(s->kept[i].name);
 	}
 	s->n_kept = left;
@@ -122,6 +123,7 @@ static int receive_one(struct supervisor *s)
 		log_error("An fd of luod could not be received: are there too many open?");
 	if (notify_parse(text, (size_t)n, &m) >= 0)
 		act(s, &m, &fd);
+	close_foreign(TAKE_FD(fd));
 	return 1;
 }
 

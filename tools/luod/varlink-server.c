@@ -8,9 +8,12 @@
  * a bounded number of requests, then it is the next one's turn.
  */
 
+#include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "close-foreign.h"
 #include "server.h"
 
 #define CONNECTIONS_MAX       128
@@ -36,6 +39,20 @@ void stream_free(struct stream *stream)
 	free(stream);
 }
 
+/* What was sent and not read is closed with the socket, also the fds in it. */
+static void varlink_free(struct luo_varlink *varlink)
+{
+	int copy = -EBADF, unread = 0;
+
+	if (!varlink)
+		return;
+	(void)shutdown(luo_varlink_fd(varlink), SHUT_RD);
+	if (ioctl(luo_varlink_fd(varlink), FIONREAD, &unread) < 0 || unread > 0)
+		copy = fcntl(luo_varlink_fd(varlink), F_DUPFD_CLOEXEC, 0);
+	luo_varlink_free(varlink);
+	close_foreign(copy);
+}
+
 static void connection_free(struct connection *c)
 {
 	struct connection **p = &c->server->connections;
@@ -46,7 +63,7 @@ static void connection_free(struct connection *c)
 	c->server->n_connections--;
 	sd_event_source_disable_unref(c->source);
 	sd_event_source_disable_unref(c->defer);
-	luo_varlink_free(c->varlink);
+	varlink_free(c->varlink);
 	peer_done(&c->peer);
 	stream_free(c->stream);
 	free(c->monitor_unit);
@@ -129,6 +146,9 @@ static int handle_requests(struct connection *c)
 		if (r <= 0)
 			return r;
 		r = dispatch(c, &message);
+		/* What nobody took. */
+		close_foreign_many(message.fds, message.n_fds);
+		message.n_fds = 0;
 		luo_varlink_message_done(&message);
 		if (r < 0)
 			return r;

@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 
+#include "close-foreign.h"
+
 /* ---- files: what the keeper has -------------------------------------------------------------- */
 
 static struct luo_entry *same_file_in(const struct luo_store *store, const struct luo_entry *entry)
@@ -224,13 +226,23 @@ void vault_unit_release(struct luod *l, const char *name)
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
+static void remove_entry(struct luo_entry *entry)
+{
+	int fd = luo_entry_take_fd(entry);
+
+	if (fd >= 0)
+		close_foreign(fd);
+	else
+		luo_entry_remove(entry);
+}
+
 /* What a new entry has cost so far; its fd is closed. */
 static void undo_add(struct luod *l, struct luo_entry *entry)
 {
 	uint64_t file = entry->token;
 
 	vault_unwatch(entry);
-	luo_entry_remove(entry);
+	remove_entry(entry);
 	if (file > 0)
 		release_file(l, file);
 }
@@ -278,9 +290,11 @@ int vault_add_fd(struct luod *l, struct luo_unit *unit, const char *name, int fd
 	r = luo_unit_add_fd(unit, name, owned, &entry);
 	if (r == -EEXIST)
 		return VAULT_EXISTED;
-	if (r < 0)
+	fd = TAKE_FD(owned);
+	if (r < 0) {
+		close_foreign(fd);
 		return r;
-	TAKE_FD(owned);
+	}
 	entry->poll = poll;
 	entry->meta.stored_at = now_realtime();
 	entry->meta.known |= LUO_META_STORED_AT;
@@ -326,7 +340,7 @@ int vault_remove(struct luod *l, struct luo_entry *entry)
 		return r;
 	l->state.stale = true;
 	vault_unwatch(entry);
-	luo_entry_remove(entry);
+	remove_entry(entry);
 	unit_remove_if_empty(l, unit);
 	release_file(l, file);
 	monitor_emit(l, "removed", unit_name, name, NULL);

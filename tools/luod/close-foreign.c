@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * A grandchild holds such fds, and nothing else, while we close ours; so ours are not the last.
+ * Then it exits. A process that exits does not linger at a socket, and if it hangs in another file
+ * system, it is only this process. Nobody has to wait for it: its parent is gone by then.
+ */
+
+#include "close-foreign.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "libluo/util.h"
+#include "log.h"
+
+#define BATCH 256
+
+/* Memory and pipes; whatever asks the file system itself, as fstat() does, may hang as well. */
+static bool is_harmless(int fd)
+{
+	return fcntl(fd, F_GET_SEALS) >= 0 || fcntl(fd, F_GETPIPE_SZ) >= 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* All but @fds, which are in order. Our parent has all of them too: this cannot hang. */
+static void close_others(const int *fds, size_t n)
+{
+	unsigned from = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if ((unsigned)fds[i] > from)
+			(void)syscall(SYS_close_range, from, (unsigned)fds[i] - 1, 0);
+		from = (unsigned)fds[i] + 1;
+	}
+	(void)syscall(SYS_close_range, from, ~0U, 0);
+}
+
+static void be_child(int *fds, size_t n, int wait_fd)
+{
+	char byte;
+
+	fds[n++] = wait_fd;
+	qsort(fds, n, sizeof(*fds), compare);
+	close_others(fds, n);
+	if (fork() == 0) {
+		(void)prctl(PR_SET_NAME, "luod-close");
+		while (read(wait_fd, &byte, 1) < 0 && errno == EINTR)
+			;
+	}
+	_exit(0);
+}
+
+/* Has room for one more. */
+static int hand_over(int *fds, size_t n)
+{
+	int ends[2], r = 0;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0)
+		be_child(fds, n, ends[0]);
+	if (pid < 0)
+		r = -errno;
+	else
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	if (r >= 0)
+		close_many(fds, n);
+	close(ends[0]);
+	/* Now the other one goes on. */
+	close(ends[1]);
+	return r;
+}
+
+void close_foreign_many(const int *fds, size_t n)
+{
+	int slow[BATCH + 1], saved = errno;
+	size_t n_slow = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (fds[i] >= 0 && is_harmless(fds[i]))
+			close(fds[i]);
+		else if (fds[i] >= 0)
+			slow[n_slow++] = fds[i];
+		if (n_slow == 0 || (n_slow < BATCH && i + 1 < n))
+			continue;
+		/* Better a few too many open than to hang. */
+		if (hand_over(slow, n_slow) < 0)
+			log_limited(LOG_ERR, "Cannot fork; %zu fds stay open.", n_slow);
+		n_slow = 0;
+	}
+	errno = saved;
+}
+
+void close_foreign(int fd)
+{
+	close_foreign_many(&fd, 1);
+}
