@@ -595,6 +595,38 @@ def service_that_changes_its_user(luod):
 
 
 @test
+def many_main_processes(luod):
+    """A unit that names more and more of them keeps the last ones, and itself."""
+    luod.call("io.luo.Register", {"unit": "crowd"})
+    store(luod, "crowd", kept=b"1")
+    pids = []
+    try:
+        with Connection(luod.path) as connection:
+            connection.call("io.luo.Register", {"unit": "crowd"})
+            before = count_fds(luod.child())
+            for _ in range(40):
+                pid = os.fork()
+                if pid == 0:
+                    signal.pause()
+                    os._exit(0)
+                pids.append(pid)
+                luod.notify(f"MAINPID={pid}")
+                luod.notify(f"MAINPID={pid}")
+            luod.barrier()
+            expect_fds(luod, before + 15)
+        for _ in range(2):
+            known = luod.call("io.luo.ListUnits", {"unit": "crowd"})["units"][0]["pids"]
+            assert sorted(known) == sorted([os.getpid()] + pids[-15:]), known
+            # What is written down says the same.
+            os.kill(luod.child(), signal.SIGKILL)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    luod.call("io.luo.Drop", {"unit": "crowd"})
+
+
+@test
 def registration_ends_with_the_process(luod):
     ready, tell = os.pipe()
     pid = os.fork()

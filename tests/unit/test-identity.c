@@ -157,6 +157,7 @@ static void test_uid(void **state)
 static void test_life(void **state)
 {
 	siginfo_t info;
+	uint64_t inode, later;
 	int pidfd, r;
 	pid_t pid;
 
@@ -171,14 +172,18 @@ static void test_life(void **state)
 	pidfd = pidfd_open_process(pid);
 	assert_true(pidfd >= 0);
 	assert_true(pidfd_is_running(pidfd) && pidfd_is_there(pidfd));
-	r = pidfd_same(pidfd, pidfd);
-	assert_true(r == 1 || r == -EOPNOTSUPP);
+	r = pidfd_inode(pidfd, &inode);
+	assert_true((r == 0 && inode != 0) || r == -EOPNOTSUPP);
 	kill(pid, SIGKILL);
 	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
 	assert_false(pidfd_is_running(pidfd));
 	assert_true(pidfd_is_there(pidfd));
 	waitpid(pid, NULL, 0);
 	assert_false(pidfd_is_there(pidfd));
+	if (r == 0) {
+		assert_int_equal(pidfd_inode(pidfd, &later), 0);
+		assert_int_equal(later, inode);
+	}
 	close(pidfd);
 	assert_false(pidfd_is_there(-1));
 	assert_false(pidfd_is_running(-1));

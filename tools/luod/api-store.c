@@ -85,7 +85,7 @@ int api_register(struct call *call)
 	note_cgroup(l, unit, &call->connection->peer);
 	r = vault_unit_changed(l, unit);
 	if (r >= 0)
-		r = registration_add(l, name, &call->connection->peer);
+		r = registration_add_caller(l, name, &call->connection->peer);
 	if (r < 0) {
 		vault_unit_release(l, name);
 		return call_failed(call, r, "Cannot register process %d as %s: %s.",

@@ -48,18 +48,19 @@ bool pidfd_is_running(int pidfd)
 	return pidfd >= 0 && poll(&p, 1, 0) == 0;
 }
 
-int pidfd_same(int a, int b)
+int pidfd_inode(int pidfd, uint64_t *ret)
 {
 	struct statfs fs;
-	struct stat sa, sb;
+	struct stat st;
 
-	if (fstatfs(a, &fs) < 0)
+	if (fstatfs(pidfd, &fs) < 0)
 		return -errno;
 	if (fs.f_type != PIDFS_MAGIC)
 		return -EOPNOTSUPP;
-	if (fstat(a, &sa) < 0 || fstat(b, &sb) < 0)
+	if (fstat(pidfd, &st) < 0)
 		return -errno;
-	return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+	*ret = st.st_ino;
+	return 0;
 }
 
 int peer_from_socket(int fd, struct peer *ret)

@@ -36,8 +36,11 @@ bool pidfd_is_there(int pidfd);
 /* The process has not ended yet. */
 bool pidfd_is_running(int pidfd);
 int pidfd_open_process(pid_t pid);
-/* Both are pidfds of one process: 1, 0; -EOPNOTSUPP where pidfds have no inode of their own. */
-int pidfd_same(int a, int b);
+/*
+ * Which process it is, among all since the boot, also when that was reaped. -EOPNOTSUPP where
+ * pidfds have no inode of their own.
+ */
+int pidfd_inode(int pidfd, uint64_t *ret);
 
 /* The uid that the process acts with now (/proc/PID would be root's if it is not dumpable). */
 int proc_uid(pid_t pid, uid_t *ret);

@@ -35,8 +35,10 @@ struct watcher {
 	pid_t pid;
 	uint64_t start;
 	int pidfd;
+	uint64_t inode; /* of the pidfd; 0: it has none of its own */
+	bool named;     /* by MAINPID=, it did not come itself */
 	sd_event_source *source;
-	struct watcher *next;
+	struct watcher *next; /* which is older */
 };
 
 /* A session that came in, as the keeper knows it. */
@@ -198,7 +200,10 @@ int retrieve_sessions(const char *name, uint64_t timeout_usec, retrieve_fn callb
 
 /* ---- registration.c ---- */
 
-int registration_add(struct luod *l, const char *unit, const struct peer *peer);
+/* The caller himself. -ENOSPC: a unit has so many, or all of them. */
+int registration_add_caller(struct luod *l, const char *unit, const struct peer *caller);
+/* Named by another: the one that was named longest ago goes if there are too many. */
+int registration_add(struct luod *l, const char *unit, const struct peer *process);
 /* After a restart: those whose processes are still the same. */
 void registrations_resume(struct luod *l);
 void registrations_free(struct luod *l);

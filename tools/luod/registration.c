@@ -13,6 +13,7 @@
 /* Below the sockets: what a process sent last is read before it is forgotten. */
 #define PRIORITY_EXIT (SD_EVENT_PRIORITY_NORMAL + 10)
 #define WATCHERS_MAX  4096
+#define PER_UNIT_MAX  16 /* root may have more */
 
 static void watcher_free(struct watcher *watcher)
 {
@@ -68,7 +69,7 @@ static int on_exit_of(sd_event_source *source, int fd, uint32_t revents, void *u
 }
 
 /* Takes over the pidfd. */
-static int watch(struct luod *l, pid_t pid, uint64_t start, int pidfd)
+static int watch(struct luod *l, pid_t pid, uint64_t start, int pidfd, bool named)
 {
 	struct watcher *watcher = calloc(1, sizeof(*watcher));
 	int r;
@@ -77,7 +78,11 @@ static int watch(struct luod *l, pid_t pid, uint64_t start, int pidfd)
 		safe_close(pidfd);
 		return -ENOMEM;
 	}
-	*watcher = (struct watcher){ .luod = l, .pid = pid, .start = start, .pidfd = pidfd };
+	*watcher = (struct watcher){
+		.luod = l, .pid = pid, .start = start, .pidfd = pidfd, .named = named
+	};
+	if (pidfd_inode(pidfd, &watcher->inode) < 0)
+		watcher->inode = 0;
 	r = sd_event_add_io(l->event, &watcher->source, pidfd, EPOLLIN, on_exit_of, watcher);
 	if (r >= 0)
 		r = sd_event_source_set_priority(watcher->source, PRIORITY_EXIT);
@@ -101,10 +106,45 @@ static struct watcher *find_watcher(struct luod *l, pid_t pid, uint64_t start, s
 	return found;
 }
 
-int registration_add(struct luod *l, const char *unit, const struct peer *peer)
+/* The process whose registration goes first when the unit has too many. */
+static struct watcher *oldest_named(struct luod *l, const char *unit, size_t *ret_n)
+{
+	struct watcher *oldest = NULL;
+
+	*ret_n = 0;
+	for (struct watcher *w = l->watchers; w; w = w->next) {
+		const char *its = unit_of(l, w);
+
+		if (!its || !streq(its, unit))
+			continue;
+		(*ret_n)++;
+		if (w->named)
+			oldest = w;
+	}
+	return oldest;
+}
+
+static int make_room(struct luod *l, const char *unit)
+{
+	struct watcher *oldest;
+	size_t n;
+
+	while ((oldest = oldest_named(l, unit, &n)) && n >= PER_UNIT_MAX) {
+		log_debug("%s: process %d is not registered any more, others came later.", unit,
+			  (int)oldest->pid);
+		forget(l, oldest->pid, oldest->start);
+		watcher_unlink(oldest);
+		watcher_free(oldest);
+	}
+	return n >= PER_UNIT_MAX ? -ENOSPC : 0;
+}
+
+static int add(struct luod *l, const char *unit, const struct peer *peer, bool named, bool limited)
 {
 	struct state_registration record = { .unit = (char *)unit, .pid = peer->pid };
 	struct json_writer w = { 0 };
+	struct watcher *watcher;
+	const char *its;
 	int pidfd, r;
 	pid_t parent;
 	size_t n;
@@ -115,13 +155,25 @@ int registration_add(struct luod *l, const char *unit, const struct peer *peer)
 	/* Only now it is known that /proc spoke of this process. */
 	if (!pidfd_is_running(peer->pidfd))
 		return -ESRCH;
-	if (!find_watcher(l, peer->pid, record.start, &n)) {
+	watcher = find_watcher(l, peer->pid, record.start, &n);
+	its = watcher ? unit_of(l, watcher) : NULL;
+	/* Nothing is new, and nothing is written. */
+	if (its && streq(its, unit)) {
+		watcher->named = watcher->named && named;
+		return 0;
+	}
+	if (limited) {
+		r = make_room(l, unit);
+		if (r < 0)
+			return r;
+	}
+	if (!watcher) {
 		if (n >= WATCHERS_MAX)
 			return -ENOSPC;
 		pidfd = fcntl(peer->pidfd, F_DUPFD_CLOEXEC, 3);
 		if (pidfd < 0)
 			return -errno;
-		r = watch(l, peer->pid, record.start, pidfd);
+		r = watch(l, peer->pid, record.start, pidfd, named);
 		if (r < 0)
 			return r;
 	}
@@ -132,6 +184,26 @@ int registration_add(struct luod *l, const char *unit, const struct peer *peer)
 	return journal(l, &w);
 }
 
+int registration_add_caller(struct luod *l, const char *unit, const struct peer *caller)
+{
+	return add(l, unit, caller, false, !peer_is_trusted(caller));
+}
+
+int registration_add(struct luod *l, const char *unit, const struct peer *process)
+{
+	return add(l, unit, process, true, true);
+}
+
+/* It is not written down who was named; the oldest process of a unit probably came itself. */
+static bool is_oldest(const struct luod *l, const struct state_registration *one)
+{
+	for (size_t i = 0; i < l->state.n_registrations; i++)
+		if (streq(l->state.registrations[i].unit, one->unit) &&
+		    l->state.registrations[i].start < one->start)
+			return false;
+	return true;
+}
+
 void registrations_resume(struct luod *l)
 {
 	for (size_t i = 0; i < l->state.n_registrations;) {
@@ -140,7 +212,9 @@ void registrations_resume(struct luod *l)
 		int pidfd = pidfd_open_process(pid), r;
 
 		r = pidfd < 0 ? pidfd : proc_stat(pid, &parent, &now);
-		if (r >= 0 && now == start && watch(l, pid, start, TAKE_FD(pidfd)) >= 0) {
+		if (r >= 0 && now == start &&
+		    watch(l, pid, start, TAKE_FD(pidfd),
+			  !is_oldest(l, &l->state.registrations[i])) >= 0) {
 			i++;
 			continue;
 		}

@@ -31,10 +31,12 @@ static const char *registered_unit(const struct luod *l, pid_t pid, uint64_t sta
 /* A process that was reaped has no /proc any more, but its pidfd still says which one it was. */
 static const char *registered_pidfd(const struct luod *l, int pidfd)
 {
-	if (pidfd < 0)
+	uint64_t inode;
+
+	if (pidfd < 0 || !l->watchers || pidfd_inode(pidfd, &inode) < 0)
 		return NULL;
 	for (const struct watcher *w = l->watchers; w; w = w->next)
-		if (pidfd_same(w->pidfd, pidfd) == 1)
+		if (w->inode == inode)
 			return registered_unit(l, w->pid, w->start);
 	return NULL;
 }
