@@ -21,9 +21,6 @@
 #include "notify-parse.h"
 
 /* Linux 6.5; the headers of the build host may be older. */
-#ifndef SO_PASSPIDFD
-#define SO_PASSPIDFD 76
-#endif
 #ifndef SCM_PIDFD
 #define SCM_PIDFD 4
 #endif
@@ -358,14 +355,10 @@ static void drop_poison(struct luod *l)
 
 int notify_start(struct luod *l)
 {
-	int on = 1, r;
+	int r;
 
 	drop_poison(l);
 
-	if (setsockopt(l->notify_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
-		return -errno;
-	if (setsockopt(l->notify_fd, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(on)) < 0)
-		log_debug("This kernel has no SO_PASSPIDFD: a sender is known by its pid.");
 	/* The datagram at the head may have been done before we were killed. Nobody may change
 	 * anything between that and its repetition. */
 	r = handle_one(l);

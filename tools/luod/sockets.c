@@ -17,6 +17,11 @@
 
 #define BACKLOG 128
 
+/* Linux 6.5; the headers of the build host may be older. */
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+
 static int make_address(const struct luod *l, const char *name, struct sockaddr_un *ret)
 {
 	int n;
@@ -39,6 +44,18 @@ static bool is_alive(const struct sockaddr_un *address, int type)
 	return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) >= 0;
 }
 
+/* Before bind(): what is sent before this does not say who has sent it. */
+static int ask_for_senders(int fd)
+{
+	int on = 1;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(on)) < 0)
+		log_debug("This kernel has no SO_PASSPIDFD: a sender is known by its pid.");
+	return 0;
+}
+
 static int make_socket(struct luod *l, const char *name, int type, mode_t mode, int *ret)
 {
 	_cleanup_close_ int fd = -EBADF;
@@ -59,6 +76,9 @@ static int make_socket(struct luod *l, const char *name, int type, mode_t mode, 
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
+	r = type == SOCK_DGRAM ? ask_for_senders(fd) : 0;
+	if (r < 0)
+		return r;
 	/* The mode of the socket is set before anybody can connect: there is no listen() yet. */
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    chmod(address.sun_path, mode) < 0) {
@@ -97,6 +117,12 @@ static int open_socket(struct luod *l, struct kept *kept, size_t n, const char *
 		}
 	if (fd >= 0) {
 		if (is_at(l, fd, name)) {
+			/* An older luod may have made it. */
+			r = type == SOCK_DGRAM ? ask_for_senders(fd) : 0;
+			if (r < 0) {
+				safe_close(fd);
+				return r;
+			}
 			*ret = fd;
 			return 0;
 		}
