@@ -236,6 +236,38 @@ def many_connections(luod):
 
 
 @test
+def more_connections_than_there_are_places(luod):
+    """Root waits for one."""
+    connections = [Connection(luod.path, timeout=10) for _ in range(140)]
+    for connection in connections:
+        connection.send("io.luo.Status")
+    connections[0].receive()
+    for connection in connections[:20]:
+        connection.close()
+    for connection in connections[20:]:
+        connection.receive()
+        connection.close()
+
+
+@test
+def many_fds_asked_for_at_once(luod):
+    """Who does not read the fds that it asks for does not use up those of luod."""
+    store(luod, "wanted", a=b"1")
+    before = count_fds(luod.child())
+    request = json.dumps({"method": "io.luo.OpenEntry",
+                          "parameters": {"unit": "wanted", "name": "a"}}).encode() + b"\0"
+    with Connection(luod.path) as connection:
+        connection.send_bytes(request * 1000)
+        time.sleep(0.3)
+        assert count_fds(luod.child()) < before + 300
+        for _ in range(1000):
+            _, fds = connection.receive()
+            for fd in fds:
+                os.close(fd)
+    luod.call("io.luo.Drop", {"unit": "wanted"})
+
+
+@test
 def connections_of_one_user(luod):
     if os.geteuid() != 0:
         return

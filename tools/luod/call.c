@@ -16,6 +16,8 @@ static int send_message(struct call *call, struct json_object *message, int *fds
 	r = luo_varlink_send(call->connection->varlink, message, fds, n_fds);
 	if (r < 0)
 		close_many(fds, n_fds);
+	else
+		call->connection->n_fds_out += n_fds;
 	json_object_put(message);
 	return r;
 }

@@ -33,7 +33,8 @@ struct connection {
 	bool monitoring;
 	char *monitor_unit; /* NULL: all */
 	bool end_of_input;
-	bool broken; /* to be freed by whoever is in its hands now */
+	size_t n_fds_out; /* in what is queued, at most */
+	bool broken;      /* to be freed by whoever is in its hands now */
 	struct stream *stream;
 	uint64_t *forget; /* entries that go when all that is queued was sent */
 	size_t n_forget;

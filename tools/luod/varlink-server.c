@@ -26,6 +26,9 @@
 #define OUTPUT_ROOT_MAX       ((size_t)64 << 20)
 /* With more than this queued, a client has to read before it is heard again. */
 #define OUTPUT_PAUSE ((size_t)1 << 20)
+#define FDS_PAUSE    256
+/* How long one client may have us at a time. */
+#define WAKEUP_USEC (2 * USEC_PER_MSEC)
 
 /* ---- the life of a connection ---------------------------------------------------------------- */
 
@@ -60,7 +63,9 @@ static void connection_free(struct connection *c)
 	while (*p != c)
 		p = &(*p)->next;
 	*p = c->next;
-	c->server->n_connections--;
+	/* Whoever had to wait for a place. */
+	if (c->server->n_connections-- >= CONNECTIONS_MAX)
+		(void)sd_event_source_set_enabled(c->server->source, SD_EVENT_ON);
 	sd_event_source_disable_unref(c->source);
 	sd_event_source_disable_unref(c->defer);
 	varlink_free(c->varlink);
@@ -72,9 +77,17 @@ static void connection_free(struct connection *c)
 	free(c);
 }
 
+/* It has to read first. */
+static bool is_behind(const struct connection *c)
+{
+	size_t pending = luo_varlink_pending(c->varlink);
+
+	return c->stream || pending > OUTPUT_PAUSE || (pending > 0 && c->n_fds_out > FDS_PAUSE);
+}
+
 static bool is_paused(const struct connection *c)
 {
-	return c->end_of_input || c->stream || luo_varlink_pending(c->varlink) > OUTPUT_PAUSE;
+	return c->end_of_input || is_behind(c);
 }
 
 static int update_events(struct connection *c)
@@ -117,6 +130,7 @@ static int push_out(struct connection *c)
 
 		if (r <= 0)
 			return r;
+		c->n_fds_out = 0;
 		if (c->n_forget > 0)
 			forget_sent(c);
 		if (!c->stream)
@@ -136,11 +150,13 @@ static int push_out(struct connection *c)
 /* 1: the limit is reached, there may be more. */
 static int handle_requests(struct connection *c)
 {
+	uint64_t begin = now_usec(CLOCK_MONOTONIC);
+
 	for (int i = 0; i < REQUESTS_PER_WAKEUP; i++) {
 		struct luo_varlink_message message;
 		int r;
 
-		if (c->stream || luo_varlink_pending(c->varlink) > OUTPUT_PAUSE)
+		if (is_behind(c) || now_usec(CLOCK_MONOTONIC) - begin >= WAKEUP_USEC)
 			return 1;
 		r = luo_varlink_next(c->varlink, &message);
 		if (r <= 0)
@@ -300,8 +316,16 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, v
 	struct server *s = userdata;
 
 	for (int i = 0; i < ACCEPTS_PER_WAKEUP; i++) {
-		int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), r;
+		int fd, r;
 
+		/* The next ones wait in the backlog; only root gets us here. */
+		if (s->n_connections >= CONNECTIONS_MAX) {
+			log_limited(LOG_WARNING, "%zu connections are open; more have to wait.",
+				    s->n_connections);
+			(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+			break;
+		}
+		fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0) {
 			if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
 				log_limited(LOG_ERR, "Cannot accept a connection: %s.",
