@@ -207,7 +207,10 @@ static void set_mainpid(struct luod *l, const char *unit, const struct datagram 
 	int r = peer.pidfd < 0 ? peer.pidfd : 0;
 
 	if (r >= 0 && !peer_is_trusted(&d->peer)) {
-		r = resolve_unit(l, &peer, &its_unit, NULL);
+		/* Whose it is counts as it would if that process had come itself. */
+		r = proc_uid(pid, &peer.uid);
+		if (r >= 0)
+			r = resolve_unit(l, &peer, &its_unit, NULL);
 		if (r >= 0 && !streq(its_unit, unit))
 			r = -EPERM;
 	}
