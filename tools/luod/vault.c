@@ -278,7 +278,10 @@ static int secure_entry(struct luod *l, struct luo_entry *entry, enum record_pla
 			    keeper_to_string(&l->keeper), strerror(-r));
 	entry->id = l->state.next_id++;
 	record_add(&w, entry, place, holding);
-	return journal(l, &w);
+	r = journal(l, &w);
+	if (r < 0)
+		entry->id = 0; /* not in the log: to be tried again */
+	return r;
 }
 
 int vault_add_fd(struct luod *l, struct luo_unit *unit, const char *name, int fd, bool poll)
@@ -366,11 +369,12 @@ int vault_move(struct luod *l, struct luo_entry *entry, struct luo_unit *to)
 
 /*
  * What the kernel had dropped was put right when the entry was restored, and the file itself shows
- * it now. Only what no file can show is still worth knowing.
+ * it now. Only what no file can show is still worth knowing. What is left out stays with @journey.
  */
-static void forget_journey(struct luo_entry *entry)
+static void forget_journey(struct luo_entry *entry, struct luo_entry *journey)
 {
-	free(TAKE_PTR(entry->meta.extents));
+	*journey = *entry;
+	entry->meta.extents = NULL;
 	entry->meta.n_extents = 0;
 	entry->meta.packed = false;
 	entry->meta.known &= LUO_META_FILE_NAME | LUO_META_STORED_AT;
@@ -379,29 +383,47 @@ static void forget_journey(struct luo_entry *entry)
 	entry->token = 0;
 }
 
+/*
+ * It was not made safe, so it lies in the kernel as before, and the session must not be finished:
+ * the next claim tries again. It has its fd already.
+ */
+static void undo_adopt(struct luod *l, struct luo_entry *entry, const struct luo_entry *journey)
+{
+	uint64_t file = entry->token;
+
+	entry->meta = journey->meta;
+	entry->alias = journey->alias;
+	entry->session = journey->session;
+	entry->token = journey->token;
+	entry->id = journey->id;
+	/* Room for it is there: that is where it came from. */
+	(void)luo_entry_move(entry, journey->unit);
+	if (file > 0)
+		release_file(l, file);
+}
+
 int vault_adopt(struct luod *l, struct luo_entry *entry, struct luo_unit *to,
 		enum record_place place)
 {
 	struct luo_unit *from = entry->unit;
-	uint64_t holding = entry->id;
+	struct luo_entry journey;
 	int r;
 
+	forget_journey(entry, &journey);
 	r = luo_entry_move(entry, to);
-	if (r < 0)
-		return r;
-	forget_journey(entry);
-	if (!(entry->meta.known & LUO_META_STORED_AT)) {
-		entry->meta.stored_at = now_realtime();
-		entry->meta.known |= LUO_META_STORED_AT;
+	if (r >= 0) {
+		if (!(entry->meta.known & LUO_META_STORED_AT)) {
+			entry->meta.stored_at = now_realtime();
+			entry->meta.known |= LUO_META_STORED_AT;
+		}
+		r = secure_entry(l, entry, place, journey.id);
 	}
-	r = secure_entry(l, entry, place, holding);
-	if (r < 0)
-		luod_problem(
-			l,
-			"\"%s\" of %s is here, but not safe: if luod is killed, it lies in the "
-			"kernel again.",
-			entry->name, to->name);
-	r = state_add_gone(&l->state, holding, entry->id);
+	if (r < 0) {
+		undo_adopt(l, entry, &journey);
+		return r;
+	}
+	free(journey.meta.extents);
+	r = state_add_gone(&l->state, journey.id, entry->id);
 	if (r < 0)
 		return r;
 	l->state.stale = true;
