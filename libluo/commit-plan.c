@@ -221,8 +221,20 @@ static int find_aliases(struct luo_commit_plan *plan)
 	return 0;
 }
 
+bool luo_commit_travels_plain(int fd)
+{
+	struct stat st;
+	int seals = fcntl(fd, F_GET_SEALS);
+	uint64_t allocated;
+
+	if (seals < 0 || fstat(fd, &st) < 0)
+		return true;
+	allocated = (uint64_t)st.st_blocks * 512;
+	return !(seals & F_SEAL_EXEC) && (uint64_t)st.st_size <= allocated + HOLES_TO_FILL_MAX;
+}
+
 int luo_commit_plan_make(struct luo_store *const *stores, size_t n_stores,
-			 struct luo_commit_plan *ret_plan)
+			 const struct luo_commit_options *options, struct luo_commit_plan *ret_plan)
 {
 	struct luo_commit_plan plan = {};
 	struct luo_entry *entry;
@@ -245,6 +257,8 @@ int luo_commit_plan_make(struct luo_store *const *stores, size_t n_stores,
 			LUO_FOREACH_ENTRY (entry, unit) {
 				struct luo_commit_item *item = &plan.items[plan.n];
 
+				if (options->wants && !options->wants(entry, options->userdata))
+					continue;
 				item->entry = entry;
 				if (r >= 0)
 					r = plan_item(item, &plan.results[plan.n]);

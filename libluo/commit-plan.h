@@ -36,9 +36,17 @@ struct luo_commit_plan {
 	size_t n;
 };
 
-/* Looks at every entry and decides. -EINVAL if one has no fd. */
+/* Looks at every entry that is wanted and decides. -EINVAL if one has no fd. */
 int luo_commit_plan_make(struct luo_store *const *stores, size_t n_stores,
+			 const struct luo_commit_options *options,
 			 struct luo_commit_plan *ret_plan);
+
+/*
+ * Whether a file comes back as what it was if the kernel preserves it as it is: without many holes
+ * that would be filled, and not sealed against exec. Only such a file can be handed to a reader
+ * that does not know our keys of the mapping. True for what is no file at all.
+ */
+bool luo_commit_travels_plain(int fd);
 
 /*
  * Makes the copy for an item that must not travel as it is, and checks that memory is enough for

@@ -418,7 +418,7 @@ _public_ int luo_commit_new(struct luo_store *const *stores, size_t n_stores,
 		return -ENOMEM;
 	commit->flags = options->flags;
 
-	r = luo_commit_plan_make(stores, n_stores, &commit->plan);
+	r = luo_commit_plan_make(stores, n_stores, options, &commit->plan);
 	if (r >= 0)
 		r = do_commit(commit, options);
 	if (r < 0) {

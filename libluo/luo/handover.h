@@ -64,6 +64,10 @@ struct luo_commit_options {
 	/** The mapping that came in, if any: its unknown keys at the top level and in "state" go
 	 * along. NULL for none. */
 	const struct luo_mapping *previous;
+	/** Which entries go into this commit; the others are passed over, and are not in the
+	 * report. NULL: all of them. */
+	bool (*wants)(const struct luo_entry *entry, void *userdata);
+	void *userdata; /**< for @wants */
 };
 
 enum luo_commit_flags {
@@ -77,8 +81,8 @@ struct luo_commit;
 
 /**
  * luo_commit_new() - preserve everything in some stores.
- * @stores: @n_stores of them; every entry must have its fd. They are not changed, and must not be
- *          changed or freed as long as the report is looked at
+ * @stores: @n_stores of them; every entry that goes into it must have its fd. They are not changed,
+ * and must not be changed or freed as long as the report is looked at
  * @ret_commit: owns the session fds
  *
  * An entry that cannot be preserved does not make the commit fail: it is in the report. Looks
@@ -105,7 +109,7 @@ struct luo_commit *luo_commit_free(struct luo_commit *commit);
  * 0.1 */
 const int *luo_commit_sessions(const struct luo_commit *commit, size_t *ret_n);
 
-/** luo_commit_results() - one per entry, in the order of the stores. Since: 0.1 */
+/** luo_commit_results() - one per entry that was wanted, in the order of the stores. Since: 0.1 */
 const struct luo_commit_result *luo_commit_results(const struct luo_commit *commit, size_t *ret_n);
 
 /** luo_commit_mapping() - the text that was written at token 0, the commit's. Since: 0.1 */
