@@ -37,10 +37,14 @@ static int incoming_new(int session_fd, const char *name, struct luo_incoming **
 		return -ENOMEM;
 	incoming->name = strdup(name);
 	incoming->sessions = calloc(1, sizeof(int));
-	if (!incoming->name || !incoming->sessions) {
-		free(incoming->name);
-		free(incoming->sessions);
-		free(incoming);
+	incoming->groups = calloc(1, sizeof(*incoming->groups));
+	if (incoming->groups) {
+		incoming->n_groups = 1;
+		incoming->groups[0].name = strdup(name);
+	}
+	if (!incoming->name || !incoming->sessions || !incoming->groups ||
+	    !incoming->groups[0].name) {
+		luo_incoming_free(incoming);
 		return -ENOMEM;
 	}
 	incoming->sessions[0] = session_fd;
@@ -201,6 +205,13 @@ static void hold_spills(struct luo_incoming *incoming, int device_fd)
 	}
 }
 
+static void note_group(struct luo_incoming *incoming)
+{
+	incoming->groups[0].n = (unsigned)incoming->n_sessions;
+	if (incoming->mapping)
+		incoming->groups[0].generation = incoming->mapping->generation;
+}
+
 _public_ int luo_incoming_retrieve(int device_fd, const char *name,
 				   struct luo_incoming **ret_incoming)
 {
@@ -228,6 +239,7 @@ _public_ int luo_incoming_retrieve(int device_fd, const char *name,
 				retrieve_further(incoming, device_fd, i);
 		fail_entries_of_missing_sessions(incoming);
 	}
+	note_group(incoming);
 	*ret_incoming = incoming;
 	return 0;
 }
@@ -277,6 +289,7 @@ _public_ int luo_incoming_adopt(const int *session_fds, size_t n,
 	} else
 		for (size_t i = 1; i < n; i++)
 			(void)append_session(incoming, session_fds[i]);
+	note_group(incoming);
 	*ret_incoming = incoming;
 	return 0;
 }
@@ -299,6 +312,9 @@ _public_ struct luo_incoming *luo_incoming_free(struct luo_incoming *incoming)
 	luo_mapping_free(incoming->mapping);
 	close_many(incoming->sessions, incoming->n_sessions);
 	free(incoming->sessions);
+	for (size_t i = 0; i < incoming->n_groups; i++)
+		free(incoming->groups[i].name);
+	free(incoming->groups);
 	free(incoming->problem);
 	free(incoming->name);
 	free(incoming);

@@ -24,8 +24,18 @@ struct luo_fetched_session {
 	int fd;
 };
 
+/* Sessions that were made together: a main one and its spills. */
+struct luo_incoming_group {
+	char *name; /* of the main session */
+	enum luo_mapping_generation generation;
+	unsigned first, n; /* its sessions, by entry->session */
+};
+
 struct luo_incoming {
 	char *name;
+	/* More than one after luo_incoming_merge(). */
+	struct luo_incoming_group *groups;
+	size_t n_groups;
 	/* By entry->session; -EBADF for one that is not there yet, -ENOENT for one that never was.
 	 */
 	int *sessions;
@@ -58,6 +68,17 @@ int luo_incoming_note_places(struct luo_incoming *incoming);
 
 struct luo_shared_file *luo_incoming_shared_of(struct luo_incoming *incoming,
 					       const struct luo_entry *entry);
+
+/*
+ * Makes one of two: @from is used up. -EBUSY if one of them has to stay by itself: it is not
+ * understood, has entries that were skipped, or sessions that are still to be had. Then, and on
+ * -ENOMEM, both are as they were, but for empty units.
+ */
+int luo_incoming_merge(struct luo_incoming *into, struct luo_incoming *from);
+
+/* Which of the sessions that were made one the entry came in; NULL if none. */
+const struct luo_incoming_group *luo_incoming_group_of(const struct luo_incoming *incoming,
+						       const struct luo_entry *entry);
 
 /*
  * Tells that an entry was restored in an earlier life of this process, so that its aliases become

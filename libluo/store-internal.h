@@ -15,6 +15,9 @@ void luo_entry_meta_clear(struct luo_entry_meta *meta);
 /* Removes the entries that have failed set, all at once. */
 void luo_unit_remove_failed(struct luo_unit *unit);
 
+/* Makes room for so many more entries: moving or adding these cannot fail. */
+int luo_unit_reserve(struct luo_unit *unit, size_t more);
+
 /* Moves an entry forward within its unit, the others close up behind it. */
 void luo_entry_move_forward(struct luo_entry *entry, size_t position);
 

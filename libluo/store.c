@@ -207,16 +207,26 @@ static int reserve(void ***array, size_t *allocated, size_t used)
 	return 0;
 }
 
-static int unit_reserve(struct luo_unit *unit)
+int luo_unit_reserve(struct luo_unit *unit, size_t more)
 {
+	size_t wanted = unit->n_entries + more, buckets = unit->_n_buckets;
 	int r;
 
-	r = reserve((void ***)&unit->entries, &unit->_allocated, unit->n_entries);
-	if (r < 0)
-		return r;
-	if (unit->n_entries >= unit->_n_buckets)
-		return table_grow(unit, MAX2(unit->_n_buckets * 2, (size_t)BUCKETS_MIN));
-	return 0;
+	while (unit->_allocated < wanted) {
+		r = reserve((void ***)&unit->entries, &unit->_allocated, unit->_allocated);
+		if (r < 0)
+			return r;
+	}
+	if (wanted <= buckets)
+		return 0;
+	while (buckets < wanted)
+		buckets = MAX2(buckets * 2, (size_t)BUCKETS_MIN);
+	return table_grow(unit, buckets);
+}
+
+static int unit_reserve(struct luo_unit *unit)
+{
+	return luo_unit_reserve(unit, 1);
 }
 
 /* Cannot fail: unit_reserve() was called. */
