@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "managed.h"
 #include "server.h"
 
 static int no_such_unit(struct call *call, const char *unit)
@@ -29,7 +30,8 @@ static int no_room(struct call *call, const char *unit)
 	struct json_object *o = json_object_new_object();
 	struct luo_store *store = holdings_store(call->luod);
 	struct luo_unit *u = store ? luo_store_find_unit(store, unit) : NULL;
-	struct luo_memory_room room = { 0 };
+	/* The claimer's, if it was in his cgroup. */
+	struct luo_memory_room room = call->luod->room;
 	struct luo_entry *e;
 	uint64_t needed = 0;
 	char text[512];
@@ -37,7 +39,8 @@ static int no_room(struct call *call, const char *unit)
 	if (u)
 		LUO_FOREACH_ENTRY (e, u)
 			needed += e->alias ? 0 : e->meta.size;
-	(void)luo_memory_room(&room);
+	if (room.bytes == 0 && !room.limited_by[0])
+		(void)luo_memory_room(&room);
 	snprintf(
 		text, sizeof(text),
 		"There is no room to restore the holding of %s%s%.200s; nothing was touched. Raise "
@@ -224,7 +227,7 @@ static int take_holding(struct call *call, const char *from, const char *name, c
 	r = unit_for_claim(l, from, to, &unit);
 	if (r < 0)
 		return r;
-	r = holdings_claim(l, from, name, unit);
+	r = holdings_claim(l, from, name, unit, &call->connection->peer);
 	if (r == -EDQUOT)
 		r = no_room(call, from);
 	else if (r < 0)
@@ -281,6 +284,91 @@ static int claim(struct call *call, const char *from, const char *name, const ch
 	return call->oneway ? 0 : start_stream(call, to, name, keep);
 }
 
+/* ---- giving to another unit of PID 1's ------------------------------------------------------- */
+
+static bool is_managed_in(const struct luo_store *store, const char *name)
+{
+	struct luo_unit *unit = store ? luo_store_find_unit(store, name) : NULL;
+
+	return unit && unit_is_managed(unit);
+}
+
+static bool holding_is_managed(const struct luod *l, const char *name)
+{
+	return is_managed_in(holdings_store(l), name) || is_managed_in(l->state.held, name);
+}
+
+static int give_from_kernel(struct luod *l, const char *from, const char *name, const char *to,
+			    struct json_object *entries)
+{
+	struct luo_store *store = holdings_store(l);
+	struct luo_unit *unit = store ? luo_store_find_unit(store, from) : NULL;
+	size_t left = unit ? unit->n_entries : 0;
+
+	for (size_t i = 0; left-- > 0;) {
+		struct luo_entry *entry = unit->entries[i];
+		int r;
+
+		if (name && !streq(entry->name, name)) {
+			i++;
+			continue;
+		}
+		r = holdings_move(l, entry, to);
+		if (r < 0)
+			return r;
+		json_object_array_add(entries, entry_to_object(entry, ENTRY_HELD));
+	}
+	return 0;
+}
+
+static int give_held(struct luod *l, const char *from, const char *name, const char *to,
+		     struct json_object *entries)
+{
+	struct luo_unit *unit = luo_store_find_unit(l->state.held, from), *target;
+	size_t left = unit ? unit->n_entries : 0;
+	int r;
+
+	if (left == 0)
+		return 0;
+	r = vault_unit_like(l, to, unit, &target);
+	for (size_t i = 0; r >= 0 && left-- > 0;) {
+		struct luo_entry *entry = unit->entries[i];
+
+		if (name && !streq(entry->name, name)) {
+			i++;
+			continue;
+		}
+		r = vault_move(l, entry, target);
+		if (r >= 0)
+			json_object_array_add(entries, entry_to_object(entry, ENTRY_STORED));
+	}
+	return r;
+}
+
+/* Its memory stays where it is until the unit starts, which then pays for it. */
+static int give(struct call *call, const char *from, const char *name, const char *to)
+{
+	struct json_object *o = json_object_new_object(), *entries = json_object_new_array();
+	struct luod *l = call->luod;
+	int r;
+
+	add_object(o, "entries", entries);
+	r = give_from_kernel(l, from, name, to, entries);
+	if (r >= 0)
+		r = give_held(l, from, name, to, entries);
+	publish_now(l);
+	if (r < 0) {
+		json_object_put(o);
+		return call_failed(call, r,
+				   "Cannot give the holding of %s to %s: %s. Nothing was lost; try "
+				   "again.",
+				   from, to, strerror(-r));
+	}
+	log_info("%s: what the previous kernel left for it is now of %s.", from, to);
+	monitor_emit(l, "claimed", to, name, NULL);
+	return call_reply(call, o);
+}
+
 int api_claim(struct call *call)
 {
 	_cleanup_free_ char *from = NULL, *to = NULL;
@@ -309,6 +397,8 @@ int api_claim(struct call *call)
 	    count_in(call->luod->state.held, from, name) == 0 &&
 	    count_in(holdings_store(call->luod), from, name) == 0)
 		return no_such_entry(call, from, name);
+	if (!streq(from, to) && holding_is_managed(call->luod, from))
+		return give(call, from, name, to);
 	return claim(call, from, name, to, keep);
 }
 

@@ -51,6 +51,7 @@ int api_commit(struct call *call)
 		{ "sessionName", PARAMETER_STRING, false, &request.session_name, NULL },
 		{ "dryRun", PARAMETER_BOOL, false, &request.dry_run, NULL },
 		{ "maxFilesPerSession", PARAMETER_NUMBER, false, &max_files, NULL },
+		{ "handOver", PARAMETER_BOOL, false, &request.hand_over, NULL },
 	};
 	const char *session;
 	struct json_object *o;
@@ -72,6 +73,8 @@ int api_commit(struct call *call)
 	else {
 		o = json_object_new_object();
 		add_string(o, "sessionName", report.session_name);
+		if (report.note)
+			add_string(o, "note", report.note);
 		add_number(o, "sessions", report.sessions);
 		add_number(o, "preserved", report.summary.preserved);
 		add_number(o, "lost", report.summary.lost);
@@ -121,29 +124,34 @@ static int read_text(int fd, char **ret)
 	return 0;
 }
 
-static struct luo_incoming *find_incoming(const struct luod *l, const char *name)
+static int find_session(const struct luo_incoming *incoming, const char *name)
 {
-	if (l->incoming && streq(luo_incoming_name(l->incoming), name))
-		return l->incoming;
-	for (size_t i = 0; i < ELEMENTSOF(l->waiting); i++)
-		if (l->waiting[i] && streq(luo_incoming_name(l->waiting[i]), name))
-			return l->waiting[i];
-	return NULL;
+	const int *fds;
+	size_t n;
+
+	if (!incoming)
+		return -ENOENT;
+	fds = luo_incoming_sessions(incoming, &n);
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *its = NULL;
+
+		if (fds[i] >= 0 && luo_session_get_name(fds[i], &its) >= 0 && streq(its, name))
+			return fds[i];
+	}
+	return -ENOENT;
 }
 
 /* What the previous kernel left, as it stands: also one that is not understood. */
 static int incoming_text(struct luod *l, const char *session, char **ret)
 {
 	_cleanup_close_ int fd = -EBADF;
-	struct luo_incoming *incoming = find_incoming(l, session);
-	const int *fds;
-	size_t n;
-	int r;
+	int session_fd = find_session(l->incoming, session), r;
 
-	if (!incoming)
-		return -ENOENT;
-	fds = luo_incoming_sessions(incoming, &n);
-	r = luo_session_restore_fd(fds[0], LUO_TOKEN_MAPPING, &fd);
+	for (size_t i = 0; session_fd < 0 && i < ELEMENTSOF(l->waiting); i++)
+		session_fd = find_session(l->waiting[i], session);
+	if (session_fd < 0)
+		return session_fd;
+	r = luo_session_restore_fd(session_fd, LUO_TOKEN_MAPPING, &fd);
 	return r < 0 ? r : read_text(fd, ret);
 }
 
@@ -161,7 +169,9 @@ int api_get_mapping(struct call *call)
 	r = call_parameters(call, table, ELEMENTSOF(table));
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (session)
+	if (session && streq(session, MANAGER_SESSION) && l->outgoing.manager_mapping_fd >= 0)
+		r = read_text(l->outgoing.manager_mapping_fd, &text);
+	else if (session)
 		r = incoming_text(l, session, &text);
 	else if (l->outgoing.mapping_fd >= 0)
 		r = read_text(l->outgoing.mapping_fd, &text);

@@ -201,7 +201,7 @@ static void add_problems(struct json_object *status, const struct luod *l, bool 
 int api_status(struct call *call)
 {
 	struct luod *l = call->luod;
-	struct json_object *o;
+	struct json_object *o, *last;
 	struct utsname u;
 	int r;
 
@@ -225,10 +225,17 @@ int api_status(struct call *call)
 		add_sessions(o, l);
 	else
 		add_object(o, "sessions", json_object_new_array());
+	if (l->manager_version > 0)
+		add_number(o, "managerVersion", l->manager_version);
+	last = call_is_root(call) ? last_shutdown(l) : NULL;
+	if (last)
+		add_object(o, "lastShutdown", last);
 	if (l->state.previous.have_kexec_count)
 		add_number(o, "kexecCount", l->state.previous.kexec_count);
 	add_timestamp(o, "shutdownStart", &l->state.previous.shutdown_start);
 	add_timestamp(o, "shutdownFinish", &l->state.previous.shutdown_finish);
+	add_timestamp(o, "shutdownLateStart", &l->state.previous.shutdown_late_start);
+	add_timestamp(o, "shutdownLateFinish", &l->state.previous.shutdown_late_finish);
 	add_problems(o, l, call_is_root(call));
 	return call_reply(call, o);
 }

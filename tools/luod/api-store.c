@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "managed.h"
 #include "server.h"
 
 static int no_such(struct call *call, const char *unit, const char *name)
@@ -138,16 +139,42 @@ static int store_all(struct call *call, struct luo_unit *unit, struct json_objec
 	return call_reply(call, o);
 }
 
+/*
+ * Inside the blackout, and PID 1 still has all of them: that our copies are safe is made sure of
+ * once for all. Who is not answered, because luod was killed, sends them again.
+ */
+static int store_from_manager(struct call *call, struct luo_unit *unit, struct json_object *names,
+			      bool poll)
+{
+	struct luod *l = call->luod;
+	int r, settled;
+
+	r = unit_set_managed(unit);
+	if (r > 0)
+		r = vault_unit_changed(l, unit);
+	if (r < 0)
+		return r;
+	l->keeper.lazy = true;
+	r = store_all(call, unit, names, poll);
+	l->keeper.lazy = false;
+	settled = keeper_settle(&l->keeper);
+	if (settled < 0)
+		log_warning("The keeper (%s) does not answer: %s.", keeper_to_string(&l->keeper),
+			    strerror(-settled));
+	return r;
+}
+
 int api_store(struct call *call)
 {
 	struct json_object *names = NULL;
 	_cleanup_free_ char *unit_name = NULL;
 	const char *asked = NULL;
-	bool poll = true;
+	bool poll = true, manager = false;
 	struct parameter table[] = {
 		{ "unit", PARAMETER_STRING, false, &asked, NULL },
 		{ "names", PARAMETER_STRINGS, true, &names, NULL },
 		{ "poll", PARAMETER_BOOL, false, &poll, NULL },
+		{ "manager", PARAMETER_BOOL, false, &manager, NULL },
 	};
 	struct luo_unit *unit;
 	int r;
@@ -164,10 +191,16 @@ int api_store(struct call *call)
 		if (!luo_fdname_is_valid(
 			    json_object_get_string(json_object_array_get_idx(names, i))))
 			return call_invalid(call, "names");
+	if (manager && !call_is_root(call))
+		return call_error_text(call, "io.luo.NotPermitted",
+				       "Only root can say what the service manager has.");
 	r = vault_unit(call->luod, unit_name, &unit);
 	if (r < 0)
 		return r;
-	r = store_all(call, unit, names, poll);
+	if (manager)
+		r = store_from_manager(call, unit, names, poll);
+	else
+		r = store_all(call, unit, names, poll);
 	vault_unit_release(call->luod, unit_name);
 	return r;
 }

@@ -20,9 +20,27 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include "commit-index.h"
+#include "commit-split.h"
 #include "json-build.h"
 
+/* In PID 1's session, which can have no further ones: as long as the kernel takes them. */
+#define MANAGER_FILES_MAX 4096
+
 #define DEVICE_TIMEOUT_USEC (10 * USEC_PER_SEC)
+
+/*
+ * What PID 1 brings into the next kernel by itself has come in there, and there is no log that
+ * could tell: so it is called what it will be.
+ */
+#define HANDED_OVER_FROM UINT64_C(4096)
+
+static char *outgoing_name(const struct luod *l, uint64_t i, char name[KEEPER_NAME_SIZE])
+{
+	if (l->outgoing.handed_over)
+		return keeper_name('i', HANDED_OVER_FROM + i, name);
+	return keeper_name2('o', l->state.commit_number, i, name);
+}
 
 void commit_forget(struct luod *l)
 {
@@ -31,10 +49,12 @@ void commit_forget(struct luod *l)
 	for (size_t i = 0; i < l->outgoing.n; i++)
 		safe_close(l->outgoing.fds[i]);
 	for (uint64_t i = 0; i < l->state.commit_sessions; i++)
-		(void)keeper_remove(&l->keeper, keeper_name2('o', l->state.commit_number, i, name));
+		(void)keeper_remove(&l->keeper, outgoing_name(l, i, name));
 	free(TAKE_PTR(l->outgoing.fds));
 	l->outgoing.n = 0;
+	l->outgoing.handed_over = false;
 	l->outgoing.mapping_fd = safe_close(l->outgoing.mapping_fd);
+	l->outgoing.manager_mapping_fd = safe_close(l->outgoing.manager_mapping_fd);
 	free(TAKE_PTR(l->state.commit_name));
 	l->state.commit_sessions = 0;
 	/* The sessions are undone when the keeper has closed its copies too, not before. */
@@ -57,38 +77,55 @@ int commit_abort(struct luod *l)
 
 /* ---- the report ------------------------------------------------------------------------------ */
 
-static int report_results(const struct luo_commit *commit, struct commit_report *report)
+static int report_result(const struct luo_commit_result *result, struct commit_report *report)
+{
+	struct json_object *o = json_object_new_object();
+	char alias[2 * LUO_UNIT_NAME_MAX + 2];
+
+	if (!o)
+		return -ENOMEM;
+	add_string(o, "unit", result->entry->unit->name);
+	add_string(o, "name", result->entry->name);
+	add_string(o, "result", luo_result_to_string(result->result));
+	if (result->reason)
+		add_string(o, "reason", result->reason);
+	if (result->alias_of) {
+		snprintf(alias, sizeof(alias), "%s/%s", result->alias_of->unit->name,
+			 result->alias_of->name);
+		add_string(o, "aliasOf", alias);
+	}
+	add_number(o, "bytes", result->bytes);
+	add_number(o, "usec", result->usec);
+	json_object_array_add(report->results, o);
+	return 0;
+}
+
+/* One of the parts; what a later part tries again is not reported twice. */
+static int report_part(const struct luo_commit *part, const struct split *split,
+		       struct commit_report *report)
 {
 	const struct luo_commit_result *results;
+	struct luo_commit_summary sum;
 	size_t n;
+	int r;
 
-	report->results = json_object_new_array();
-	if (!report->results)
-		return -ENOMEM;
-	results = luo_commit_results(commit, &n);
+	results = luo_commit_results(part, &n);
+	luo_commit_summary(part, &sum);
 	for (size_t i = 0; i < n; i++) {
-		const struct luo_commit_result *result = &results[i];
-		struct json_object *o = json_object_new_object();
-		char alias[2 * LUO_UNIT_NAME_MAX + 2];
-
-		if (!o)
-			return -ENOMEM;
-		add_string(o, "unit", result->entry->unit->name);
-		add_string(o, "name", result->entry->name);
-		add_string(o, "result", luo_result_to_string(result->result));
-		if (result->reason)
-			add_string(o, "reason", result->reason);
-		if (result->alias_of) {
-			snprintf(alias, sizeof(alias), "%s/%s", result->alias_of->unit->name,
-				 result->alias_of->name);
-			add_string(o, "aliasOf", alias);
+		if (split && split_is_tried_again(split, results[i].entry)) {
+			sum.entries--;
+			sum.lost--;
+			continue;
 		}
-		add_number(o, "bytes", result->bytes);
-		add_number(o, "usec", result->usec);
-		json_object_array_add(report->results, o);
+		r = report_result(&results[i], report);
+		if (r < 0)
+			return r;
 	}
-	luo_commit_summary(commit, &report->summary);
-	(void)luo_commit_sessions(commit, &report->sessions);
+	report->summary.entries += sum.entries;
+	report->summary.preserved += sum.preserved;
+	report->summary.lost += sum.lost;
+	report->summary.bytes += sum.bytes;
+	report->summary.usec += sum.usec;
 	return 0;
 }
 
@@ -219,27 +256,65 @@ static void carry(struct luod *l, struct commit_report *report, int **fds, size_
 	}
 }
 
-/* The sessions of the commit itself and those that are carried, all our own. */
-static int collect_sessions(struct luod *l, const struct luo_commit *commit,
-			    struct commit_report *report, int **ret_fds, size_t *ret_n)
+/* What a commit is made of; the last two may be missing. */
+struct parts {
+	struct split split;
+	struct luo_commit *own, *manager;
+	int index_fd;
+};
+
+static void parts_done(struct parts *parts)
 {
-	const int *sessions;
-	size_t n;
-	int *fds;
+	luo_commit_free(parts->own);
+	luo_commit_free(parts->manager);
+	safe_close(parts->index_fd);
+	split_done(&parts->split);
+}
 
-	sessions = luo_commit_sessions(commit, &n);
-	fds = calloc(n + 1, sizeof(int));
-	if (!fds)
+static int append_copies(const int *fds, size_t n, int **list, size_t *n_list)
+{
+	int *grown = reallocarray(*list, *n_list + n + 1, sizeof(int));
+
+	if (!grown)
 		return -ENOMEM;
+	*list = grown;
 	for (size_t i = 0; i < n; i++) {
-		fds[i] = fcntl(sessions[i], F_DUPFD_CLOEXEC, 3);
-		if (fds[i] < 0) {
-			int r = -errno;
+		int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
 
-			close_many(fds, i);
-			free(fds);
-			return r;
-		}
+		if (fd < 0)
+			return -errno;
+		grown[(*n_list)++] = fd;
+	}
+	return 0;
+}
+
+static int append_part(const struct luo_commit *part, int **list, size_t *n_list)
+{
+	const int *fds;
+	size_t n;
+
+	if (!part)
+		return 0;
+	fds = luo_commit_sessions(part, &n);
+	return append_copies(fds, n, list, n_list);
+}
+
+/* The sessions of the commit itself and those that are carried, all our own. */
+static int collect_sessions(struct luod *l, const struct parts *parts, struct commit_report *report,
+			    int **ret_fds, size_t *ret_n)
+{
+	int *fds = NULL, r;
+	size_t n = 0;
+
+	r = append_part(parts->own, &fds, &n);
+	if (r >= 0)
+		r = append_part(parts->manager, &fds, &n);
+	if (r >= 0 && parts->index_fd >= 0)
+		r = append_copies(&parts->index_fd, 1, &fds, &n);
+	if (r < 0) {
+		close_many(fds, n);
+		free(fds);
+		return r;
 	}
 	carry(l, report, &fds, &n);
 	*ret_fds = fds;
@@ -248,8 +323,8 @@ static int collect_sessions(struct luod *l, const struct luo_commit *commit,
 }
 
 /* The commit stands from the record on. */
-static int make_it_stand(struct luod *l, const struct luo_commit *commit, const char *session,
-			 struct commit_report *report)
+static int make_it_stand(struct luod *l, const struct parts *parts, const char *session,
+			 bool hand_over, struct commit_report *report)
 {
 	uint64_t number = l->state.next_id++;
 	struct json_writer w = { 0 };
@@ -257,7 +332,7 @@ static int make_it_stand(struct luod *l, const struct luo_commit *commit, const 
 	size_t n = 0;
 	int r;
 
-	r = collect_sessions(l, commit, report, &l->outgoing.fds, &n);
+	r = collect_sessions(l, parts, report, &l->outgoing.fds, &n);
 	if (r < 0)
 		return r;
 	l->outgoing.n = n;
@@ -266,9 +341,10 @@ static int make_it_stand(struct luod *l, const struct luo_commit *commit, const 
 	if (!l->state.commit_name)
 		r = -ENOMEM;
 	l->state.commit_number = number;
+	l->outgoing.handed_over = hand_over;
 	l->state.commit_sessions = n;
 	for (size_t i = 0; r >= 0 && i < n; i++)
-		r = keeper_push(&l->keeper, keeper_name2('o', number, i, name), l->outgoing.fds[i]);
+		r = keeper_push(&l->keeper, outgoing_name(l, i, name), l->outgoing.fds[i]);
 	if (r >= 0)
 		r = keeper_settle(&l->keeper);
 	l->state.stale = false;
@@ -277,11 +353,14 @@ static int make_it_stand(struct luod *l, const struct luo_commit *commit, const 
 		r = journal(l, &w);
 		l->state.stale = false;
 	}
-	if (r < 0)
+	if (r < 0) {
 		commit_forget(l);
-	else
-		l->outgoing.mapping_fd = keep_mapping(commit);
-	return r;
+		return r;
+	}
+	l->outgoing.mapping_fd = keep_mapping(parts->own ? parts->own : parts->manager);
+	if (parts->manager)
+		l->outgoing.manager_mapping_fd = keep_mapping(parts->manager);
+	return 0;
 }
 
 static struct luo_mapping_state next_state(const struct luod *l, uint64_t begin)
@@ -290,36 +369,12 @@ static struct luo_mapping_state next_state(const struct luod *l, uint64_t begin)
 
 	state.have_kexec_count = true;
 	state.kexec_count = l->state.previous.kexec_count + 1;
-	state.shutdown_start.realtime = begin;
-	state.shutdown_start.monotonic = now_usec(CLOCK_MONOTONIC);
+	state.shutdown_start = shutdown_start(l);
+	if (state.shutdown_start.realtime == 0) {
+		state.shutdown_start.realtime = begin;
+		state.shutdown_start.monotonic = now_usec(CLOCK_MONOTONIC);
+	}
 	return state;
-}
-
-static int preserve(struct luod *l, const struct commit_request *request, const char *session,
-		    uint64_t begin, struct commit_report *report)
-{
-	struct luo_store *stores[] = { l->state.stored, l->state.held };
-	struct luo_mapping_state state = next_state(l, begin);
-	struct luo_commit_options options = {
-		.session_name = session,
-		.max_files_per_session = request->max_files,
-		.device_timeout_usec = DEVICE_TIMEOUT_USEC,
-		.state = &state,
-	};
-	struct luo_commit *commit;
-	int r;
-
-	r = luo_commit_new(stores, ELEMENTSOF(stores), &options, &commit);
-	if (r < 0)
-		return say_why(report, session, r);
-	r = report_results(commit, report);
-	if (r >= 0 && !request->dry_run)
-		r = make_it_stand(l, commit, session, report);
-	luo_commit_free(commit);
-	if (r < 0)
-		return say(report, r, "Cannot hold the sessions of the commit: %s. It is undone.",
-			   strerror(-r));
-	return 0;
 }
 
 /* The name belongs to a session that goes along untouched. */
@@ -331,6 +386,212 @@ static bool is_held(const struct luod *l, const char *session)
 		if (streq(luo_incoming_name(unreadable), session))
 			return true;
 	return false;
+}
+
+struct work {
+	struct luod *luod;
+	const struct commit_request *request;
+	struct luo_store *stores[2];
+	struct luo_mapping_state state;
+	struct parts parts;
+	struct commit_report *report;
+};
+
+static void note(struct commit_report *report, const char *format, ...) _printf_(2, 3);
+static void note(struct commit_report *report, const char *format, ...)
+{
+	va_list ap;
+
+	free(report->note);
+	va_start(ap, format);
+	if (vasprintf(&report->note, format, ap) < 0)
+		report->note = NULL;
+	va_end(ap);
+	if (report->note)
+		log_warning("%s", report->note);
+}
+
+static int split_again(struct work *work, bool whole)
+{
+	split_done(&work->parts.split);
+	return split_make(work->stores, ELEMENTSOF(work->stores), whole, &work->parts.split);
+}
+
+/* PID 1's part. Where its session cannot be made, everything goes into ours. */
+static int preserve_manager(struct work *work)
+{
+	struct luo_commit_options options = {
+		.session_name = MANAGER_SESSION,
+		.max_files_per_session = MANAGER_FILES_MAX,
+		.device_timeout_usec = DEVICE_TIMEOUT_USEC,
+		.state = &work->state,
+		.flags = LUO_COMMIT_NO_PACK,
+		.wants = split_is_manager,
+		.userdata = &work->parts.split,
+	};
+	int r;
+
+	if (is_held(work->luod, MANAGER_SESSION)) {
+		note(work->report,
+		     "Session \"" MANAGER_SESSION "\" came from the previous kernel, is not "
+		     "understood and keeps its name: all goes into luod's own session.");
+		return split_again(work, true);
+	}
+	r = luo_commit_new(work->stores, ELEMENTSOF(work->stores), &options, &work->parts.manager);
+	if (r == -EEXIST) {
+		note(work->report,
+		     "Somebody has made a session \"" MANAGER_SESSION "\": all goes into luod's "
+		     "own, and only luod can give it back.");
+		return split_again(work, true);
+	}
+	if (r < 0)
+		return say_why(work->report, MANAGER_SESSION, r);
+	return split_note_failed(&work->parts.split, work->parts.manager);
+}
+
+static int preserve_own(struct work *work, const char *session)
+{
+	struct luo_commit_options options = {
+		.session_name = session,
+		.max_files_per_session = work->request->max_files,
+		.device_timeout_usec = DEVICE_TIMEOUT_USEC,
+		.state = &work->state,
+		.wants = split_is_own,
+		.userdata = &work->parts.split,
+	};
+	char other[LUO_SESSION_NAME_MAX + 1];
+	int r;
+
+	r = luo_commit_new(work->stores, ELEMENTSOF(work->stores), &options, &work->parts.own);
+	/* With what is PID 1's this is the end of a shutdown: there is no other time to do it. */
+	if (r == -EEXIST && luo_store_n_entries(work->stores[0]) > 0 && work->report->managed &&
+	    holdings_other_name(work->luod, other) >= 0 && !streq(other, session)) {
+		note(work->report, "Somebody has made a session \"%s\"; luod's own is \"%s\".",
+		     session, other);
+		options.session_name = other;
+		r = luo_commit_new(work->stores, ELEMENTSOF(work->stores), &options,
+				   &work->parts.own);
+		if (r >= 0)
+			snprintf(work->report->session_name, sizeof(work->report->session_name),
+				 "%s", other);
+	}
+	return r < 0 ? say_why(work->report, session, r) : 0;
+}
+
+static int preserve_parts(struct work *work, const char *session)
+{
+	struct parts *parts = &work->parts;
+	struct commit_report *report = work->report;
+	int r;
+
+	r = split_make(work->stores, ELEMENTSOF(work->stores), false, &parts->split);
+	if (r < 0)
+		return r;
+	report->managed = parts->split.n_managed > 0;
+	if (parts->split.n_manager > 0)
+		r = preserve_manager(work);
+	if (r >= 0 && (!parts->manager || parts->split.n_own + parts->split.n_again > 0))
+		r = preserve_own(work, session);
+	if (r < 0)
+		return r;
+	if (!parts->own)
+		snprintf(report->session_name, sizeof(report->session_name), "%s", MANAGER_SESSION);
+	report->results = json_object_new_array();
+	if (!report->results)
+		return -ENOMEM;
+	if (parts->manager)
+		r = report_part(parts->manager, &parts->split, report);
+	if (r >= 0 && parts->own)
+		r = report_part(parts->own, NULL, report);
+	report->sessions = 0;
+	return r;
+}
+
+static void preserve_index(struct work *work)
+{
+	int r;
+
+	if (!work->report->managed)
+		return;
+	r = index_commit(work->stores, ELEMENTSOF(work->stores), &work->parts.split, work->report,
+			 DEVICE_TIMEOUT_USEC, &work->parts.index_fd);
+	if (r < 0)
+		note(work->report,
+		     "Cannot make the index for the next boot (session \"" INDEX_SESSION
+		     "\"): %s. Units that start before luod there do not get their memory by "
+		     "themselves.",
+		     strerror(-r));
+}
+
+/*
+ * PID 1 (systemd >= 261) preserves what is in its store of ours. The sessions are all it needs: the
+ * files are in them already, and would be refused; the log and the sockets are about this boot.
+ */
+static void leave_sessions_only(struct luod *l)
+{
+	struct luo_store *stores[] = { l->state.stored, l->state.held };
+	char name[KEEPER_NAME_SIZE];
+	struct luo_entry *entry;
+	struct luo_unit *unit;
+
+	if (l->keeper.kind != KEEPER_SYSTEMD)
+		return;
+	for (size_t i = 0; i < ELEMENTSOF(stores); i++)
+		LUO_FOREACH_UNIT (unit, stores[i])
+			LUO_FOREACH_ENTRY (entry, unit)
+				(void)keeper_remove(&l->keeper,
+						    keeper_name('e', entry->token, name));
+	/* What came in and is not understood goes along as a copy of the same name. */
+	for (size_t i = 0; i < l->n_sessions; i++)
+		(void)keeper_remove(&l->keeper, keeper_name('i', l->sessions[i].number, name));
+	(void)keeper_remove(&l->keeper, keeper_name('L', l->state.generation, name));
+	(void)keeper_remove(&l->keeper, "notify");
+	(void)keeper_remove(&l->keeper, "varlink");
+	(void)keeper_barrier(&l->keeper);
+}
+
+static size_t count_sessions(const struct parts *parts)
+{
+	size_t n = 0, all = 0;
+
+	if (parts->own)
+		(void)luo_commit_sessions(parts->own, &n);
+	all = n;
+	n = 0;
+	if (parts->manager)
+		(void)luo_commit_sessions(parts->manager, &n);
+	return all + n + (parts->index_fd >= 0);
+}
+
+static int preserve(struct luod *l, const struct commit_request *request, const char *session,
+		    uint64_t begin, struct commit_report *report)
+{
+	struct work work = {
+		.luod = l,
+		.request = request,
+		.stores = { l->state.stored, l->state.held },
+		.state = next_state(l, begin),
+		.parts.index_fd = -EBADF,
+		.report = report,
+	};
+	int r;
+
+	r = preserve_parts(&work, session);
+	if (r >= 0)
+		preserve_index(&work);
+	if (r >= 0 && request->dry_run)
+		report->sessions = count_sessions(&work.parts);
+	else if (r >= 0) {
+		r = make_it_stand(l, &work.parts, report->session_name, request->hand_over, report);
+		if (r < 0)
+			r = say(report, r,
+				"Cannot hold the sessions of the commit: %s. It is undone.",
+				strerror(-r));
+		else if (request->hand_over)
+			leave_sessions_only(l);
+	}
+	parts_done(&work.parts);
+	return r;
 }
 
 int commit_make(struct luod *l, const struct commit_request *request, struct commit_report *report)
@@ -381,6 +642,7 @@ int commit_make(struct luod *l, const struct commit_request *request, struct com
 		session = report->session_name;
 	} else
 		snprintf(report->session_name, sizeof(report->session_name), "%s", session);
+	session = report->session_name;
 	r = preserve(l, request, session, begin, report);
 	if (r < 0)
 		return r;
@@ -399,5 +661,6 @@ void commit_report_done(struct commit_report *report)
 {
 	json_object_put(report->results);
 	free(report->text);
+	free(report->note);
 	free(report->process);
 }

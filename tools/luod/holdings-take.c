@@ -6,6 +6,8 @@
 
 #include <sys/stat.h>
 
+#include "retrieve-in.h"
+
 /* ---- taking out ------------------------------------------------------------------------------ */
 
 /* 0: it has its fd; 1: it is lost for ever, and moved; negative: may be tried again. */
@@ -28,15 +30,48 @@ static int restore(struct luod *l, struct luo_entry *entry)
 	return r < 0 ? r : 1;
 }
 
+/* The claimer pays: see retrieve-in.h. 0 also where that cannot be done. */
+static int restore_in_cgroup(struct luod *l, struct luo_unit *unit, const char *name,
+			     const struct peer *claimer)
+{
+	_cleanup_free_ struct luo_entry **list = NULL;
+	_cleanup_free_ char *cgroup = NULL, *own = NULL;
+	struct luo_entry *entry;
+	size_t n = 0;
+	int r;
+
+	if (!claimer || claimer->pid <= 0 || proc_cgroup(claimer->pid, &cgroup) < 0 ||
+	    !pidfd_is_there(claimer->pidfd))
+		return 0;
+	if (proc_cgroup(getpid(), &own) >= 0 && streq(own, cgroup))
+		return 0;
+	list = calloc(unit->n_entries + 1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	LUO_FOREACH_ENTRY (entry, unit)
+		if (entry->type == LUO_ENTRY_FD && entry->fd < 0 && entry->failed == 0 &&
+		    (!name || streq(entry->name, name)))
+			list[n++] = entry;
+	if (n == 0)
+		return 0;
+	r = retrieve_in(cgroup, l->incoming, list, n, &l->room);
+	return r == -EOPNOTSUPP ? 0 : r;
+}
+
 static int claim_from_kernel(struct luod *l, struct luo_unit *unit, const char *name,
-			     struct luo_unit *to)
+			     struct luo_unit *to, const struct peer *claimer)
 {
 	size_t i = 0, left = unit->n_entries;
+	int r;
+
+	l->room = (struct luo_memory_room){ 0 };
+	r = restore_in_cgroup(l, unit, name, claimer);
+	if (r < 0)
+		return r;
 
 	/* The unit goes with its last entry, so count down instead of looking at it. */
 	while (left-- > 0) {
 		struct luo_entry *entry = unit->entries[i];
-		int r;
 
 		if (name && !streq(entry->name, name)) {
 			i++;
@@ -51,7 +86,8 @@ static int claim_from_kernel(struct luod *l, struct luo_unit *unit, const char *
 	return 0;
 }
 
-int holdings_claim(struct luod *l, const char *unit_name, const char *name, struct luo_unit *to)
+int holdings_claim(struct luod *l, const char *unit_name, const char *name, struct luo_unit *to,
+		   const struct peer *claimer)
 {
 	struct luo_store *incoming = holdings_store(l);
 	struct luo_unit *unit = incoming ? luo_store_find_unit(incoming, unit_name) : NULL;
@@ -59,7 +95,7 @@ int holdings_claim(struct luod *l, const char *unit_name, const char *name, stru
 	int r = 0;
 
 	if (unit)
-		r = claim_from_kernel(l, unit, name, to);
+		r = claim_from_kernel(l, unit, name, to, claimer);
 	if (r < 0)
 		return r;
 	unit = luo_store_find_unit(l->state.held, unit_name);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "libluo/incoming.h"
+#include "managed.h"
 
 struct luo_store *holdings_store(const struct luod *l)
 {
@@ -80,6 +81,39 @@ void holdings_remove_entry(struct luo_entry *entry)
 		luo_unit_remove(unit);
 }
 
+/* To another unit, which will go back to PID 1 too; the entry stays where it is in the kernel. */
+static int move_lazy(struct luo_store *store, struct luo_entry *entry, const char *unit_name)
+{
+	struct luo_unit *from = entry->unit, *to;
+	int r;
+
+	r = luo_store_add_unit(store, unit_name, NULL, &to);
+	if (r >= 0)
+		r = unit_set_managed(to);
+	if (r >= 0)
+		r = luo_entry_move(entry, to);
+	if (r >= 0 && from->n_entries == 0)
+		luo_unit_remove(from);
+	return r;
+}
+
+int holdings_move(struct luod *l, struct luo_entry *entry, const char *unit_name)
+{
+	struct json_writer w = { 0 };
+	uint64_t holding = entry->id;
+	int r;
+
+	r = state_add_moved(&l->state, holding, unit_name);
+	if (r < 0)
+		return r;
+	record_moved(&w, holding, unit_name);
+	r = journal(l, &w);
+	if (r < 0)
+		return r;
+	l->state.stale = true;
+	return move_lazy(holdings_store(l), entry, unit_name);
+}
+
 /* What the log says was claimed or dropped before the restart. */
 static int remove_gone(struct luod *l, struct luo_store *store)
 {
@@ -104,6 +138,12 @@ static int remove_gone(struct luod *l, struct luo_store *store)
 			continue;
 		holdings_remove_entry(list[holding - 1]);
 		list[holding - 1] = NULL;
+	}
+	for (size_t i = 0; i < l->state.n_moved; i++) {
+		const struct state_moved *moved = &l->state.moved[i];
+
+		if (moved->holding <= n && list[moved->holding - 1])
+			(void)move_lazy(store, list[moved->holding - 1], moved->unit);
 	}
 	/* Their session did not come in. */
 	for (size_t i = 0; i < n; i++)
@@ -132,20 +172,40 @@ static void note_previous(struct luod *l, const struct luo_mapping_state *previo
 		l->state.previous = *previous;
 }
 
+/* What holdings come from, in one string: "luod/systemd". No session has a slash in its name. */
+static char *joined_names(const struct luo_incoming *incoming)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	for (size_t i = 0; i < incoming->n_groups; i++)
+		fprintf(f, "%s%s", i > 0 ? "/" : "", incoming->groups[i].name);
+	if (fclose(f) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
 static void adopt_mapping(struct luod *l, struct luo_mapping *mapping)
 {
-	const char *name = luo_incoming_name(l->incoming);
+	_cleanup_free_ char *names = joined_names(l->incoming);
 	struct json_writer w = { 0 };
 
-	if (!l->state.incoming_name || !streq(l->state.incoming_name, name) ||
+	if (!names) {
+		luod_problem(l, "Not enough memory to look into what the previous kernel left.");
+		return;
+	}
+	if (!l->state.incoming_name || !streq(l->state.incoming_name, names) ||
 	    l->state.incoming_finished) {
 		free(l->state.incoming_name);
-		l->state.incoming_name = strdup(name);
-		if (!l->state.incoming_name)
-			return;
+		l->state.incoming_name = TAKE_PTR(names);
 		l->state.incoming_finished = false;
 		l->state.n_gone = 0;
-		note_previous(l, &mapping->state);
+		l->state.n_moved = 0;
 		record_incoming(&w, &l->state);
 		journal_must(l, &w);
 		report_issues(l, mapping);
@@ -224,14 +284,38 @@ struct luo_incoming *holdings_unreadable(const struct luod *l, size_t i)
 	return NULL;
 }
 
-/* Holdings come from one session at a time. */
+/*
+ * What is understood becomes one. What cannot be (see luo_incoming_merge()) comes when the rest is
+ * finished.
+ */
 static void take_next(struct luod *l)
 {
-	for (size_t i = 0; i < ELEMENTSOF(l->waiting) && !l->incoming; i++)
-		if (l->waiting[i] && luo_incoming_mapping(l->waiting[i])) {
+	if (l->incoming)
+		return;
+	for (size_t i = 0; i < ELEMENTSOF(l->waiting); i++) {
+		if (!l->waiting[i] || !luo_incoming_mapping(l->waiting[i]))
+			continue;
+		if (!l->incoming)
 			l->incoming = TAKE_PTR(l->waiting[i]);
-			adopt_mapping(l, luo_incoming_mapping(l->incoming));
-		}
+		else if (luo_incoming_merge(l->incoming, l->waiting[i]) >= 0)
+			l->waiting[i] = NULL;
+	}
+	if (l->incoming)
+		adopt_mapping(l, luo_incoming_mapping(l->incoming));
+}
+
+/* What is meant for PID 1 goes back there. It says so itself only if it is one of ours. */
+static void mark_managed(struct luod *l, const struct luo_incoming *incoming)
+{
+	struct luo_mapping *mapping = luo_incoming_mapping(incoming);
+	struct luo_unit *unit;
+
+	if (!mapping)
+		return;
+	LUO_FOREACH_UNIT (unit, mapping->store)
+		if (unit_set_managed(unit) < 0)
+			luod_problem(l, "Not enough memory to note that %s is PID 1's.",
+				     unit->name);
 }
 
 void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t n)
@@ -254,6 +338,14 @@ void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t 
 	if (holdings_other_name(l, other) >= 0)
 		l->waiting[0] = adopt_group(l, other);
 	l->waiting[1] = adopt_group(l, l->options.session);
+	if (!streq(l->options.session, MANAGER_SESSION)) {
+		l->waiting[2] = adopt_group(l, MANAGER_SESSION);
+		if (l->waiting[2])
+			mark_managed(l, l->waiting[2]);
+	}
+	for (size_t i = 0; i < ELEMENTSOF(l->waiting); i++)
+		if (l->waiting[i] && luo_incoming_mapping(l->waiting[i]))
+			note_previous(l, &luo_incoming_mapping(l->waiting[i])->state);
 	for (size_t i = 0; i < n; i++)
 		if (l->sessions[i].fd >= 0)
 			hold_stranger(l, &l->sessions[i]);
@@ -276,21 +368,14 @@ void holdings_free(struct luod *l)
 
 /* ---- finishing ------------------------------------------------------------------------------- */
 
-static bool is_of_group(const char *name, const char *main_name)
-{
-	size_t n = strlen(main_name);
-
-	return name && startswith(name, main_name) && (!name[n] || name[n] == '.');
-}
-
-static void remove_at_keeper(struct luod *l, const char *main_name)
+static void remove_at_keeper(struct luod *l, const char *names)
 {
 	size_t left = 0;
 
 	for (size_t i = 0; i < l->n_sessions; i++) {
 		char name[KEEPER_NAME_SIZE];
 
-		if (l->sessions[i].fd >= 0 || !is_of_group(l->sessions[i].name, main_name)) {
+		if (l->sessions[i].fd >= 0 || !session_is_one_of(names, l->sessions[i].name)) {
 			l->sessions[left++] = l->sessions[i];
 			continue;
 		}
@@ -324,7 +409,7 @@ static int rescue(struct luod *l)
 
 static int finish(struct luod *l)
 {
-	_cleanup_free_ char *name = strdup(luo_incoming_name(l->incoming));
+	_cleanup_free_ char *name = joined_names(l->incoming);
 	struct json_writer w = { 0 };
 	int r;
 
@@ -343,6 +428,7 @@ static int finish(struct luod *l)
 	journal_must(l, &w);
 	l->state.incoming_finished = true;
 	l->state.n_gone = 0;
+	l->state.n_moved = 0;
 	r = luo_incoming_finish(l->incoming);
 	if (r < 0)
 		log_warning("Cannot finish session \"%s\": %s. Closing it instead.", name,

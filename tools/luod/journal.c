@@ -84,6 +84,7 @@ int journal(struct luod *l, struct json_writer *w)
 		return r;
 	}
 	l->state.stale = true;
+	publish_later(l);
 	if (l->log.end >= l->log_compact_at && l->compact_source)
 		(void)sd_event_source_set_enabled(l->compact_source, SD_EVENT_ONESHOT);
 	return 0;
@@ -93,6 +94,7 @@ void journal_must(struct luod *l, struct json_writer *w)
 {
 	int r = state_write(&l->log, w);
 
+	publish_later(l);
 	if (r < 0 && !l->log_broken) {
 		l->log_broken = true;
 		luod_problem(l,

@@ -161,6 +161,12 @@ static int keeper_send(struct keeper *keeper, const char *text, int fd)
 			keeper->kind = KEEPER_NONE;
 			return 0;
 		}
+		/* PID 1 has become systemd-shutdown: from now on nobody else has our fds. */
+		if (keeper->kind == KEEPER_SYSTEMD &&
+		    (errno == ECONNREFUSED || errno == ENOTCONN)) {
+			keeper->kind = KEEPER_NONE;
+			return 0;
+		}
 		if (errno != EINTR)
 			return -errno;
 	}
@@ -204,6 +210,8 @@ int keeper_barrier(struct keeper *keeper)
 	if (r < 0)
 		return r;
 	theirs = safe_close(theirs);
+	if (keeper->kind == KEEPER_NONE)
+		return 0;
 	p = (struct pollfd){ .fd = ours };
 	do
 		r = poll(&p, 1, BARRIER_TIMEOUT_MSEC);
@@ -213,7 +221,7 @@ int keeper_barrier(struct keeper *keeper)
 
 int keeper_settle(struct keeper *keeper)
 {
-	return keeper->kind == KEEPER_SYSTEMD ? keeper_barrier(keeper) : 0;
+	return keeper->kind == KEEPER_SYSTEMD && !keeper->lazy ? keeper_barrier(keeper) : 0;
 }
 
 /* ---- what it gives back ---------------------------------------------------------------------- */

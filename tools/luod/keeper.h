@@ -17,6 +17,7 @@
  * Numbers are written in base 62.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ enum keeper_kind {
 struct keeper {
 	enum keeper_kind kind;
 	int fd;
+	bool lazy; /* keeper_settle() is put off: somebody else still has what is pushed */
 };
 
 /* A kept fd that came back. */

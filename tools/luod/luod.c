@@ -11,6 +11,8 @@
 #include <sys/resource.h>
 #include <sys/utsname.h>
 
+#include "libluo/manager.h"
+
 #define PROBLEMS_MAX 100
 /* For RestartForceExitStatus= in luod.service; the supervisor starts us again in any case. */
 #define EXIT_RESTART 133
@@ -168,6 +170,8 @@ static int setup(struct luod *l)
 {
 	int r;
 
+	if (luo_manager_version(&l->manager_version) < 0)
+		l->manager_version = 0;
 	r = keeper_open(&l->keeper);
 	if (r < 0)
 		log_warning("Cannot talk to the keeper: %s.", strerror(-r));
@@ -189,7 +193,9 @@ static int setup(struct luod *l)
 	if (l->keeper.kind == KEEPER_SUPERVISOR)
 		(void)sd_event_add_io(l->event, NULL, l->keeper.fd, 0, on_keeper_gone, l);
 	look_at_kernel(l);
-	r = notify_start(l);
+	r = publish_start(l);
+	if (r >= 0)
+		r = notify_start(l);
 	if (r >= 0)
 		r = server_start(l);
 	if (r < 0)
@@ -213,11 +219,14 @@ static void clear(struct luod *l)
 	close_many(l->outgoing.fds, l->outgoing.n);
 	free(l->outgoing.fds);
 	safe_close(l->outgoing.mapping_fd);
+	safe_close(l->outgoing.manager_mapping_fd);
 	state_log_close(&l->log);
 	state_clear(&l->state);
 	for (size_t i = 0; i < l->n_problems; i++)
 		free(l->problems[i]);
 	free(l->problems);
+	free(l->published);
+	sd_event_source_disable_unref(l->publish_source);
 	sd_event_source_disable_unref(l->look_source);
 	sd_event_source_disable_unref(l->compact_source);
 	sd_event_source_disable_unref(l->trim_source);
@@ -234,6 +243,7 @@ int luod_run(const struct options *options)
 		.notify_fd = -EBADF,
 		.varlink_fd = -EBADF,
 		.outgoing.mapping_fd = -EBADF,
+		.outgoing.manager_mapping_fd = -EBADF,
 	};
 	int r;
 

@@ -52,7 +52,9 @@ struct kept_session {
 struct outgoing {
 	int *fds; /* the main session first */
 	size_t n;
-	int mapping_fd; /* a copy of the mapping, in a memfd; < 0 after a restart */
+	int mapping_fd;         /* a copy of the mapping, in a memfd; < 0 after a restart */
+	int manager_mapping_fd; /* of PID 1's session */
+	bool handed_over;       /* PID 1 will bring them into the next kernel */
 };
 
 struct luod {
@@ -68,12 +70,17 @@ struct luod {
 
 	struct luo_incoming *incoming; /* holdings; NULL: nothing came in, or it is finished */
 	/* Others that came in: not understood, and held; or understood, and next in the row. */
-	struct luo_incoming *waiting[2];
+	struct luo_incoming *waiting[3];
+	/* Of the memory limit that a claim has failed at. */
+	struct luo_memory_room room;
 	struct kept_session *sessions; /* what came in, all of it: names with the keeper */
 	size_t n_sessions;
 	enum luo_support support;
 	int look_error; /* < 0: why what came in could not be looked for yet */
 	sd_event_source *look_source;
+	unsigned manager_version;        /* of PID 1; 0: it is not systemd */
+	sd_event_source *publish_source; /* the list of units may have changed */
+	char *published;
 	char **problems;
 	size_t n_problems;
 
@@ -85,6 +92,9 @@ struct luod {
 	int varlink_fd;
 	struct server *server;
 };
+
+/* The session that PID 1 makes where it hands its fd stores over itself (systemd 261). */
+#define MANAGER_SESSION "systemd"
 
 /* ---- luod.c: setting it up ---- */
 
@@ -176,7 +186,11 @@ struct luo_store *holdings_store(const struct luod *l);
  * Claims everything of @unit (NULL name: all names) for @to. The first error that can be tried
  * again is returned; what is lost for ever becomes a lost entry.
  */
-int holdings_claim(struct luod *l, const char *unit, const char *name, struct luo_unit *to);
+/* @claimer: whose cgroup pays for the memory; NULL: ours */
+int holdings_claim(struct luod *l, const char *unit, const char *name, struct luo_unit *to,
+		   const struct peer *claimer);
+/* What still lies in the kernel becomes another unit's, without being touched. */
+int holdings_move(struct luod *l, struct luo_entry *entry, const char *unit);
 /* Restores everything that lies in the kernel into held, and finishes the session. */
 int holdings_restore_all(struct luod *l);
 int holdings_drop(struct luod *l, struct luo_entry *entry, uint64_t *ret_bytes);
@@ -185,12 +199,30 @@ void holdings_remove_entry(struct luo_entry *entry);
 /* If nothing is left in the kernel: the session is finished. */
 void holdings_settle(struct luod *l);
 
+/* ---- publish.c: the list of units that the generator and the restore helper read ---- */
+
+/* At the end of the turn of the loop; a failure is only logged. */
+void publish_later(struct luod *l);
+/* Before somebody is told, who may run the generator at once. */
+void publish_now(struct luod *l);
+int publish_start(struct luod *l);
+
+/* ---- last-shutdown.c ---- */
+
+/* What is known of how the last shutdown went, LastShutdown of io.luo; NULL if nothing. */
+struct json_object *last_shutdown(const struct luod *l);
+/* When the shutdown that is going on began; zeroes if it is not known. */
+struct luo_timestamp shutdown_start(const struct luod *l);
+
 /* ---- retrieve.c: the ioctls of it; also used by the supervisor ---- */
 
 #define RETRIEVE_TIMEOUT_USEC (10 * USEC_PER_SEC)
 typedef int (*retrieve_fn)(int session_fd, void *userdata);
+/* PID 1 is a systemd that hands its fd stores over itself. */
+bool manager_is_native(void);
 /*
- * Retrieves the sessions @name and "@name-live", and those that their mappings name. Each fd is
+ * Retrieves the sessions @name and "@name-live", and that of PID 1 where PID 1 does not do that
+ * itself, and those that their mappings name. Each fd is
  * handed to @callback at once, which owns it: until it is with the keeper, a kill would free what
  * is in it. 0 if there was none, else the number.
  * @timeout_usec: how long to wait for the device; 0: not at all, and nothing is said about it
@@ -223,14 +255,18 @@ struct commit_request {
 	const char *session_name;
 	bool dry_run;
 	unsigned max_files;
+	/* PID 1 takes over what its store of ours has: only the sessions stay in it. */
+	bool hand_over;
 };
 /* What is reported; texts are malloc'd. */
 struct commit_report {
 	char session_name[LUO_SESSION_NAME_MAX + 1]; /* the one that was really used */
 	struct luo_commit_summary summary;
+	bool managed; /* something of it is PID 1's */
 	size_t sessions;
 	struct json_object *results;
 	char *text;            /* on failure: a sentence */
+	char *note;            /* a sentence on what was done otherwise than usual; may be NULL */
 	uint64_t needed, room; /* of -EDQUOT */
 	pid_t pid;             /* of -EBUSY: who has the device; 0 if that is not it */
 	char *process;

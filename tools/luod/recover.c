@@ -288,14 +288,6 @@ static void join_outgoing(struct luod *l, struct recovery *rc)
 		}
 }
 
-/* The main session that was finished, or one that belongs to it. */
-static bool is_finished(const struct luod *l, const char *name)
-{
-	size_t n = strlen(l->state.incoming_name);
-
-	return startswith(name, l->state.incoming_name) && (!name[n] || name[n] == '.');
-}
-
 static void join_incoming(struct luod *l, struct recovery *rc)
 {
 	_cleanup_free_ struct kept_session *sessions = calloc(rc->n + 1, sizeof(*sessions));
@@ -311,7 +303,8 @@ static void join_incoming(struct luod *l, struct recovery *rc)
 		/* Said to be finished, but killed before it was done. Others are not ours to end.
 		 */
 		if (l->state.incoming_finished && l->state.incoming_name &&
-		    luo_session_get_name(kept->fd, &name) >= 0 && is_finished(l, name)) {
+		    luo_session_get_name(kept->fd, &name) >= 0 &&
+		    session_is_one_of(l->state.incoming_name, name)) {
 			(void)luo_session_finish(kept->fd);
 			kept->fd = safe_close(kept->fd);
 			(void)keeper_remove(&l->keeper, kept->name);

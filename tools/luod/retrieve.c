@@ -13,6 +13,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "libluo/manager.h"
+
 static void explain_busy(uint64_t waited_usec)
 {
 	_cleanup_free_ char *comm = NULL;
@@ -158,11 +160,18 @@ static int retrieve_group(int device, const char *name, retrieve_fn callback, vo
 	return 1 + retrieve_spills(device, copy, name, callback, userdata);
 }
 
+bool manager_is_native(void)
+{
+	unsigned version;
+
+	return luo_manager_version(&version) >= 0 && version >= LUO_MANAGER_NATIVE;
+}
+
 int retrieve_sessions(const char *name, uint64_t timeout_usec, retrieve_fn callback, void *userdata)
 {
 	_cleanup_close_ int device = -EBADF;
 	char other[LUO_SESSION_NAME_MAX + 1];
-	int n, more = 0, r;
+	int n, more = 0, manager = 0, r;
 
 	r = open_device(timeout_usec, &device);
 	if (r < 0)
@@ -170,5 +179,7 @@ int retrieve_sessions(const char *name, uint64_t timeout_usec, retrieve_fn callb
 	n = retrieve_group(device, name, callback, userdata);
 	if (snprintf(other, sizeof(other), "%s-live", name) < (int)sizeof(other))
 		more = retrieve_group(device, other, callback, userdata);
-	return n < 0 ? n : more < 0 ? more : n + more;
+	if (!streq(name, MANAGER_SESSION) && !manager_is_native())
+		manager = retrieve_group(device, MANAGER_SESSION, callback, userdata);
+	return n < 0 ? n : more < 0 ? more : manager < 0 ? manager : n + more + manager;
 }

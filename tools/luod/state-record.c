@@ -121,6 +121,14 @@ void record_gone(struct json_writer *w, const struct state_gone *gone)
 	jw_close(w, '}');
 }
 
+void record_moved(struct json_writer *w, uint64_t holding, const char *unit)
+{
+	begin(w, "give");
+	number(w, "h", holding);
+	string(w, "u", unit);
+	jw_close(w, '}');
+}
+
 static void timestamp(struct json_writer *w, const char *key, const struct luo_timestamp *t)
 {
 	if (t->realtime == 0 && t->monotonic == 0)
@@ -146,6 +154,8 @@ void record_incoming(struct json_writer *w, const struct state *state)
 		number(w, "kexecCount", state->previous.kexec_count);
 	timestamp(w, "start", &state->previous.shutdown_start);
 	timestamp(w, "finish", &state->previous.shutdown_finish);
+	timestamp(w, "lateStart", &state->previous.shutdown_late_start);
+	timestamp(w, "lateFinish", &state->previous.shutdown_late_finish);
 	jw_close(w, '}');
 }
 
@@ -240,6 +250,10 @@ static int write_around(const struct state *state, struct state_log *log)
 	}
 	for (size_t i = 0; r >= 0 && i < state->n_gone; i++) {
 		record_gone(&w, &state->gone[i]);
+		r = state_write(log, &w);
+	}
+	for (size_t i = 0; r >= 0 && i < state->n_moved; i++) {
+		record_moved(&w, state->moved[i].holding, state->moved[i].unit);
 		r = state_write(log, &w);
 	}
 	for (size_t i = 0; r >= 0 && i < state->n_registrations; i++) {

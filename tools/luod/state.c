@@ -12,6 +12,8 @@
 #define REGISTRATIONS_MAX 65536
 #define STATUS_MAX        1024
 #define PATH_SIZE_MAX     4096
+/* luod's own, the one beside it, and PID 1's. */
+#define INCOMING_NAMES_MAX (3 * (LUO_SESSION_NAME_MAX + 1))
 
 /* ---- the parts ------------------------------------------------------------------------------- */
 
@@ -50,6 +52,7 @@ void state_clear(struct state *state)
 		free(state->registrations[i].unit);
 	free(state->registrations);
 	free(state->gone);
+	free(state->moved);
 	free(state->incoming_name);
 	free(state->commit_name);
 	*state = (struct state){ 0 };
@@ -97,6 +100,39 @@ int state_add_gone(struct state *state, uint64_t holding, uint64_t id)
 	}
 	state->gone[state->n_gone++] = (struct state_gone){ holding, id };
 	return 0;
+}
+
+int state_add_moved(struct state *state, uint64_t holding, const char *unit)
+{
+	struct state_moved *grown;
+	size_t at = 0;
+
+	while (at < state->n_moved && state->moved[at].holding != holding)
+		at++;
+	if (at == state->n_moved) {
+		grown = reallocarray(state->moved, state->n_moved + 1, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		state->moved = grown;
+		state->moved[state->n_moved++].holding = holding;
+	}
+	strncpy(state->moved[at].unit, unit, sizeof(state->moved[at].unit) - 1);
+	state->moved[at].unit[sizeof(state->moved[at].unit) - 1] = 0;
+	return 0;
+}
+
+bool session_is_one_of(const char *names, const char *name)
+{
+	while (name) {
+		size_t n = strcspn(names, "/");
+
+		if (strncmp(name, names, n) == 0 && (!name[n] || name[n] == '.'))
+			return true;
+		if (!names[n])
+			break;
+		names += n + 1;
+	}
+	return false;
 }
 
 void state_remove_registration(struct state *state, pid_t pid, uint64_t start)
@@ -364,6 +400,17 @@ static int apply_gone(struct state *state, struct json_object *o)
 	return state_add_gone(state, holding, get_number(o, "id"));
 }
 
+static int apply_moved(struct state *state, struct json_object *o)
+{
+	uint64_t holding = get_number(o, "h");
+	const char *unit = get_unit(o);
+
+	if (holding == 0 || !unit || state->n_moved >= ENTRIES_MAX)
+		return nonsense(state);
+	state->stale = true;
+	return state_add_moved(state, holding, unit);
+}
+
 static struct luo_timestamp get_timestamp(struct json_object *o, const char *key)
 {
 	struct luo_timestamp t = { 0 };
@@ -384,7 +431,7 @@ static int apply_looked(struct state *state, struct json_object *o)
 
 static int apply_incoming(struct state *state, struct json_object *o)
 {
-	const char *name = get_string(o, "name", LUO_SESSION_NAME_MAX);
+	const char *name = get_string(o, "name", INCOMING_NAMES_MAX);
 	char *copy;
 	uint64_t n;
 
@@ -397,18 +444,20 @@ static int apply_incoming(struct state *state, struct json_object *o)
 	free(state->incoming_name);
 	state->incoming_name = copy;
 	state->incoming_finished = false;
-	state->n_gone = 0;
+	state->n_gone = state->n_moved = 0;
 	state->previous.have_kexec_count = member_number(o, "kexecCount", INT64_MAX, &n) > 0;
 	state->previous.kexec_count = state->previous.have_kexec_count ? n : 0;
 	state->previous.shutdown_start = get_timestamp(o, "start");
 	state->previous.shutdown_finish = get_timestamp(o, "finish");
+	state->previous.shutdown_late_start = get_timestamp(o, "lateStart");
+	state->previous.shutdown_late_finish = get_timestamp(o, "lateFinish");
 	return 0;
 }
 
 static int apply_finished(struct state *state, struct json_object *o)
 {
 	state->incoming_finished = true;
-	state->n_gone = 0;
+	state->n_gone = state->n_moved = 0;
 	return 0;
 }
 
@@ -464,7 +513,7 @@ static const struct {
 	{ "add", apply_add },        { "move", apply_move },         { "del", apply_delete },
 	{ "gone", apply_gone },      { "in", apply_incoming },       { "fin", apply_finished },
 	{ "reg", apply_registered }, { "reg-", apply_unregistered }, { "commit", apply_commit },
-	{ "abort", apply_abort },    { "looked", apply_looked },
+	{ "abort", apply_abort },    { "looked", apply_looked },     { "give", apply_moved },
 };
 
 int state_apply(struct state *state, struct json_object *record)

@@ -42,6 +42,12 @@ struct state_gone {
 	uint64_t id; /* the entry that it became; 0: dropped */
 };
 
+/* A holding that lies in the kernel, and was given to another unit than the mapping says. */
+struct state_moved {
+	uint64_t holding;
+	char unit[LUO_UNIT_NAME_MAX + 1];
+};
+
 struct state {
 	struct luo_store *stored; /* what units stored or claimed */
 	struct luo_store *held;   /* holdings that are here, because a commit needed them */
@@ -52,12 +58,15 @@ struct state {
 	uint64_t restarts;
 	uint64_t started_at; /* of the first luod, microseconds of CLOCK_REALTIME */
 
-	bool looked;            /* for what came in, and it was retrieved */
-	char *incoming_name;    /* of the session that holdings come from; NULL: none came in */
-	bool incoming_finished; /* nothing in it is needed any more */
+	bool looked; /* for what came in, and it was retrieved */
+	/* Of the sessions that holdings come from, "luod/systemd"; NULL: none came in. */
+	char *incoming_name;
+	bool incoming_finished;            /* nothing in it is needed any more */
 	struct luo_mapping_state previous; /* how the previous kernel went down */
 	struct state_gone *gone;
 	size_t n_gone, gone_allocated;
+	struct state_moved *moved;
+	size_t n_moved;
 
 	struct state_registration *registrations;
 	size_t n_registrations;
@@ -87,6 +96,10 @@ void state_unit_free(struct luo_unit *unit);
 /* luo_unit_remove() with what we have put into it. */
 void state_unit_remove(struct luo_unit *unit);
 int state_add_gone(struct state *state, uint64_t holding, uint64_t id);
+/* Replaces what was said of that holding before. */
+int state_add_moved(struct state *state, uint64_t holding, const char *unit);
+/* @name is one of the sessions in "A/B", or a further one "A.1" of theirs. */
+bool session_is_one_of(const char *names, const char *name);
 int state_add_registration(struct state *state, const char *unit, pid_t pid, uint64_t start);
 void state_remove_registration(struct state *state, pid_t pid, uint64_t start);
 
@@ -102,6 +115,7 @@ void record_add(struct json_writer *w, const struct luo_entry *entry, enum recor
 void record_move(struct json_writer *w, uint64_t id, const char *unit);
 void record_delete(struct json_writer *w, uint64_t id);
 void record_gone(struct json_writer *w, const struct state_gone *gone);
+void record_moved(struct json_writer *w, uint64_t holding, const char *unit);
 void record_looked(struct json_writer *w);
 void record_incoming(struct json_writer *w, const struct state *state);
 void record_finished(struct json_writer *w);

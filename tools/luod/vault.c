@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 
 #include "close-foreign.h"
+#include "managed.h"
 
 /* ---- files: what the keeper has -------------------------------------------------------------- */
 
@@ -123,6 +124,9 @@ void vault_unwatch(struct luo_entry *entry)
 
 unsigned unit_max(const struct luod *l, const struct luo_unit *unit)
 {
+	/* PID 1 has counted those already. */
+	if (unit_is_managed(unit))
+		return l->options.fdstore_max_total;
 	return unit->fdstore_max > 0 ? unit->fdstore_max : l->options.fdstore_max;
 }
 

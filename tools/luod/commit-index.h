@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef LUOD_COMMIT_INDEX_H
+#define LUOD_COMMIT_INDEX_H
+
+/*
+ * The index: a tiny session of its own that the generator reads early in the next boot. It says
+ * which units have holdings that go back into PID 1's fd stores, and how the commit went. The
+ * sessions with the memory must not be touched that early: closing one would free what is in it.
+ */
+
+#include "luod.h"
+
+#define INDEX_SESSION "luo-index"
+
+struct split;
+/* Makes the session; it lives as long as the fd. -EEXIST if somebody else has made one. */
+int index_commit(struct luo_store *const *stores, size_t n_stores, struct split *split,
+		 const struct commit_report *report, uint64_t device_timeout_usec, int *ret_fd);
+
+#endif

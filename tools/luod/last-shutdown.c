@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * What others wrote down about shutdowns, in small files: the generator what the index session of
+ * the previous kernel said (RUNTIME_DIR/index.json), and luo-harvest when this one began
+ * (RUNTIME_DIR/shutdown-start). Both are root's, but one has crossed a kexec.
+ */
+
+#include "luod.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "json-build.h"
+#include "libluo/json-scan.h"
+
+#define FILE_SIZE_MAX (UINT64_C(1) << 20)
+#define PROBLEMS_MAX  20
+#define TEXT_MAX      1024
+
+static char *read_file(const struct luod *l, const char *name, size_t *ret_size)
+{
+	_cleanup_close_ int fd = -EBADF;
+	char path[PATH_MAX];
+	struct stat st;
+	char *text;
+
+	if (snprintf(path, sizeof(path), "%s/%s", l->options.runtime_dir, name) >=
+	    (int)sizeof(path))
+		return NULL;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    (uint64_t)st.st_size > FILE_SIZE_MAX)
+		return NULL;
+	text = malloc((size_t)st.st_size + 1);
+	if (!text)
+		return NULL;
+	if (read(fd, text, (size_t)st.st_size) != st.st_size) {
+		free(text);
+		return NULL;
+	}
+	text[st.st_size] = 0;
+	*ret_size = (size_t)st.st_size;
+	return text;
+}
+
+static struct json_object *parse_index(const struct luod *l)
+{
+	struct json_limits limits = { .depth = 8, .memory = 16 << 20 };
+	_cleanup_free_ char *text = NULL;
+	const char *reason;
+	size_t size, at;
+
+	text = read_file(l, "index.json", &size);
+	if (!text || json_scan(text, size, &limits, &reason, &at) < 0)
+		return NULL;
+	return json_tokener_parse(text);
+}
+
+static void copy_number(struct json_object *to, struct json_object *from, const char *key)
+{
+	struct json_object *v;
+	int64_t n = 0;
+
+	if (json_object_object_get_ex(from, key, &v) && json_object_is_type(v, json_type_int))
+		n = json_object_get_int64(v);
+	add_number(to, key, n > 0 ? (uint64_t)n : 0);
+}
+
+static bool copy_text(struct json_object *v, struct json_object **ret)
+{
+	const char *text;
+
+	if (!v || !json_object_is_type(v, json_type_string))
+		return false;
+	text = json_object_get_string(v);
+	if (!utf8_is_valid(text))
+		return false;
+	*ret = json_object_new_string_len(text, (int)strnlen(text, TEXT_MAX));
+	return true;
+}
+
+static void copy_problems(struct json_object *to, struct json_object *from)
+{
+	struct json_object *list = json_object_new_array(), *v, *text;
+
+	if (json_object_object_get_ex(from, "problems", &v) &&
+	    json_object_is_type(v, json_type_array))
+		for (size_t i = 0; i < json_object_array_length(v) && i < PROBLEMS_MAX; i++)
+			if (copy_text(json_object_array_get_idx(v, i), &text))
+				json_object_array_add(list, text);
+	add_object(to, "problems", list);
+}
+
+struct json_object *last_shutdown(const struct luod *l)
+{
+	static const char *const numbers[] = { "when", "entries", "preserved",
+					       "lost", "bytes",   "usec" };
+	struct json_object *index = parse_index(l), *report, *o = NULL, *v, *text;
+
+	if (index && json_object_is_type(index, json_type_object) &&
+	    json_object_object_get_ex(index, "report", &report) &&
+	    json_object_is_type(report, json_type_object)) {
+		o = json_object_new_object();
+		for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
+			copy_number(o, report, numbers[i]);
+		if (json_object_object_get_ex(report, "failure", &v) && copy_text(v, &text))
+			json_object_object_add(o, "failure", text);
+		copy_problems(o, report);
+	}
+	json_object_put(index);
+	return o;
+}
+
+struct luo_timestamp shutdown_start(const struct luod *l)
+{
+	_cleanup_free_ char *text = NULL;
+	struct luo_timestamp t = { 0 };
+	size_t size;
+
+	text = read_file(l, "shutdown-start", &size);
+	if (!text || sscanf(text, "%" SCNu64 " %" SCNu64, &t.realtime, &t.monotonic) != 2)
+		return (struct luo_timestamp){ 0 };
+	return t;
+}

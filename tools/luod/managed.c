@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "managed.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libluo/util.h"
+
+#define KEY "manager"
+
+static struct json_object *parse_extra(const struct luo_unit *unit)
+{
+	struct json_object *o = unit->extra ? json_tokener_parse(unit->extra) : NULL;
+
+	if (o && !json_object_is_type(o, json_type_object)) {
+		json_object_put(o);
+		return NULL;
+	}
+	return o;
+}
+
+bool unit_is_managed(const struct luo_unit *unit)
+{
+	struct json_object *o, *value;
+	bool managed;
+
+	/* Nearly no unit has any such keys. */
+	if (!unit->extra || !strstr(unit->extra, "\"" KEY "\""))
+		return false;
+	o = parse_extra(unit);
+	managed = o && json_object_object_get_ex(o, KEY, &value) &&
+		  json_object_is_type(value, json_type_boolean) && json_object_get_boolean(value);
+	json_object_put(o);
+	return managed;
+}
+
+int unit_set_managed(struct luo_unit *unit)
+{
+	struct json_object *o;
+	char *text;
+
+	if (unit_is_managed(unit))
+		return 0;
+	o = parse_extra(unit);
+	if (!o)
+		o = json_object_new_object();
+	if (!o)
+		return -ENOMEM;
+	json_object_object_add(o, KEY, json_object_new_boolean(true));
+	text = strdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+								JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+	if (!text)
+		return -ENOMEM;
+	free(unit->extra);
+	unit->extra = text;
+	return 1;
+}

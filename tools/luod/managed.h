@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef LUOD_MANAGED_H
+#define LUOD_MANAGED_H
+
+/*
+ * A *managed* unit has its fd store in the service manager: its entries were collected there, and
+ * go back there after the kexec. It stands in the mapping, among the keys of the unit, so that the
+ * next kernel's luod knows it too: "manager": true.
+ */
+
+#include <stdbool.h>
+
+#include <luo/store.h>
+
+bool unit_is_managed(const struct luo_unit *unit);
+/* 1: it is from now on; 0: it was already. */
+int unit_set_managed(struct luo_unit *unit);
+
+#endif

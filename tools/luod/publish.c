@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * RUNTIME_DIR/units: one line for each unit with holdings that go back into the fd store of PID 1.
+ * The generator makes a drop-in for each of them, also when it runs again because of a
+ * daemon-reload; and the restore helper of a unit that is not in it has nothing to do. On a machine
+ * without systemd there is no such file.
+ */
+
+#include "luod.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+
+#include "managed.h"
+
+static void list_store(FILE *f, const struct luo_store *store, const struct luo_store *before)
+{
+	struct luo_unit *unit;
+
+	if (!store)
+		return;
+	LUO_FOREACH_UNIT (unit, store)
+		if (unit->n_entries > 0 && unit_is_managed(unit) &&
+		    !(before && luo_store_find_unit(before, unit->name)))
+			fprintf(f, "%s\n", unit->name);
+}
+
+static char *list_units(struct luod *l)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	list_store(f, l->state.stored, NULL);
+	list_store(f, l->state.held, l->state.stored);
+	list_store(f, holdings_store(l), l->state.stored);
+	if (fclose(f) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+static int write_all(int fd, const char *text)
+{
+	size_t left = strlen(text);
+
+	while (left > 0) {
+		ssize_t n = write(fd, text, left);
+
+		if (n < 0)
+			return -errno;
+		text += n;
+		left -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Whoever reads it sees the old list or the new one, never a part. */
+static int replace(const struct luod *l, const char *text)
+{
+	char path[PATH_MAX], fresh[PATH_MAX + 8];
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	if (snprintf(path, sizeof(path), "%s/units", l->options.runtime_dir) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	(void)unlink(fresh);
+	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, text);
+	if (r >= 0 && rename(fresh, path) < 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlink(fresh);
+	return r;
+}
+
+void publish_now(struct luod *l)
+{
+	char *text = l->publish_source ? list_units(l) : NULL;
+	int r;
+
+	if (!text || (l->published && streq(l->published, text))) {
+		free(text);
+		return;
+	}
+	r = replace(l, text);
+	if (r < 0) {
+		log_limited(LOG_WARNING, "Cannot write %s/units: %s.", l->options.runtime_dir,
+			    strerror(-r));
+		free(text);
+		return;
+	}
+	free(l->published);
+	l->published = text;
+}
+
+static int on_publish(sd_event_source *source, void *userdata)
+{
+	publish_now(userdata);
+	return 0;
+}
+
+void publish_later(struct luod *l)
+{
+	if (l->publish_source)
+		(void)sd_event_source_set_enabled(l->publish_source, SD_EVENT_ONESHOT);
+}
+
+int publish_start(struct luod *l)
+{
+	int r;
+
+	if (l->manager_version == 0)
+		return 0;
+	r = sd_event_add_defer(l->event, &l->publish_source, on_publish, l);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(l->publish_source, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
+	/* Before anybody is told that luod is ready. */
+	publish_now(l);
+	return 0;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "retrieve-in.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libluo/util.h"
+#include "log.h"
+
+/* Debian 12's headers have them, RHEL 8's not. */
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
+
+#define CGROUP_ROOT "/sys/fs/cgroup"
+
+/* What the child tells, in memory that both have. */
+struct outcome {
+	bool done; /* written last: what stands before it is true */
+	int r;
+	int failed;    /* entry->failed */
+	int fd;        /* in the table that both have */
+	int shared_fd; /* the file that its aliases will be made of; -EBADF */
+};
+
+struct shared {
+	struct luo_memory_room room;
+	struct outcome outcomes[];
+};
+
+static pid_t clone_into(int cgroup_fd)
+{
+	/* As of Linux 5.7; the struct of older headers ends before the cgroup. */
+	uint64_t args[11] = { 0 };
+
+	args[0] = CLONE_FILES | CLONE_INTO_CGROUP;
+	args[4] = SIGCHLD;
+	args[10] = (uint64_t)cgroup_fd;
+	return (pid_t)syscall(SYS_clone3, args, sizeof(args));
+}
+
+static void restore_one(struct luo_incoming *incoming, struct luo_entry *entry,
+			struct outcome *outcome)
+{
+	struct luo_shared_file *file = luo_incoming_shared_of(incoming, entry);
+	bool had = file && file->fd >= 0;
+
+	outcome->r = luo_incoming_restore(incoming, entry);
+	outcome->failed = entry->failed;
+	outcome->fd = entry->fd;
+	outcome->shared_fd = file && !had ? file->fd : -EBADF;
+	__atomic_store_n(&outcome->done, true, __ATOMIC_RELEASE);
+}
+
+static _Noreturn void child(struct luo_incoming *incoming, struct luo_entry **entries, size_t n,
+			    struct shared *shared)
+{
+	/* What was seen of memory limits is about another cgroup. */
+	incoming->room = incoming->room_at = 0;
+	for (size_t i = 0; i < n; i++) {
+		restore_one(incoming, entries[i], &shared->outcomes[i]);
+		if (shared->outcomes[i].r == -EDQUOT) {
+			(void)luo_memory_room(&shared->room);
+			break;
+		}
+	}
+	_exit(EXIT_SUCCESS);
+}
+
+static int take_outcome(struct luo_incoming *incoming, struct luo_entry *entry,
+			const struct outcome *outcome)
+{
+	struct luo_shared_file *file = luo_incoming_shared_of(incoming, entry);
+
+	if (outcome->shared_fd >= 0 && file && file->fd < 0)
+		file->fd = outcome->shared_fd;
+	entry->failed = outcome->failed;
+	if (outcome->fd >= 0)
+		return luo_entry_set_fd(entry, outcome->fd);
+	return outcome->failed < 0 ? 0 : outcome->r;
+}
+
+static void wait_for(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return;
+	if (WIFSIGNALED(status))
+		log_error("The process that takes memory out of the kernel was killed by signal "
+			  "%d%s.",
+			  WTERMSIG(status),
+			  WTERMSIG(status) == SIGKILL ? ": is it a memory limit?" : "");
+}
+
+static int take_all(struct luo_incoming *incoming, struct luo_entry **entries, size_t n,
+		    const struct shared *shared, struct luo_memory_room *ret_room)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct outcome *outcome = &shared->outcomes[i];
+		int r = -EAGAIN; /* the child did not come so far */
+
+		if (__atomic_load_n(&outcome->done, __ATOMIC_ACQUIRE))
+			r = take_outcome(incoming, entries[i], outcome);
+		if (r == -EDQUOT)
+			*ret_room = shared->room;
+		if (r < 0 && result == 0)
+			result = r;
+	}
+	return result;
+}
+
+static int open_cgroup(const char *cgroup)
+{
+	char path[PATH_MAX];
+
+	/* Outside of what we can see, "/..": nobody's there for us. */
+	if (cgroup[0] != '/' || startswith(cgroup, "/..") ||
+	    snprintf(path, sizeof(path), CGROUP_ROOT "%s", cgroup) >= (int)sizeof(path))
+		return -EINVAL;
+	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+int retrieve_in(const char *cgroup, struct luo_incoming *incoming, struct luo_entry **entries,
+		size_t n, struct luo_memory_room *ret_room)
+{
+	_cleanup_close_ int fd = open_cgroup(cgroup);
+	size_t size = sizeof(struct shared) + n * sizeof(struct outcome);
+	struct shared *shared;
+	pid_t pid;
+	int r;
+
+	if (fd < 0)
+		return -EOPNOTSUPP;
+	shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		return -EOPNOTSUPP;
+	for (size_t i = 0; i < n; i++)
+		shared->outcomes[i].fd = shared->outcomes[i].shared_fd = -EBADF;
+	pid = clone_into(fd);
+	if (pid == 0)
+		child(incoming, entries, n, shared);
+	if (pid < 0) {
+		log_debug("Cannot make a process in cgroup %s: %s.", cgroup, strerror(errno));
+		r = -EOPNOTSUPP;
+	} else {
+		wait_for(pid);
+		r = take_all(incoming, entries, n, shared, ret_room);
+	}
+	(void)munmap(shared, size);
+	return r;
+}
