@@ -15,8 +15,8 @@
 
 #include "libluo/util.h"
 
-/* A shutdown that waits longer than this is stuck for whoever looks at it. */
-#define TIME_MAX_USEC (UINT64_C(3600) * USEC_PER_SEC)
+/* systemd-shutdown gives the programs in its folder 90 s, and then goes on without waiting. */
+#define TIME_MAX_USEC (80 * USEC_PER_SEC)
 #define TIME_MIN_USEC (100 * USEC_PER_MSEC)
 
 void config_defaults(struct config *ret)
@@ -98,7 +98,7 @@ static const char *set_time(const char *value, uint64_t *ret)
 	if (r == -EINVAL)
 		return "is no time, such as 30s, 500ms or 1min";
 	if (r < 0 || usec > TIME_MAX_USEC)
-		return "is longer than an hour";
+		return "is longer than 80s";
 	/* 0 is often meant as "for ever", and a shutdown must end. */
 	if (usec < TIME_MIN_USEC)
 		return "is shorter than 100ms";
@@ -303,7 +303,7 @@ void config_load(const char *path, config_warn_fn warn, void *userdata, struct c
 {
 	_cleanup_free_ char *text = NULL;
 	struct parser p = { .path = path, .warn = warn, .userdata = userdata };
-	size_t size;
+	size_t size = 0;
 	int r;
 
 	config_defaults(ret);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "machine.h"
+
+#include <poll.h>
+#include <sys/reboot.h>
+#include <sys/syscall.h>
+
+#include "libluo/util.h"
+
+#define SYNC_MSEC 10000
+
+void machine_reboot_now(void)
+{
+	(void)reboot(RB_AUTOBOOT);
+}
+
+/* A sync can hang with the device under it; then it hangs in a process of its own. */
+static void sync_for_a_while(void)
+{
+	_cleanup_close_ int pidfd = -EBADF;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		sync();
+		_exit(0);
+	}
+	if (pid < 0)
+		return;
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd >= 0) {
+		struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+		(void)poll(&p, 1, SYNC_MSEC);
+	}
+}
+
+void machine_reboot(void)
+{
+	sync_for_a_while();
+	machine_reboot_now();
+}

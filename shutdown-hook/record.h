@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SHUTDOWN_RECORD_H
+#define SHUTDOWN_RECORD_H
+
+/*
+ * What was harvested, as a JSON object:
+ *
+ *   {"version":1, "when":USEC, "bootId":"...", "shutdownStart":USEC, "entries":N, "units":N,
+ *    "skipped":[{"unit":"a.service","name":"x","kind":"pipe","reason":"..."}],
+ *    "problems":["..."]}
+ *
+ * /run/luo/harvested says that it was done in this shutdown, and tells the commit what else was
+ * lost; /var/lib/luo/shutdown.json tells the next boot what should have come.
+ */
+
+#include <json-c/json_object.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RECORD_NAME     "harvested"
+#define RECORD_VAR_DIR  "/var/lib/luo"
+#define RECORD_VAR_FILE "shutdown.json"
+
+/* In place of a list that nobody reads to its end. */
+#define RECORD_SKIPPED_MAX 1000
+
+struct json_object *record_new(void);
+void record_add_skipped(struct json_object *record, const char *unit, const char *name,
+			const char *kind, const char *reason);
+void record_add_problem(struct json_object *record, const char *text);
+void record_set_number(struct json_object *record, const char *key, uint64_t number);
+/* 0 if it is not there, or no number. */
+uint64_t record_number(struct json_object *record, const char *key);
+
+/* Replaces the file in one step. */
+int record_write(struct json_object *record, const char *directory, const char *name);
+int record_read(const char *directory, const char *name, struct json_object **ret_record);
+
+static inline void record_putp(struct json_object **record)
+{
+	json_object_put(*record);
+}
+#define _cleanup_record_ __attribute__((__cleanup__(record_putp)))
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SHUTDOWN_SENDER_H
+#define SHUTDOWN_SENDER_H
+
+/*
+ * Calls of luod that may be made again. luod can be killed at any moment and comes back with
+ * everything that it has answered for; so what was not answered is sent again until the deadline.
+ */
+
+#include <json-c/json_object.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <luo/client.h>
+
+struct sender {
+	uint64_t deadline; /* of CLOCK_MONOTONIC */
+	struct luo_client *client;
+};
+
+/* Takes over @parameters. The errors of luo_client_call(). */
+int sender_call(struct sender *sender, const char *method, struct json_object *parameters,
+		const int *fds, size_t n_fds);
+void sender_done(struct sender *sender);
+
+/* What luod said, or what the errno means here. */
+const char *sender_error(const struct sender *sender, int error);
+
+/* luod has not answered, and will not before the deadline. */
+int sender_is_cut_off(const struct sender *sender, int error);
+
+#endif
