@@ -257,6 +257,8 @@ static void test_nonsense(void **state)
 		"{\"r\":\"reg\",\"u\":\"a\",\"pid\":99999999999}",
 		"{\"r\":\"reg-\"}",
 		"{\"r\":\"gone\",\"h\":0}",
+		"{\"r\":\"give\",\"h\":0,\"u\":\"a\"}",
+		"{\"r\":\"give\",\"h\":1}",
 		"{\"r\":\"in\"}",
 		"{\"r\":\"commit\"}",
 	};
@@ -314,7 +316,7 @@ static void test_round_trip(void **state)
 	assert_int_equal(state_init(&s), 0);
 	apply(&s, "{\"r\":\"luod\",\"version\":1,\"generation\":5,\"next\":90,\"restarts\":2,"
 		  "\"startedAt\":77}");
-	apply(&s, "{\"r\":\"in\",\"name\":\"luod\",\"kexecCount\":3,\"start\":{\"realtime\":1,"
+	apply(&s, "{\"r\":\"in\",\"name\":\"luod/systemd\",\"kexecCount\":3,\"start\":{\"realtime\":1,"
 		  "\"monotonic\":2}}");
 	apply(&s, "{\"r\":\"unit\",\"u\":\"a\",\"cgroup\":\"/x/"
 		  "a\",\"max\":9,\"ready\":true,\"status\":\"ok\",\"extra\":{\"k\":[1]}}");
@@ -329,6 +331,9 @@ static void test_round_trip(void **state)
 	apply(&s, "{\"r\":\"add\",\"id\":14,\"f\":14,\"u\":\"c\",\"in\":\"held\"," E("five") "}");
 	apply(&s, "{\"r\":\"move\",\"id\":14,\"u\":\"d\"}");
 	apply(&s, "{\"r\":\"gone\",\"h\":7}");
+	apply(&s, "{\"r\":\"give\",\"h\":8,\"u\":\"e\"}");
+	apply(&s, "{\"r\":\"give\",\"h\":9,\"u\":\"e\"}");
+	apply(&s, "{\"r\":\"give\",\"h\":8,\"u\":\"f\"}");
 	apply(&s, "{\"r\":\"reg\",\"u\":\"a\",\"pid\":100,\"start\":200}");
 	apply(&s, "{\"r\":\"reg\",\"u\":\"a\",\"pid\":101,\"start\":201}");
 	apply(&s, "{\"r\":\"reg-\",\"pid\":100,\"start\":200}");
@@ -350,6 +355,10 @@ static void test_round_trip(void **state)
 	assert_int_equal(again.next_id, 90);
 	assert_int_equal(again.restarts, 2);
 	assert_int_equal(again.n_gone, 4);
+	assert_int_equal(again.n_moved, 2);
+	assert_int_equal(again.moved[0].holding, 8);
+	assert_string_equal(again.moved[0].unit, "f");
+	assert_string_equal(again.incoming_name, "luod/systemd");
 	assert_int_equal(again.n_registrations, 1);
 	assert_int_equal(again.registrations[0].pid, 101);
 	assert_string_equal(again.commit_name, "luod");
@@ -383,6 +392,20 @@ static void test_stale(void **state)
 	state_clear(&s);
 }
 
+static void test_session_names(void **state)
+{
+	assert_true(session_is_one_of("luod", "luod"));
+	assert_true(session_is_one_of("luod", "luod.1"));
+	assert_true(session_is_one_of("luod/systemd", "systemd"));
+	assert_true(session_is_one_of("luod/systemd", "systemd.12"));
+	assert_true(session_is_one_of("luod-live/luod", "luod.2"));
+	assert_false(session_is_one_of("luod", "luod-live"));
+	assert_false(session_is_one_of("luod-live", "luod"));
+	assert_false(session_is_one_of("luod/systemd", "luod/systemd"));
+	assert_false(session_is_one_of("luod/systemd", "system"));
+	assert_false(session_is_one_of("luod", NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -397,6 +420,7 @@ int main(void)
 		cmocka_unit_test(test_crc),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_stale),
+		cmocka_unit_test(test_session_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
