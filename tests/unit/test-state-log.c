@@ -316,8 +316,9 @@ static void test_round_trip(void **state)
 	assert_int_equal(state_init(&s), 0);
 	apply(&s, "{\"r\":\"luod\",\"version\":1,\"generation\":5,\"next\":90,\"restarts\":2,"
 		  "\"startedAt\":77}");
-	apply(&s, "{\"r\":\"in\",\"name\":\"luod/systemd\",\"kexecCount\":3,\"start\":{\"realtime\":1,"
-		  "\"monotonic\":2}}");
+	apply(&s,
+	      "{\"r\":\"in\",\"name\":\"luod/systemd\",\"kexecCount\":3,\"start\":{\"realtime\":1,"
+	      "\"monotonic\":2}}");
 	apply(&s, "{\"r\":\"unit\",\"u\":\"a\",\"cgroup\":\"/x/"
 		  "a\",\"max\":9,\"ready\":true,\"status\":\"ok\",\"extra\":{\"k\":[1]}}");
 	apply(&s, "{\"r\":\"add\",\"id\":10,\"f\":8,\"u\":\"a\"," E("one") "}");
