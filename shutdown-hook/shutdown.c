@@ -19,7 +19,7 @@
 
 #include "config.h"
 #include "json.h"
-#include "machine.h"
+#include "cold-reboot.h"
 #include "record.h"
 #include "say.h"
 #include "shutdown-index.h"
@@ -77,7 +77,7 @@ static void on_alarm(int signal)
 	kill_luod(alarm_luod);
 	say_raw("luo: the commit hangs; nothing is preserved\n");
 	if (alarm_reboots)
-		machine_reboot_now();
+		cold_reboot_now();
 	_exit(EXIT_FAILURE);
 }
 
@@ -105,7 +105,7 @@ static int fail(struct hook *h, const char *problem)
 		say(LOG_ERR, "%s; nothing is preserved", problem);
 	if (h->config.on_failure == ON_FAILURE_REBOOT) {
 		say(LOG_ERR, "rebooting cold, as luo.conf says (OnFailure=reboot)");
-		machine_reboot();
+		cold_reboot();
 	}
 	/* luod's own is better than ours. */
 	r = index_leave_report(&report, h->argv0);

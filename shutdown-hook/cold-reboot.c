@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "machine.h"
+#include "cold-reboot.h"
 
 #include <poll.h>
 #include <sys/reboot.h>
@@ -10,7 +10,7 @@
 
 #define SYNC_MSEC 10000
 
-void machine_reboot_now(void)
+void cold_reboot_now(void)
 {
 	(void)reboot(RB_AUTOBOOT);
 }
@@ -35,8 +35,8 @@ static void sync_for_a_while(void)
 	}
 }
 
-void machine_reboot(void)
+void cold_reboot(void)
 {
 	sync_for_a_while();
-	machine_reboot_now();
+	cold_reboot_now();
 }
