@@ -40,15 +40,16 @@ def choose_mirror(listing):
     return None
 
 
-def _mirror():
+def mirror():
+    """The Debian archive that this machine's apt uses."""
     listing = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)\t$(ORIGIN)\t$(LABEL)", "Created-By: Packages"],
         capture_output=True, text=True, check=False).stdout
-    mirror = choose_mirror(listing)
-    if mirror is None:
+    found = choose_mirror(listing)
+    if found is None:
         raise UserError("no Debian archive among the package sources of this machine (apt-get indextargets shows none).\n"
                         "Build from a tree instead (--source DIR), or use a built kernel (--bzimage FILE).")
-    return mirror
+    return found
 
 
 class Archive:
@@ -89,7 +90,7 @@ class Archive:
             os.makedirs(os.path.join(self._folder, name), exist_ok=True)
         open(os.path.join(self._folder, "state", "status"), "a", encoding="ascii").close()
         stamp = os.path.join(self._folder, "updated")
-        sources = f"deb [signed-by={_KEYRING}] {_mirror()} {SUITE} main\n"
+        sources = f"deb [signed-by={_KEYRING}] {mirror()} {SUITE} main\n"
         listing = os.path.join(self._folder, "sources.list")
         try:
             with open(listing, encoding="utf-8") as file:

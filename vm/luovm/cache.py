@@ -79,9 +79,20 @@ class Cache:
             finally:
                 os.close(handle)
 
+    def place(self, kind, name, parts):
+        """Where an entry is, or would be."""
+        return self.path(kind, f"{name}-{key(parts)}")
+
+    def forget(self, kind, name, parts):
+        """Removes a one-file entry; who has it open keeps it."""
+        place = self.place(kind, name, parts)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with self.locked(os.path.basename(place)), contextlib.suppress(FileNotFoundError):
+            os.unlink(place)
+
     def file(self, kind, name, parts, write):
         """The path of a one-file entry; `write(file)` makes it if it is not there."""
-        place = self.path(kind, f"{name}-{key(parts)}")
+        place = self.place(kind, name, parts)
         if os.path.exists(place):
             return place
         os.makedirs(os.path.dirname(place), exist_ok=True)
@@ -96,7 +107,7 @@ class Cache:
 
     def folder(self, kind, name, parts, fill):
         """The path of an entry that is a folder; `fill(folder)` makes it if it is not there."""
-        place = self.path(kind, f"{name}-{key(parts)}")
+        place = self.place(kind, name, parts)
         if os.path.isdir(place):
             return place
         os.makedirs(os.path.dirname(place), exist_ok=True)

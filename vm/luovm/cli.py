@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from . import image, kernel, qemu, runner, scenario as scenarios, shell
+from . import debian, disk, image, kernel, qemu, runner, scenario as scenarios, shell
 from .cache import Cache
 from .errors import UserError
 from .report import Report
@@ -52,9 +52,23 @@ def _kernel_list(_, cache):
 
 
 def _image_build(arguments, cache):
-    print(image.build_minimal(cache))
-    for folder in arguments.overlay:
-        print(image.build_overlay(cache, os.path.abspath(folder)))
+    overlays = [os.path.abspath(folder) for folder in arguments.overlay]
+    if arguments.name == scenarios.MINIMAL:
+        print(image.build_minimal(cache))
+        for folder in overlays:
+            print(image.build_overlay(cache, folder))
+        return 0
+    print(debian.build(cache, arguments.name, arguments.refresh))
+    if overlays:
+        print(disk.build_overlay(cache, overlays))
+    return 0
+
+
+def _image_list(_, cache):
+    print(f"{scenarios.MINIMAL:20}  {'made when needed':16}  an initramfs of this machine's busybox")
+    for name, what, made in debian.listing(cache):
+        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(made)) if made else "not built"
+        print(f"{name:20}  {day:16}  {what}")
     return 0
 
 
@@ -63,7 +77,8 @@ def _list(arguments, _):
         loaded = scenarios.load(folder)
         kernels = " -> ".join(scenarios.kernel_chain(loaded))
         slow = " (slow)" if loaded.slow else ""
-        print(f"{loaded.name:32} {len(loaded.stages)} stages  {kernels:24} {loaded.description}{slow}")
+        guests = " -> ".join(dict.fromkeys(stage.guest for stage in loaded.stages))
+        print(f"{loaded.name:32} {len(loaded.stages)} stages  {kernels:24} {guests:12} {loaded.description}{slow}")
     return 0
 
 
@@ -82,7 +97,7 @@ def _results_folder(arguments, cache):
 
 def _with_overrides(loaded, arguments):
     loaded.memory = arguments.memory or loaded.memory
-    loaded.cpus = arguments.cpus or loaded.cpus or 1
+    loaded.cpus = arguments.cpus or loaded.cpus or (1 if loaded.stages[0].guest == scenarios.MINIMAL else 2)
     loaded.timeout = arguments.timeout or loaded.timeout
     return loaded
 
@@ -126,12 +141,11 @@ def _run(arguments, cache):
         place = os.path.join(folder, one.name)
         shutil.rmtree(place, ignore_errors=True)
         os.makedirs(place)
-        initrd = os.path.join(place, "initrd")
         try:
-            report.add(runner.Run(one, plans[one.name], options, place, show).run(initrd))
+            report.add(runner.Run(one, plans[one.name], options, place, show).run())
         finally:
-            if not arguments.keep and os.path.exists(initrd):
-                os.unlink(initrd)
+            if not arguments.keep:
+                plans[one.name].remove_media(place)
 
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         waiting = [pool.submit(run_one, one) for one in loaded]
@@ -189,9 +203,11 @@ def parser():
 
     images = commands.add_parser("image", help="build guest images").add_subparsers(required=True)
     build = images.add_parser("build", help="build an image; prints its path")
-    build.add_argument("name", choices=("minimal",))
+    build.add_argument("name", choices=scenarios.GUESTS)
     build.add_argument("--overlay", action="append", default=[], metavar="DIR")
+    build.add_argument("--refresh", action="store_true", help="make it anew, of the packages that the archive has today")
     build.set_defaults(run=_image_build)
+    images.add_parser("list", help="the guests, and when each was built").set_defaults(run=_image_list)
 
     run = commands.add_parser("run", help="run scenarios; KTAP on standard output")
     run.add_argument("scenario", nargs="+", help="a scenario's folder, or a folder of scenarios")

@@ -34,8 +34,9 @@ class Demultiplexer:
                     events.append(("message", {"type": "error", "text": "a message without an end"}))
                     self._message = None
                 continue
-            if self._skip_newline and byte == 0x0A:
-                self._skip_newline = False
+            if self._skip_newline and byte in b"\r\n":
+                # A carriage return comes from a port that nobody has set up yet.
+                self._skip_newline = byte == 0x0D
                 continue
             self._skip_newline = False
             if byte == _START:

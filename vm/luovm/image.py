@@ -48,7 +48,7 @@ def _host_program(name, package):
     return path
 
 
-def _without_debug_info(data):
+def without_debug_info(data):
     """Debug information is most of a developer's build, and every byte costs at each kexec."""
     if not shutil.which("objcopy"):
         return data
@@ -73,7 +73,7 @@ def _without_debug_info(data):
     return stripped or data
 
 
-def _read(path):
+def read(path):
     with open(path, "rb") as file:
         return file.read()
 
@@ -85,13 +85,13 @@ def _add_libraries(archive, programs, own):
         raise UserError(f"these shared libraries are neither in the overlay nor on this machine:\n{lines}\n"
                         "Install the packages that bring them, or add them to the overlay.")
     for path in sorted(libraries):
-        archive.file(guest_path(path), _read(path), 0o755)
+        archive.file(guest_path(path), read(path), 0o755)
 
 
 def _base(out):
     busybox = _host_program("busybox", "busybox-static")
     kexec = _host_program("kexec", "kexec-tools")
-    busybox_data, kexec_data = _read(busybox), _read(kexec)
+    busybox_data, kexec_data = read(busybox), read(kexec)
     if elf.read(busybox_data).needed:
         raise UserError(f"{busybox} needs shared libraries; the guest wants a static one.\n"
                         "Install the package busybox-static and try again.")
@@ -111,18 +111,19 @@ def _base(out):
             archive.symlink("usr/bin/" + name, "busybox")
     archive.file("usr/sbin/kexec", kexec_data, 0o755)
     _add_libraries(archive, [(kexec, kexec_data)], set())
-    archive.file("init", _read(os.path.join(GUEST, "init")), 0o755)
+    archive.file("init", read(os.path.join(GUEST, "init")), 0o755)
     for name in ("lib.sh", "interactive", "stages"):
-        archive.file("luovm/" + name, _read(os.path.join(GUEST, name)), 0o755)
+        archive.file("luovm/" + name, read(os.path.join(GUEST, name)), 0o755)
+    archive.file("luovm/machine.sh", read(os.path.join(GUEST, "minimal.sh")))
     for name in _HELPERS:
-        archive.file("usr/bin/" + name, _read(os.path.join(GUEST, name)), 0o755)
+        archive.file("usr/bin/" + name, read(os.path.join(GUEST, name)), 0o755)
     archive.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
     archive.file("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
     archive.file("etc/hostname", b"luo-vm\n")
     archive.close()
 
 
-def _walk(folder):
+def walk(folder):
     """Every path below a folder, in an order that does not depend on the file system."""
     for root, directories, files in os.walk(folder):
         directories.sort()
@@ -137,7 +138,7 @@ def _walk(folder):
 def _overlay(out, folder):
     archive = cpio.Writer(out)
     programs, own = [], set()
-    for name, path in _walk(folder):
+    for name, path in walk(folder):
         kind = os.lstat(path).st_mode
         place = guest_path(name)
         if ".so" in os.path.basename(place) and os.path.dirname(place) in _NOT_SEARCHED:
@@ -148,14 +149,20 @@ def _overlay(out, folder):
         elif stat.S_ISDIR(kind):
             archive.directory(place)
         elif stat.S_ISREG(kind):
-            data = _read(path)
+            data = read(path)
             if elf.is_elf(data):
                 programs.append((path, data))
                 own.add(os.path.basename(name))
-                data = _without_debug_info(data)
+                data = without_debug_info(data)
             archive.file(place, data, stat.S_IMODE(kind))
     _add_libraries(archive, programs, own)
     archive.close()
+
+
+def empty_archive():
+    out = io.BytesIO()
+    cpio.Writer(out).close()
+    return out.getvalue()
 
 
 def tree(folder, prefix):
@@ -163,48 +170,52 @@ def tree(folder, prefix):
     out = io.BytesIO()
     archive = cpio.Writer(out)
     archive.directory(prefix)
-    for name, path in _walk(folder):
+    for name, path in walk(folder):
         place = f"{prefix}/{name}"
         kind = os.stat(path).st_mode
         if stat.S_ISDIR(kind):
             archive.directory(place)
         elif stat.S_ISREG(kind):
-            archive.file(place, _read(path), stat.S_IMODE(kind))
+            archive.file(place, read(path), stat.S_IMODE(kind))
     archive.close()
     return out.getvalue()
 
 
-def _digest_of_tree(folder):
+def digest_of_tree(folder):
     digest = hashlib.sha256()
-    for name, path in _walk(folder):
+    for name, path in walk(folder):
         info = os.lstat(path)
         digest.update(f"{name}\0{info.st_mode:o}\0".encode())
         if stat.S_ISLNK(info.st_mode):
             digest.update(os.readlink(path).encode())
         elif stat.S_ISREG(info.st_mode):
-            digest.update(hashlib.sha256(_read(path)).digest())
+            digest.update(hashlib.sha256(read(path)).digest())
     return digest.hexdigest()
 
 
-def _revision():
+def revision(writers):
     digest = hashlib.sha256()
-    for name in _WRITERS:
-        digest.update(_read(os.path.join(_HERE, name)))
+    for name in writers:
+        digest.update(read(os.path.join(_HERE, name)))
     return digest.hexdigest()
 
 
 def build_minimal(cache):
     """The path of the base archive."""
-    parts = {"what": "minimal", "guest": _digest_of_tree(GUEST), "writer": _revision()}
+    parts = {"what": "minimal", "guest": digest_of_tree(GUEST), "writer": revision(_WRITERS)}
     for name, package in (("busybox", "busybox-static"), ("kexec", "kexec-tools")):
-        parts[name] = hashlib.sha256(_read(_host_program(name, package))).hexdigest()
+        parts[name] = hashlib.sha256(read(_host_program(name, package))).hexdigest()
     return cache.file("images", "minimal", parts, _base)
+
+
+def check_overlay(folder):
+    if not os.path.isdir(folder):
+        raise UserError(f"the overlay {folder} is not a directory.\n"
+                        "Give a directory tree, for example one made by `meson install --destdir`.")
 
 
 def build_overlay(cache, folder):
     """The path of the archive of one overlay."""
-    if not os.path.isdir(folder):
-        raise UserError(f"the overlay {folder} is not a directory.\n"
-                        "Give a directory tree, for example one made by `meson install --destdir`.")
-    parts = {"what": "overlay", "tree": _digest_of_tree(folder), "writer": _revision()}
+    check_overlay(folder)
+    parts = {"what": "overlay", "tree": digest_of_tree(folder), "writer": revision(_WRITERS)}
     return cache.file("images", "overlay", parts, lambda out: _overlay(out, folder))

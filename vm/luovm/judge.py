@@ -6,7 +6,7 @@ from . import ktap
 SKIP_STATUS = 77
 # After one of these nothing more comes from this boot.
 TERMINAL = ("panic", "hang", "timeout", "unexpected-reboot", "unexpected-poweroff", "unexpected-kexec",
-            "lost", "error")
+            "unexpected-soft-reboot", "lost", "error")
 # A guest with one of these may never end a stage properly: if it is what we came for, it is enough.
 LOCKUPS = ("soft-lockup", "stall", "hung-task")
 _KEPT_PROBLEMS_OF_A_KIND = 3

@@ -1,23 +1,29 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What a scenario's boots are made of: kernels, command lines, and one initramfs for all of them.
+"""What a scenario's boots are made of: kernels, command lines, and an initramfs or disks for all of them.
 
-The initramfs is base + overlays + scenario + configuration + kernels to come. The guest hands its own
+The initramfs of the minimal guest is base + overlays + scenario + configuration + kernels to come. The guest hands its own
 initramfs to the next kernel, so nothing has to be carried over a kexec in any other way. The kernels
 stand at the end, the one needed last first: what a later boot no longer needs can be cut off there,
 and is neither hashed by kexec_file_load nor copied.
+
+A guest with a Debian has disks instead (disk.py), which are there after a kexec as they were before it.
 """
 
+import contextlib
 import io
 import os
 import shlex
 
-from . import bzimage, cpio, image
+from . import bzimage, cpio, debian, disk, image
+from .scenario import MINIMAL
 
 _KEXECS = ("kexec", "self-kexec")
 BASE_CMDLINE = (
     "console=ttyS0,115200 earlycon=uart8250,io,0x3f8,115200n8 printk.time=1 panic=-1 no_timer_check watchdog_thresh=20 "
-    "retain_initrd kho=on liveupdate=on"
+    "kho=on liveupdate=on"
 )
+# Nobody attacks a guest, and its log is for the host.
+_DISK_CMDLINE = "mitigations=off printk.devkmsg=on systemd.log_color=0 TERM=dumb SYSTEMD_COLORS=0"
 
 
 class Kernel:
@@ -29,7 +35,7 @@ class Kernel:
         self.guest_path = f"/luovm/kernels/{number}-{self.release}"
 
 
-class Plan:
+class InitramfsPlan:
     """For each stage its kernel and command line; and the pieces of the initramfs, in order."""
 
     def __init__(self, kernels, cmdlines):
@@ -38,8 +44,9 @@ class Plan:
         self.pieces = []
         self.cuts = []
 
-    def write_initrd(self, path, stage):
-        """The initramfs of a guest that starts with `stage`."""
+    def media(self, folder, stage):
+        """Write what a machine that starts with `stage` boots from; returns QEMU's arguments for it."""
+        path = os.path.join(folder, "initrd")
         with open(path, "wb") as out:
             for piece in self.pieces:
                 if isinstance(piece, bytes):
@@ -49,6 +56,40 @@ class Plan:
                         while block := file.read(1 << 20):
                             out.write(block)
             out.truncate(out.tell() - self.cuts[stage - 1])
+        return ["-initrd", path]
+
+    @staticmethod
+    def remove_media(folder):
+        _remove(os.path.join(folder, "initrd"))
+
+
+class DiskPlan:
+    """The same for guests that have their roots on disks."""
+
+    def __init__(self, kernels, cmdlines, write_run_disk, shared):
+        self.kernels = kernels
+        self.cmdlines = cmdlines
+        self._write_run_disk = write_run_disk
+        self._shared = shared
+
+    def media(self, folder, stage):
+        """The disk of the run is made for the first machine, and kept for those that follow."""
+        path = os.path.join(folder, "disk")
+        if not os.path.exists(path):
+            self._write_run_disk(path)
+        arguments = disk.drive(path, True)
+        for shared in self._shared:
+            arguments += disk.drive(shared, False)
+        return arguments
+
+    @staticmethod
+    def remove_media(folder):
+        _remove(os.path.join(folder, "disk"))
+
+
+def _remove(path):
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _kernel_archive(kernel):
@@ -60,11 +101,14 @@ def _kernel_archive(kernel):
     return out.getvalue()
 
 
+def _config(variables):
+    return "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in variables.items()).encode()
+
+
 def _config_archive(variables):
     out = io.BytesIO()
     archive = cpio.Writer(out)
-    text = "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in variables.items())
-    archive.file("luovm/config", text.encode())
+    archive.file("luovm/config", _config(variables))
     archive.close()
     return out.getvalue()
 
@@ -78,13 +122,20 @@ def _last_use(kernels, ends):
     return dict(sorted(last.items(), key=lambda item: -item[1]))
 
 
-def make(cache, kernels, ends, cmdlines, variables, overlays=(), scenario=None, keep_kernels=False, first=""):
-    """Plan boots: one kernel, one end and one extra command line per stage.
+def _next_kernels(kernels, ends, lines):
+    """The variables from which the guest learns what to load for which stage."""
+    variables = {"LUOVM_STAGES": len(kernels)}
+    for stage in range(2, len(kernels) + 1):
+        if ends[stage - 2] in _KEXECS:
+            variables[f"LUOVM_KERNEL_{stage}"] = kernels[stage - 1].guest_path
+            variables[f"LUOVM_CMDLINE_{stage}"] = lines[stage - 1]
+    return variables
 
-    `first` goes to the front of each line, for options that decide what is done with the rest.
-    """
-    lines = [f"{first} {BASE_CMDLINE} luovm.stage={n} {extra}".strip() for n, extra in enumerate(cmdlines, 1)]
-    plan = Plan(kernels, lines)
+
+def _make_initramfs(cache, kernels, ends, cmdlines, variables, overlays, scenario, keep_kernels, first):
+    lines = [f"{first} {BASE_CMDLINE} retain_initrd luovm.stage={n} {extra}".strip()
+             for n, extra in enumerate(cmdlines, 1)]
+    plan = InitramfsPlan(kernels, lines)
     last = _last_use(kernels, ends)
     archives = {kernel: _kernel_archive(kernel) for kernel in last}
 
@@ -92,13 +143,9 @@ def make(cache, kernels, ends, cmdlines, variables, overlays=(), scenario=None, 
     plan.cuts = [0 if keep_kernels else sum(len(archives[k]) for k, used in last.items() if used <= stage)
                  for stage in range(1, len(kernels) + 1)]
 
-    variables = dict(variables, LUOVM_STAGES=len(kernels))
+    variables = dict(variables, **_next_kernels(kernels, ends, lines))
     for stage in range(2, len(kernels) + 1):
-        if ends[stage - 2] not in _KEXECS:
-            continue
-        variables[f"LUOVM_KERNEL_{stage}"] = kernels[stage - 1].guest_path
         variables[f"LUOVM_CUT_{stage}"] = plan.cuts[stage - 1] - plan.cuts[stage - 2]
-        variables[f"LUOVM_CMDLINE_{stage}"] = lines[stage - 1]
 
     plan.pieces.append(image.build_minimal(cache))
     plan.pieces += [image.build_overlay(cache, folder) for folder in overlays]
@@ -107,6 +154,38 @@ def make(cache, kernels, ends, cmdlines, variables, overlays=(), scenario=None, 
     plan.pieces.append(_config_archive(variables))
     plan.pieces += archives.values()
     return plan
+
+
+def _device(number):
+    """The name of the disk that is given to QEMU as this one, from 0."""
+    return "/dev/vd" + chr(ord("a") + number)
+
+
+def _make_disks(cache, kernels, ends, cmdlines, variables, overlays, scenario, guests, first):
+    roots = list(dict.fromkeys(guests))
+    shared = [debian.build(cache, name) for name in roots]
+    if overlays:
+        shared.append(disk.build_overlay(cache, overlays))
+    lines = []
+    for number, (guest, extra) in enumerate(zip(guests, cmdlines), 1):
+        root = f"root={_device(1 + roots.index(guest))} rootfstype=ext4 ro init=/usr/lib/luo-vm/init"
+        lines.append(f"{first} {BASE_CMDLINE} {_DISK_CMDLINE} {root} luovm.guest={guest} luovm.stage={number} "
+                     f"{extra}".strip())
+    variables = dict(variables, **_next_kernels(kernels, ends, lines))
+    variables["LUOVM_OVERLAY"] = _device(1 + len(roots)) if overlays else ""
+    config, used = _config(variables), list(_last_use(kernels, ends))
+    return DiskPlan(kernels, lines, lambda path: disk.make_run_disk(cache, path, config, scenario, used), shared)
+
+
+def make(cache, kernels, ends, cmdlines, variables, overlays=(), scenario=None, keep_kernels=False, first="",
+         guests=None):
+    """Plan boots: one kernel, one end, one extra command line and one guest per stage.
+
+    `first` goes to the front of each line, for options that decide what is done with the rest.
+    """
+    if guests and guests[0] != MINIMAL:
+        return _make_disks(cache, kernels, ends, cmdlines, variables, overlays, scenario, guests, first)
+    return _make_initramfs(cache, kernels, ends, cmdlines, variables, overlays, scenario, keep_kernels, first)
 
 
 def for_scenario(cache, scenario, kernels, overlays):
@@ -126,4 +205,4 @@ def for_scenario(cache, scenario, kernels, overlays):
     folders = [os.path.join(scenario.folder, name) for name in scenario.overlay] + list(overlays)
     cmdlines = [f"{scenario.cmdline} {stage.cmdline}".strip() for stage in scenario.stages]
     return make(cache, kernels, [stage.end for stage in scenario.stages], cmdlines, variables,
-                folders, scenario.folder)
+                folders, scenario.folder, guests=[stage.guest for stage in scenario.stages])

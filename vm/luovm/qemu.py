@@ -66,27 +66,27 @@ class Options:
         self.extra = list(extra)
 
 
-def command(options, kernel, initrd, cmdline, console, control):
-    """The command line; `console` and `control` are chardev definitions without their id."""
+def command(options, kernel, media, cmdline, console, control):
+    """The command line; `media` are the arguments for what is booted from, `console` and `control` are chardev definitions without their id."""
     return [
         program(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-machine", "pc", "-accel", options.accel, "-cpu", "max", "-m", options.memory, "-smp", str(options.cpus),
         "-chardev", f"{console},id=console", "-serial", "chardev:console",
         "-chardev", f"{control},id=control", "-serial", "chardev:control",
-        "-kernel", kernel, "-initrd", initrd, "-append", cmdline, *options.extra,
+        "-kernel", kernel, *media, "-append", cmdline, *options.extra,
     ]
 
 
 class Machine:
     """A running guest. `console`, `control` and `monitor` are sockets to read from."""
 
-    def __init__(self, options, kernel, initrd, cmdline):
+    def __init__(self, options, kernel, media, cmdline):
         self.console, console = socket.socketpair()
         self.control, control = socket.socketpair()
         self.monitor, monitor = socket.socketpair()
         theirs = (console, control, monitor)
         fds = [s.fileno() for s in theirs]
-        arguments = command(options, kernel, initrd, cmdline,
+        arguments = command(options, kernel, media, cmdline,
                             f"socket,fd={fds[0]}", f"socket,fd={fds[1]}")
         arguments += ["-chardev", f"socket,fd={fds[2]},id=monitor", "-mon", "chardev=monitor,mode=control"]
         self._errors = tempfile.TemporaryFile()

@@ -53,15 +53,14 @@ class Run:
 
     # -- the whole scenario ----------------------------------------------------------------------
 
-    def run(self, initrd):
+    def run(self):
         started = time.monotonic()
         self._deadline = started + self.scenario.timeout
         stages = self.scenario.stages
         try:
             while len(self._observed) < len(stages):
                 self._enter(len(self._observed) + 1)
-                self._plan.write_initrd(initrd, self._current.stage.number)
-                self._guest(initrd)
+                self._guest(self._plan.media(self._recorder.folder, self._current.stage.number))
                 if not self._may_go_on():
                     break
         finally:
@@ -107,16 +106,16 @@ class Run:
             self._current.seconds = time.monotonic() - self._current.entered
             self._case = None
 
-    def _guest(self, initrd):
+    def _guest(self, media):
         number = self._current.stage.number
         kernel, cmdline = self._plan.kernels[number - 1], self._plan.cmdlines[number - 1]
-        self._save_command(kernel, initrd, cmdline)
+        self._save_command(kernel, media, cmdline)
         self._recorder.next_boot()
         self._recorder.event("qemu-start", stage=number, kernel=kernel.release)
         self._fresh = True
         self._shutdown = None
         self._stop = None
-        machine = qemu.Machine(self._options, kernel.path, initrd, cmdline)
+        machine = qemu.Machine(self._options, kernel.path, media, cmdline)
         with _live_lock:
             _live.add(machine)
         try:
@@ -133,11 +132,11 @@ class Run:
             self._machine_ended()
         self._leave()
 
-    def _save_command(self, kernel, initrd, cmdline):
+    def _save_command(self, kernel, media, cmdline):
         """The same guest by hand, for whoever wants to look closer (with --keep)."""
         path = os.path.join(self._recorder.folder, "qemu-command")
         with open(path, "w", encoding="utf-8") as out:
-            out.write(shlex.join(qemu.command(self._options, kernel.path, initrd, cmdline,
+            out.write(shlex.join(qemu.command(self._options, kernel.path, media, cmdline,
                                               "stdio,mux=on", "file,path=/dev/null")) + "\n")
 
     def _follow(self, machine):
@@ -266,7 +265,11 @@ class Run:
 
     def _on_boot(self, message):
         number, release = message.get("stage"), str(message.get("release"))
-        if self._booted and not self._kexec_is_fine(number):
+        soft = bool(message.get("soft"))
+        if soft:
+            # No kernel announces it.
+            self._recorder.next_boot()
+        if self._booted and not self._may_enter(number, "soft-reboot" if soft else "kexec"):
             return
         self._booted = True
         self._current.notes.append(f"Linux {release}")
@@ -274,18 +277,18 @@ class Run:
         if release != expected:
             self._problem("wrong-kernel", f"this stage should run on {expected}, it runs on {release}")
 
-    def _kexec_is_fine(self, number):
+    def _may_enter(self, number, how):
         """A boot that QEMU did not start: enters the next stage, if it was to come this way."""
         stage = self._current.stage
         done = len(self._current.cases)
-        if stage.end == "kexec" and self._ended != "kexec" or stage.end not in ("kexec", "self-kexec"):
-            self._end_with("unexpected-kexec", f"a kexec {self._where()}, where the scenario has end = \"{stage.end}\"")
+        if stage.end == how and self._ended != how or stage.end not in (how, "self-" + how):
+            self._end_with(f"unexpected-{how}", f"a {how} {self._where()}, where the scenario has end = \"{stage.end}\"")
             return False
         if done < len(stage.programs):
-            self._end_with("unexpected-kexec", f"a kexec {self._where()}, before {stage.programs[done]} could run")
+            self._end_with(f"unexpected-{how}", f"a {how} {self._where()}, before {stage.programs[done]} could run")
             return False
         if number != stage.number + 1:
-            self._end_with("unexpected-kexec", f"stage {stage.number} was followed by stage {number}: "
+            self._end_with(f"unexpected-{how}", f"stage {stage.number} was followed by stage {number}: "
                            "the command line was not the next stage's (LUOVM_NEXT_CMDLINE)")
             return False
         self._left_by_itself()

@@ -10,20 +10,28 @@ import os
 import re
 import tomllib
 
+from . import debian
 from .errors import UserError
 
-ENDS = ("kexec", "self-kexec", "reboot", "self-reboot", "poweroff", "self-poweroff")
+MINIMAL = "minimal"
+GUESTS = (MINIMAL, *debian.NAMES)
+ENDS = ("kexec", "self-kexec", "reboot", "self-reboot", "soft-reboot", "self-soft-reboot", "poweroff", "self-poweroff")
+_SOFT = ("soft-reboot", "self-soft-reboot")
+# A whole Debian takes its time where it is emulated.
+_TIMEOUT, _DISK_TIMEOUT = 120, 300
 # How a stage may go wrong on purpose: the scenario passes if, and only if, this is what was found.
 EXPECTATIONS = (
     "pass", "fail", "skip", "panic", "oops", "warning", "soft-lockup", "stall", "hung-task", "hang", "timeout",
-    "sanitizer", "unexpected-reboot", "unexpected-poweroff", "unexpected-kexec", "wrong-kernel", "lost",
+    "sanitizer", "unexpected-reboot", "unexpected-poweroff", "unexpected-kexec",
+    "unexpected-soft-reboot", "wrong-kernel", "lost",
     "error",
 )
 
 # Key: (type, default). What is not here is a mistake in the file.
 _KEYS = {
     "description": (str, ""),
-    "timeout": (int, 120),
+    "guest": (str, MINIMAL),
+    "timeout": (int, None),
     "hang": (int, 60),
     "memory": (str, "1G"),
     "cpus": (int, None),
@@ -40,6 +48,7 @@ _KEYS = {
     "stage": (dict, {}),
 }
 _STAGE_KEYS = {
+    "guest": (str, None),
     "end": (str, None),
     "cmdline": (str, ""),
     "expect": (str, "pass"),
@@ -49,8 +58,9 @@ _STAGE_KEYS = {
 class Stage:
     """One boot: what runs in it, how it ends, what is expected of it."""
 
-    def __init__(self, number, programs, end, cmdline, expect):
+    def __init__(self, number, guest, programs, end, cmdline, expect):
         self.number = number
+        self.guest = guest
         self.programs = programs
         self.end = end
         self.cmdline = cmdline
@@ -141,8 +151,9 @@ def _count(path, folder, wanted):
     return count
 
 
-def _stage(path, folder, number, count, table):
+def _stage(path, folder, number, count, table, guest):
     values = _check(path, table, _STAGE_KEYS, f"stage.{number}.")
+    guest = _guest(path, f"stage.{number}.guest", values["guest"] or guest)
     last = number == count
     end = values["end"] or ("poweroff" if last else "kexec")
     if end not in ENDS:
@@ -158,7 +169,26 @@ def _stage(path, folder, number, count, table):
     programs = _programs(path, folder, number)
     if programs is None:
         _fail(path, f"stage {number} has no program: add stage{number}, stage{number}.d/ or stage")
-    return Stage(number, programs, end, values["cmdline"], expect)
+    if end in _SOFT and guest == MINIMAL:
+        _fail(path, f"stage.{number}.end is {end!r}, for which the guest needs systemd; guest is one of "
+              f"{', '.join(debian.NAMES)}")
+    return Stage(number, guest, programs, end, values["cmdline"], expect)
+
+
+def _check_soft_reboots(path, stages):
+    """After one it is still the same kernel, with the same command line and root."""
+    for before, after in zip(stages, stages[1:]):
+        if before.end in _SOFT and after.cmdline:
+            _fail(path, f"stage.{after.number}.cmdline has no effect: the stage before it ends in a {before.end}")
+        if before.end in _SOFT and after.guest != before.guest:
+            _fail(path, f"stage.{after.number}.guest is {after.guest!r}, but the stage before it, with "
+                  f"{before.guest!r}, ends in a {before.end}")
+
+
+def _guest(path, key, name):
+    if name not in GUESTS:
+        _fail(path, f"{key} is {name!r}; it is one of {', '.join(GUESTS)}")
+    return name
 
 
 def load(folder):
@@ -194,7 +224,13 @@ def load(folder):
             _fail(path, f"[stage.{key}] does not name a stage; the stages are 1 to {count}")
         if not isinstance(table, dict):
             _fail(path, f"stage.{key} should be a table: [stage.{key}]")
-    stages = [_stage(path, folder, n, count, tables.get(str(n), {})) for n in range(1, count + 1)]
+    _guest(path, "guest", values["guest"])
+    stages = [_stage(path, folder, n, count, tables.get(str(n), {}), values["guest"]) for n in range(1, count + 1)]
+    if len({stage.guest == MINIMAL for stage in stages}) > 1:
+        _fail(path, f"a scenario cannot go between {MINIMAL!r} and a guest with a Debian; give all stages one or the other")
+    _check_soft_reboots(path, stages)
+    if values["timeout"] is None:
+        values["timeout"] = _TIMEOUT if stages[0].guest == MINIMAL else _DISK_TIMEOUT
     return Scenario(folder, os.path.basename(folder), stages, values)
 
 
@@ -208,7 +244,11 @@ def kernel_chain(scenario, first=None, following=None):
         # Only the first one is named: a scenario that stays on one kernel stays on this one.
         rest = chain[1:] or [first or chain[0]]
         chain = [first or chain[0], *([following] if following else rest)]
-    return [chain[i % len(chain)] for i in range(len(scenario.stages))]
+    names, boot = [], 0
+    for before, _ in zip([None, *scenario.stages], scenario.stages):
+        boot += before is not None and before.end not in _SOFT
+        names.append(chain[boot % len(chain)])
+    return names
 
 
 def find(paths):

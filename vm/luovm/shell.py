@@ -38,8 +38,6 @@ def run(cache, arguments):
     print(f"Linux {kernels[0].release}; luo-vm-kexec goes to {kernels[1].release}. "
           "To end: exit, or Ctrl-A X.", flush=True)
     with cache.work_folder("shell") as work:
-        initrd = os.path.join(work, "initrd")
-        planned.write_initrd(initrd, 1)
-        command = qemu.command(options, kernels[0].path, initrd, planned.cmdlines[0],
+        command = qemu.command(options, kernels[0].path, planned.media(work, 1), planned.cmdlines[0],
                                "stdio,mux=on,signal=off", f"file,path={os.path.join(work, 'control')}")
         return subprocess.run(command, check=False).returncode

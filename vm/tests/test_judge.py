@@ -5,7 +5,7 @@ from luovm import judge, ktap, scenario
 
 
 def observed(expect="pass", statuses=(0,), problems=(), tap=""):
-    stage = scenario.Stage(1, ["stage1"], "poweroff", "", expect)
+    stage = scenario.Stage(1, "minimal", ["stage1"], "poweroff", "", expect)
     seen = judge.Observed(stage)
     seen.problems = list(problems)
     for number, status in enumerate(statuses):

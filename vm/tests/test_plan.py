@@ -27,9 +27,8 @@ class Cuts(unittest.TestCase):
             planned = plan.make(None, [made[name] for name in kernels], ends, [""] * len(kernels), {})
         contents = []
         for stage in range(1, len(kernels) + 1):
-            path = os.path.join(folder.name, "initrd")
-            planned.write_initrd(path, stage)
-            with open(path, "rb") as file:
+            planned.media(folder.name, stage)
+            with open(os.path.join(folder.name, "initrd"), "rb") as file:
                 data = file.read()
             contents.append({name for name in made if name.encode() * 1000 in data})
         return planned, contents

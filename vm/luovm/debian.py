@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Debian roots: ext4 images of a whole Debian with systemd, made with mmdebstrap.
+
+An image is never written to; each run of a scenario lays its own files and its own writable layer
+over it (disk.py). So it has nothing of luo-vm in it but its first program.
+"""
+
+import hashlib
+import os
+import shlex
+import shutil
+
+from . import apt, step
+from .errors import UserError
+from .progress import Progress
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_GUEST = os.path.join(os.path.dirname(_HERE), "guest", "debian")
+
+_PACKAGES = ("systemd", "systemd-sysv", "dbus", "util-linux", "mount", "login", "procps", "kexec-tools", "libjson-c5",
+             # For the services of users: the user luser has uid 1000.
+             "libpam-systemd", "dbus-user-session")
+
+
+class Root:
+    def __init__(self, suite, extra=(), backports=None):
+        self.suite = suite
+        self.packages = sorted([*_PACKAGES, *extra])
+        self.backports = backports
+
+
+ROOTS = {
+    "debian-13": Root("trixie"),
+    # What systemd has for tests of live update (test-luo) comes with its tests.
+    "debian-sid": Root("sid", extra=("systemd-tests",)),
+    "debian-12-backports": Root("bookworm", backports="bookworm-backports"),
+}
+NAMES = tuple(ROOTS)
+
+
+def _parts(name):
+    root = ROOTS[name]
+    parts = {"what": "debian", "suite": root.suite, "packages": root.packages, "backports": root.backports}
+    for file in ("init", "customize"):
+        with open(os.path.join(_GUEST, file), "rb") as source:
+            parts[file] = hashlib.sha256(source.read()).hexdigest()
+    return parts
+
+
+def _command(root, mirror):
+    customize, init = (shlex.quote(os.path.join(_GUEST, name)) for name in ("customize", "init"))
+    command = ["mmdebstrap", "--variant=apt", "--format=null", f"--include={','.join(root.packages)}",
+               # Lists that are old are what some mirrors have.
+               "--aptopt=Acquire::Check-Valid-Until \"false\"",
+               f"--customize-hook={customize} \"$1\" {init}"]
+    sources = [f"deb {mirror} {root.suite} main"]
+    if root.backports:
+        command.append(f"--aptopt=APT::Default-Release \"{root.backports}\"")
+        sources.append(f"deb {mirror} {root.backports} main")
+    return [*command, root.suite, "-", *sources]
+
+
+def _build(cache, name, out):
+    if shutil.which("mmdebstrap") is None:
+        raise UserError(f"the guest {name} is made with mmdebstrap, which is not installed on this machine.\n"
+                        "Install it (on Debian: the package mmdebstrap) and try again.")
+    if shutil.which("mkfs.ext4", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None:
+        raise UserError(f"the guest {name} is an ext4 image, and mkfs.ext4 is not installed on this machine.\n"
+                        "Install it (on Debian: the package e2fsprogs) and try again.")
+    log = cache.path("logs", f"image-{name}.log")
+    os.makedirs(os.path.dirname(log), exist_ok=True)
+    open(log, "w", encoding="utf-8").close()
+    environment = dict(os.environ, LC_ALL="C", PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    with Progress(f"building the guest {name}"):
+        # The image comes back through the shell, which puts it where the hook expects it.
+        command = ["sh", "-c", f"fd=$1; shift; eval \"exec 9>&$fd\"; exec \"$@\"", "sh", str(out.fileno()),
+                   *_command(ROOTS[name], apt.mirror())]
+        step.run(command, log, f"building the guest {name}",
+                 "Check the network and the package sources of this machine (apt-get update).",
+                 env=environment, pass_fds=[out.fileno()])
+    if os.fstat(out.fileno()).st_size == 0:
+        raise UserError(f"building the guest {name} made nothing.\nThe log: {log}")
+
+
+def build(cache, name, refresh=False):
+    """The path of the image of a root; built if it is not there, or if it is to be made anew."""
+    parts = _parts(name)
+    if refresh:
+        cache.forget("images", name, parts)
+    return cache.file("images", name, parts, lambda out: _build(cache, name, out))
+
+
+def listing(cache):
+    """[(name, what it is, the time it was made or None)]"""
+    rows = []
+    for name, root in ROOTS.items():
+        place = cache.place("images", name, _parts(name))
+        made = os.stat(place).st_mtime if os.path.exists(place) else None
+        rows.append((name, f"Debian {root.backports or root.suite} with systemd", made))
+    return rows

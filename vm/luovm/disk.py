@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The disks of a guest that has its root on one (debian.py).
+
+Three kinds, all ext4, and only the first is written to:
+
+* the disk of this run: the scenario, the kernels, luo-vm's own programs, and what the guest writes.
+  It is there from the first boot of a scenario to its last, so it survives kexecs and cold reboots;
+* the roots;
+* the overlays (--overlay) in one, kept in the cache.
+
+In the guest they become one root with overlayfs: nothing is copied, and all guests share one root.
+"""
+
+import os
+import shutil
+import stat
+import subprocess
+
+from . import elf, image
+from .errors import UserError
+
+_SYSTEMD = os.path.join(image.GUEST, "systemd")
+_HELPERS = ("luo-vm-mark", "luo-vm-file", "luo-vm-kexec")
+# Where things are in the disk of a run, which is /luovm in the guest.
+_OWN = {"lib.sh": "lib.sh", "stages": "stages", "interactive": "interactive", "systemd/machine.sh": "machine.sh",
+        "systemd/enter": "enter", "systemd/service": "service"}
+_LAYER = {"systemd/luo-vm.service": "etc/systemd/system/luo-vm.service",
+          "systemd/luo-vm.target": "etc/systemd/system/luo-vm.target",
+          "systemd/system.conf": "etc/systemd/system.conf.d/90-luo-vm.conf",
+          "systemd/journald.conf": "etc/systemd/journald.conf.d/90-luo-vm.conf"}
+# It takes no room on the host until the guest writes to it.
+_RUN_SIZE = 4 << 30
+_WRITERS = ("disk.py", "image.py")
+
+
+def _mkfs(folder, out, size, options):
+    program = shutil.which("mkfs.ext4", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if program is None:
+        raise UserError("the disks of this guest are made with mkfs.ext4, which is not installed on this machine.\n"
+                        "Install it (on Debian: the package e2fsprogs) and try again.")
+    command = [program, "-q", "-F", "-m", "0", *options, "-d", folder, out, f"{size >> 10}k"]
+    if os.geteuid() != 0:
+        # In the guest everything belongs to root.
+        command = ["unshare", "--map-root-user", *command]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise UserError(f"making a disk for the guest failed: mkfs.ext4 ended with status {done.returncode}.\n"
+                        f"It said: {done.stderr.strip()}")
+
+
+def _write(folder, name, data, mode=0o644):
+    place = os.path.join(folder, name)
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    if os.path.lexists(place):
+        os.unlink(place)
+    with open(place, "wb") as out:
+        out.write(data)
+    os.chmod(place, mode)
+
+
+def _link(folder, name, target):
+    place = os.path.join(folder, name)
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    if os.path.lexists(place):
+        os.unlink(place)
+    os.symlink(target, place)
+
+
+def _put_tree(folder, source):
+    """Copies a tree as the guest has it: with /usr merged, and programs without debug information."""
+    size = 0
+    for name, path in image.walk(source):
+        place = image.guest_path(name)
+        kind = os.lstat(path).st_mode
+        if stat.S_ISLNK(kind):
+            _link(folder, place, os.readlink(path))
+        elif stat.S_ISDIR(kind):
+            os.makedirs(os.path.join(folder, place), exist_ok=True)
+        elif stat.S_ISREG(kind):
+            data = image.read(path)
+            if elf.is_elf(data):
+                data = image.without_debug_info(data)
+            _write(folder, place, data, stat.S_IMODE(kind))
+            size += len(data)
+    return size
+
+
+def _overlay(cache, out, folders):
+    with cache.work_folder("overlay") as work:
+        tree = os.path.join(work, "tree")
+        os.mkdir(tree)
+        size = sum(_put_tree(tree, folder) for folder in folders)
+        _mkfs(tree, out.name, size * 5 // 4 + (8 << 20), ["-O", "^has_journal"])
+
+
+def build_overlay(cache, folders):
+    """The path of the disk with these overlays, the last one on top."""
+    for folder in folders:
+        image.check_overlay(folder)
+    parts = {"what": "overlay-disk", "trees": [image.digest_of_tree(folder) for folder in folders],
+             "writer": image.revision(_WRITERS)}
+    return cache.file("images", "overlay-disk", parts, lambda out: _overlay(cache, out, folders))
+
+
+def _layer(folder):
+    """luo-vm's own files in the guest's root."""
+    for name, place in _LAYER.items():
+        _write(folder, place, image.read(os.path.join(image.GUEST, name)))
+    for name in _HELPERS:
+        _write(folder, "usr/bin/" + name, image.read(os.path.join(image.GUEST, name)), 0o755)
+    _link(folder, "etc/systemd/system/default.target", "luo-vm.target")
+    with open(os.path.join(_SYSTEMD, "masked"), encoding="ascii") as file:
+        for unit in file.read().split():
+            _link(folder, "etc/systemd/system/" + unit, "/dev/null")
+
+
+def make_run_disk(cache, path, config, scenario, kernels):
+    """Write the disk of a run to `path`; `config` is a shell script's worth of variables (bytes)."""
+    with cache.work_folder("disk") as work:
+        tree = os.path.join(work, "tree")
+        os.mkdir(tree)
+        os.chmod(tree, 0o755)
+        for name, place in _OWN.items():
+            _write(tree, place, image.read(os.path.join(image.GUEST, name)), 0o755)
+        _write(tree, "config", config)
+        _write(tree, "empty-initrd", image.empty_archive())
+        _layer(os.path.join(tree, "layer"))
+        os.mkdir(os.path.join(tree, "roots"))
+        os.mkdir(os.path.join(tree, "scenario"))
+        if scenario:
+            _copy_scenario(os.path.join(tree, "scenario"), scenario)
+        for kernel in kernels:
+            _write(tree, os.path.relpath(kernel.guest_path, "/luovm"), image.read(kernel.path))
+        # Few inodes and a small journal: less to write, and nothing for the guest to do later.
+        _mkfs(tree, path, _RUN_SIZE, ["-N", "65536", "-J", "size=8", "-E", "lazy_itable_init=0,nodiscard"])
+
+
+def _copy_scenario(folder, scenario):
+    for name, path in image.walk(scenario):
+        kind = os.stat(path).st_mode
+        if stat.S_ISDIR(kind):
+            os.makedirs(os.path.join(folder, name), exist_ok=True)
+        elif stat.S_ISREG(kind):
+            _write(folder, name, image.read(path), stat.S_IMODE(kind))
+
+
+def drive(path, writable):
+    """Arguments for QEMU. A comma in a file name has to be doubled."""
+    options = "cache=unsafe" if writable else "readonly=on"
+    return ["-drive", f"file={path.replace(',', ',,')},format=raw,if=virtio,{options}"]
