@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "libluo/incoming.h"
+#include "commit-index.h"
 #include "managed.h"
 
 struct luo_store *holdings_store(const struct luod *l)
@@ -218,6 +219,19 @@ static void adopt_mapping(struct luod *l, struct luo_mapping *mapping)
 			     "Not enough memory to sort out what came from the previous kernel.");
 }
 
+/* For the generator; where PID 1 was quicker than that, it has come to us. Nothing is in it. */
+static bool is_index(struct luod *l, struct kept_session *session)
+{
+	char name[KEEPER_NAME_SIZE];
+
+	if (!session->name || !streq(session->name, INDEX_SESSION))
+		return false;
+	(void)luo_session_finish(session->fd);
+	session->fd = safe_close(session->fd);
+	(void)keeper_remove(&l->keeper, keeper_name('i', session->number, name));
+	return true;
+}
+
 static void hold_stranger(struct luod *l, struct kept_session *session)
 {
 	luod_problem(l,
@@ -347,7 +361,7 @@ void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t 
 		if (l->waiting[i] && luo_incoming_mapping(l->waiting[i]))
 			note_previous(l, &luo_incoming_mapping(l->waiting[i])->state);
 	for (size_t i = 0; i < n; i++)
-		if (l->sessions[i].fd >= 0)
+		if (l->sessions[i].fd >= 0 && !is_index(l, &l->sessions[i]))
 			hold_stranger(l, &l->sessions[i]);
 	take_next(l);
 	holdings_settle(l);
