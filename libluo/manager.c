@@ -215,3 +215,20 @@ int luo_manager_shutdown_start(sd_bus *bus, uint64_t *ret_realtime, uint64_t *re
 			      "ActiveExitTimestamp", ret_realtime, ret_monotonic);
 	return r < 0 ? -ENODATA : 0;
 }
+
+int luo_manager_unit_file_state(sd_bus *bus, const char *unit, char *buffer, size_t size)
+{
+	_cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	const char *state;
+	int r;
+
+	r = sd_bus_call_method(bus, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE,
+			       "GetUnitFileState", &error, &reply, "s", unit);
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "s", &state);
+	if (r < 0)
+		return r == -EBADR ? -ENOENT : r;
+	snprintf(buffer, size, "%s", state);
+	return 0;
+}

@@ -66,6 +66,9 @@ int luo_manager_dump(sd_bus *bus, const char *unit, struct luo_manager_fd **ret_
 struct luo_manager_unit *luo_manager_units_free(struct luo_manager_unit *units, size_t n);
 struct luo_manager_fd *luo_manager_fds_free(struct luo_manager_fd *fds, size_t n);
 
+/* "enabled", "disabled", ... -ENOENT if there is no such unit file. */
+int luo_manager_unit_file_state(sd_bus *bus, const char *unit, char *buffer, size_t size);
+
 /* Whether the machine is on its way into a kexec: 1, or 0. */
 int luo_manager_is_in_kexec(sd_bus *bus);
 /* When the shutdown began. -ENODATA if PID 1 does not know. */

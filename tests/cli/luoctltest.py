@@ -52,6 +52,8 @@ class LuoctlTest(unittest.TestCase):
         self.environment = {
             "PATH": os.environ["PATH"], "LUO_RUNTIME_DIR": self.luod.directory, "TZ": "UTC",
             "FAKE_ROOT": self.root, "FAKE_LOG": self.log,
+            # Whatever runs on the machine of the tests.
+            "LUO_MANAGER_VERSION": "none",
         }
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
             if name in os.environ:

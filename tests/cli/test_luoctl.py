@@ -9,7 +9,7 @@ import unittest
 from fakeluod import Error, Hangup, Reply
 from luoctltest import STATUS, SRCDIR, LuoctlTest, entry, socket_entry
 
-VERBS = ["status", "list", "show", "dump", "store", "claim", "drop", "mapping", "check", "preserve",
+VERBS = ["status", "list", "show", "dump", "store", "claim", "drop", "mapping", "check", "harvest", "preserve",
          "commit", "abort", "kexec", "monitor", "help"]
 
 

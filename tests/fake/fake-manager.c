@@ -8,12 +8,11 @@
  *   fake-manager SOCKET [WORD]...
  *
  *   unit=NAME   with fields after it, each a word: preserve=yes result=success active=inactive
- *               said=N (instead of how many there are)
- *   fd=NAME,KIND[,SIZE]   in the store of the last unit; KIND: memfd, socket, pipe, eventfd, file,
- *               dup (of the last fd), reopen (its file, read-only), missing (nobody has it open)
- *   state=stopping job=1 start=REALTIME:MONOTONIC version=TEXT
- *   silent=MEMBER or silent=MEMBER:UNIT   this is never answered
- *   hangup=MEMBER   the connection is closed instead
+ * file=enabled said=N (instead of how many there are) fd=NAME,KIND[,SIZE]   in the store of the
+ * last unit; KIND: memfd, socket, pipe, eventfd, file, dup (of the last fd), reopen (its file,
+ * read-only), missing (nobody has it open) state=stopping job=1 start=REALTIME:MONOTONIC
+ * version=TEXT silent=MEMBER or silent=MEMBER:UNIT   this is never answered hangup=MEMBER   the
+ * connection is closed instead
  */
 
 #include <fcntl.h>
@@ -43,7 +42,7 @@ struct entry {
 };
 
 struct unit {
-	const char *name, *preserve, *result, *active;
+	const char *name, *preserve, *result, *active, *file;
 	unsigned said, n;
 };
 
@@ -114,7 +113,8 @@ static void take_word(char *word)
 		die(word);
 	*value++ = 0;
 	if (streq(word, "unit") && n_units < UNITS_MAX)
-		units[n_units++] = (struct unit){ value, "yes", "success", "inactive", ~0U, 0 };
+		units[n_units++] =
+			(struct unit){ value, "yes", "success", "inactive", "enabled", ~0U, 0 };
 	else if (streq(word, "fd"))
 		add_fd(value);
 	else if (streq(word, "preserve") && u)
@@ -123,6 +123,8 @@ static void take_word(char *word)
 		u->result = value;
 	else if (streq(word, "active") && u)
 		u->active = value;
+	else if (streq(word, "file") && u)
+		u->file = value;
 	else if (streq(word, "said") && u)
 		u->said = (unsigned)atoi(value);
 	else if (streq(word, "state"))
@@ -237,6 +239,17 @@ static int get_property(sd_bus_message *m)
 					  name);
 }
 
+static int unit_file_state(sd_bus_message *m)
+{
+	const char *unit;
+
+	sd_bus_message_read(m, "s", &unit);
+	for (size_t i = 0; i < n_units; i++)
+		if (streq(units[i].name, unit))
+			return sd_bus_reply_method_return(m, "s", units[i].file);
+	return sd_bus_reply_method_errorf(m, "System.Error.ENOENT", "No such file or directory");
+}
+
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	const char *member = sd_bus_message_get_member(m);
@@ -257,6 +270,8 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		dump(m);
 	else if (streq(member, "Get"))
 		get_property(m);
+	else if (streq(member, "GetUnitFileState"))
+		unit_file_state(m);
 	else
 		return 0;
 	return 1;

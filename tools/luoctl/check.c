@@ -131,6 +131,7 @@ int verb_check(struct context *c, int argc, char **argv)
 	check_kexec(&check);
 	check_abi(&check);
 	check_luod(&check);
+	check_systemd(&check);
 	print_check(&check);
 	json_object_put(check.items);
 	return check.n[CHECK_FAILED] > 0 ? LUOCTL_NOT_READY : LUOCTL_OK;

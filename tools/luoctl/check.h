@@ -36,6 +36,7 @@ void check_kernel(struct check *check); /* configuration, command line, device *
 void check_kexec(struct check *check);  /* image, permission */
 void check_luod(struct check *check);   /* luod and its sessions; units, memory, runs */
 void check_store(struct check *check, struct json_object *entries);
-void check_abi(struct check *check); /* the kernel that is to come */
+void check_systemd(struct check *check); /* its units, the hook */
+void check_abi(struct check *check);     /* the kernel that is to come */
 
 #endif

@@ -41,7 +41,27 @@ static const char *fate(struct json_object *entry)
 	return reason ?: "cannot be preserved";
 }
 
-static void add_row(struct table *t, struct json_object *e)
+static bool is_managers(struct json_object *e)
+{
+	const char *where = json_string(e, "where");
+
+	return where && streq(where, "systemd");
+}
+
+/* "session a.service/disk" */
+static void add_kind(struct table *t, struct json_object *e)
+{
+	const char *kind = json_string(e, "kind") ?: json_string(e, "type");
+	const char *session = json_string(e, "sessionName");
+	_cleanup_free_ char *text = NULL;
+
+	if (session && asprintf(&text, "session %s", session) < 0)
+		text = NULL;
+	table_add(t, text ?: kind);
+}
+
+/* @where: somebody else than luod has some of them */
+static void add_row(struct table *t, struct json_object *e, bool where)
 {
 	_cleanup_free_ char *seals = json_join(json_child(e, "seals"));
 	char age[FORMAT_MAX];
@@ -49,7 +69,12 @@ static void add_row(struct table *t, struct json_object *e)
 	table_add(t, json_string(e, "unit"));
 	table_add(t, json_string(e, "name"));
 	table_add(t, json_string(e, "state"));
-	table_add(t, json_string(e, "kind") ?: json_string(e, "type"));
+	if (where) {
+		table_add(t, json_string(e, "where"));
+		add_kind(t, e);
+	} else {
+		table_add(t, json_string(e, "kind") ?: json_string(e, "type"));
+	}
 	if (json_has_int(e, "size"))
 		table_add_size(t, (uint64_t)json_int(e, "size"));
 	else
@@ -86,16 +111,21 @@ int print_entries(const struct context *c, struct json_object *entries)
 {
 	static const char *const headers[] = { "UNIT",  "NAME", "STATE", "KIND", ">SIZE",
 					       "SEALS", ">AGE", "NOTE",  NULL };
+	static const char *const headers_where[] = { "UNIT",  "NAME",  "STATE", "WHERE", "KIND",
+						     ">SIZE", "SEALS", ">AGE",  "NOTE",  NULL };
 	_cleanup_(table_freep) struct table *t = NULL;
+	bool where = false;
 
 	if (json_length(entries) == 0) {
 		if (c->legend)
 			puts("No fds.");
 		return LUOCTL_OK;
 	}
-	t = table_new(headers);
 	for (size_t i = 0; i < json_length(entries); i++)
-		add_row(t, json_at(entries, i));
+		where = where || is_managers(json_at(entries, i));
+	t = table_new(where ? headers_where : headers);
+	for (size_t i = 0; i < json_length(entries); i++)
+		add_row(t, json_at(entries, i), where);
 	if (table_print(t, c->legend) < 0)
 		return LUOCTL_FAILED;
 	if (c->legend)

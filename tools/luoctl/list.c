@@ -4,6 +4,7 @@
 
 #include "entries.h"
 #include "json.h"
+#include "manager.h"
 #include "table.h"
 #include "util.h"
 
@@ -69,6 +70,8 @@ static int list_entries(struct context *c, const char *unit, const char *state)
 	r = ask_entries(c, "list the fds", unit, state, &entries);
 	if (r != LUOCTL_OK)
 		return r;
+	if (!state || streq(state, "stored"))
+		(void)manager_add_entries(entries, unit);
 	if (!c->json)
 		return print_entries(c, entries);
 	add_ages(entries);

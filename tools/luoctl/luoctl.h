@@ -57,6 +57,7 @@ int verb_claim(struct context *context, int argc, char **argv);
 int verb_drop(struct context *context, int argc, char **argv);
 int verb_mapping(struct context *context, int argc, char **argv);
 int verb_check(struct context *context, int argc, char **argv);
+int verb_harvest(struct context *context, int argc, char **argv);
 int verb_preserve(struct context *context, int argc, char **argv);
 int verb_commit(struct context *context, int argc, char **argv);
 int verb_abort(struct context *context, int argc, char **argv);

@@ -32,6 +32,8 @@ const struct verb verbs[] = {
 	{ "check", "", "is this machine ready for a live update?",
 	  "  --kernel FILE     also compare the kernel that is to come with this one\n",
 	  verb_check },
+	{ "harvest", "", "what systemd's fd stores would keep in a kexec",
+	  "  --dry-run         only look: luo-harvest.service does it\n", verb_harvest },
 	{ "preserve", "", "a commit that is undone again: a test, and a warm-up",
 	  "  --session NAME    name of the session\n"
 	  "  --max-files-per-session N\n"

@@ -6,6 +6,7 @@
 #include "entries.h"
 #include "format.h"
 #include "json.h"
+#include "manager.h"
 #include "table.h"
 #include "util.h"
 
@@ -32,6 +33,35 @@ static void print_unit(struct json_object *u)
 	print_field(0, WIDTH, "Size", format_size(size, (uint64_t)json_int(u, "bytes")));
 }
 
+static void print_all(struct json_object *entries)
+{
+	for (size_t i = 0; i < json_length(entries); i++) {
+		putchar('\n');
+		print_entry_details(json_at(entries, i));
+	}
+}
+
+/* A unit of which luod knows nothing may have a store in PID 1 all the same. */
+static int show_managers(const struct context *c, const char *name)
+{
+	_cleanup_json_ struct json_object *entries = json_object_new_array(), *o = NULL;
+
+	if (manager_add_entries(entries, name) == 0) {
+		complain("cannot show the unit: luod knows no unit \"%s\"", name);
+		return LUOCTL_NO_SUCH;
+	}
+	if (c->json) {
+		o = json_strings("name", name, NULL);
+		json_add(o, "entries", json_object_get(entries));
+		json_print(o);
+		return LUOCTL_OK;
+	}
+	print_field(0, WIDTH, "Unit", name);
+	print_field(0, WIDTH, "State", "unknown to luod; its store is systemd's");
+	print_all(entries);
+	return LUOCTL_OK;
+}
+
 int verb_show(struct context *c, int argc, char **argv)
 {
 	_cleanup_json_ struct json_object *reply = NULL, *entries = NULL;
@@ -50,22 +80,18 @@ int verb_show(struct context *c, int argc, char **argv)
 	if (r != LUOCTL_OK)
 		return r;
 	unit = json_at(json_child(reply, "units"), 0);
-	if (!unit) {
-		complain("cannot show the unit: luod knows no unit \"%s\"", name);
-		return LUOCTL_NO_SUCH;
-	}
+	if (!unit)
+		return show_managers(c, name);
 	r = ask_entries(c, "show the unit", name, NULL, &entries);
 	if (r != LUOCTL_OK)
 		return r;
+	(void)manager_add_entries(entries, name);
 	if (c->json) {
 		json_add(unit, "entries", json_object_get(entries));
 		json_print(unit);
 		return LUOCTL_OK;
 	}
 	print_unit(unit);
-	for (size_t i = 0; i < json_length(entries); i++) {
-		putchar('\n');
-		print_entry_details(json_at(entries, i));
-	}
+	print_all(entries);
 	return LUOCTL_OK;
 }
