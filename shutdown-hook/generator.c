@@ -36,8 +36,15 @@ static int read_runtime_file(const struct generator *g, const char *name, char *
 {
 	char path[PATH_MAX];
 
+	int r;
+
 	snprintf(path, sizeof(path), "%s/%s", g->runtime_dir, name);
-	return small_file_read(path, INDEX_SIZE_MAX, ret_text, ret_size);
+	r = small_file_read(path, INDEX_SIZE_MAX, ret_text, ret_size);
+	if (r == -ENOTDIR)
+		r = -ENOENT;
+	if (r < 0 && r != -ENOENT)
+		generator_log(g, LOG_WARNING, "Cannot read %s: %s.", path, strerror(-r));
+	return r;
 }
 
 static int from_list(const struct generator *g, struct index *ret)
@@ -114,7 +121,7 @@ static int read_session(const struct generator *g, int session_fd, struct index 
 			reason, strerror(-r));
 	else
 		keep_copy(g, text, size);
-	return r;
+	return r < 0 ? -EBADMSG : 0;
 }
 
 static int open_session(const struct generator *g, int *ret_fd)
@@ -154,7 +161,7 @@ int generator_find_units(const struct generator *g, struct index *ret)
 	int r;
 
 	r = from_list(g, &found);
-	if (r == -ENOENT)
+	if (r < 0)
 		r = from_copy(g, &found);
 	if (r == -ENOENT)
 		r = from_session(g, &found);
