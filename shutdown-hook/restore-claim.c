@@ -79,7 +79,7 @@ static int explain(const struct restore *restore, struct luo_client *client, int
 	n = strlen(text);
 	if (n > 0 && text[n - 1] == '.')
 		n--;
-	restore_say(LOG_ERR, "%s: %.*s. Nothing is lost, luod keeps it.", restore->unit, (int)n,
+	restore_say(LOG_ERR, "%s: %.*s. What luod has for it stays there.", restore->unit, (int)n,
 		    text);
 	return error == -ENOENT ? -ECONNREFUSED : error;
 }

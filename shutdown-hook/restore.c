@@ -127,14 +127,14 @@ static bool has_room(const struct restore *restore, const struct restore_listed 
 		return true;
 	if (max == 0)
 		restore_say(LOG_WARNING,
-			    "%s has no fd store: %zu fds stay with luod. Set "
+			    "%s has no fd store: %zu fd%s with luod. Set "
 			    "FileDescriptorStoreMax= to %zu or more, and start it again.",
-			    restore->unit, n, n);
+			    restore->unit, n, n == 1 ? " stays" : "s stay", n);
 	else
 		restore_say(LOG_WARNING,
-			    "The fd store of %s is too small: %zu fds stay with luod. Raise "
+			    "The fd store of %s is too small: %zu fd%s with luod. Raise "
 			    "FileDescriptorStoreMax= from %lu to %zu or more, and start it again.",
-			    restore->unit, n, max, have->n + n);
+			    restore->unit, n, n == 1 ? " stays" : "s stay", max, have->n + n);
 	return false;
 }
 
@@ -235,10 +235,11 @@ static void say_done(const struct restore *restore, const struct restore_fds *fd
 	if (n + n_there == 0)
 		return;
 	if (n_there > 0)
-		snprintf(more, sizeof(more), "; %zu were there already", n_there);
+		snprintf(more, sizeof(more), "; %zu %s there already", n_there,
+			 n_there == 1 ? "was" : "were");
 	format_bytes(bytes, text);
-	restore_say(LOG_INFO, "%s: restored %zu fds (%s) into the fd store in %llu ms%s.",
-		    restore->unit, n, text,
+	restore_say(LOG_INFO, "%s: restored %zu fd%s (%s) into the fd store in %llu ms%s.",
+		    restore->unit, n, n == 1 ? "" : "s", text,
 		    (unsigned long long)((now_usec(CLOCK_MONOTONIC) - start) / USEC_PER_MSEC),
 		    more);
 }
