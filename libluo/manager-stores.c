@@ -83,6 +83,20 @@ static int add_fd(struct luo_manager_fd **fds, size_t *n, const struct dump_entr
 	return (*fds)[*n - 1].name && (*fds)[*n - 1].path ? 0 : -ENOMEM;
 }
 
+/*
+ * PID 1 puts what is new in front, and gives a service its fds in that order. Whoever pushes them
+ * into its store again has to begin with the oldest.
+ */
+static void oldest_first(struct luo_manager_fd *fds, size_t n)
+{
+	for (size_t i = 0; i < n / 2; i++) {
+		struct luo_manager_fd other = fds[i];
+
+		fds[i] = fds[n - 1 - i];
+		fds[n - 1 - i] = other;
+	}
+}
+
 int luo_manager_read_dump(sd_bus_message *reply, struct luo_manager_fd **ret_fds, size_t *ret_n,
 			  size_t *ret_bad)
 {
@@ -114,6 +128,7 @@ int luo_manager_read_dump(sd_bus_message *reply, struct luo_manager_fd **ret_fds
 		luo_manager_fds_free(fds, n);
 		return r;
 	}
+	oldest_first(fds, n);
 	*ret_fds = fds;
 	*ret_n = n;
 	*ret_bad = bad;

@@ -47,8 +47,8 @@ struct luo_manager_unit {
 	char *preserve_text; /* FileDescriptorStorePreserve= */
 	unsigned max;        /* FileDescriptorStoreMax= */
 	char *active_state, *result;
-	unsigned n_said; /* NFileDescriptorStore */
-	struct luo_manager_fd *fds;
+	unsigned n_said;            /* NFileDescriptorStore */
+	struct luo_manager_fd *fds; /* in the order they were stored */
 	size_t n_fds;
 	int error; /* negative errno: PID 1 did not tell all of this */
 };

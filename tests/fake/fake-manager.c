@@ -181,7 +181,8 @@ static int dump(sd_bus_message *m)
 		return 1;
 	sd_bus_message_new_method_return(m, &reply);
 	sd_bus_message_open_container(reply, 'a', "(suuutuusu)");
-	for (size_t i = 0; i < n_entries; i++) {
+	/* What is new is in front. */
+	for (size_t i = n_entries; i-- > 0;) {
 		const struct entry *e = &entries[i];
 		char link[64], path[4096];
 		struct stat st;
