@@ -60,6 +60,32 @@ int machine_kexec_tools(const char *kernel, const char *initrd, const char *cmdl
 	return number_of("FAKE_KEXEC_TOOLS");
 }
 
+static void below_root(const char *path, char full[4096])
+{
+	snprintf(full, 4096, "%s%s", getenv("FAKE_ROOT") ?: "/nonexistent", path);
+}
+
+bool machine_is_there(const char *path)
+{
+	char full[4096];
+
+	below_root(path, full);
+	return access(full, F_OK) == 0;
+}
+
+int machine_remove_directory(const char *path)
+{
+	char full[4096];
+
+	below_root(path, full);
+	return remove_directory(full);
+}
+
+bool machine_is_root(void)
+{
+	return !getenv("FAKE_USER");
+}
+
 void machine_sync(void)
 {
 	log_line("sync", NULL);

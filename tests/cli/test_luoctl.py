@@ -10,7 +10,7 @@ from fakeluod import Error, Hangup, Reply
 from luoctltest import STATUS, SRCDIR, LuoctlTest, entry, socket_entry
 
 VERBS = ["status", "list", "show", "dump", "store", "claim", "drop", "mapping", "check", "harvest", "preserve",
-         "commit", "abort", "kexec", "monitor", "help"]
+         "commit", "abort", "kexec", "enable", "disable", "monitor", "help"]
 
 
 def memfd(content):

@@ -1,167 +1,191 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""luoctl on a machine with systemd: what PID 1 has in the fd stores of its services."""
+"""luoctl and systemd: enable, disable, and what claim has to tell it. systemctl is a script."""
 
 import json
 import os
-import subprocess
 import unittest
 
+from fakeluod import Error
 from luoctltest import STATUS, LuoctlTest, entry
 
-FAKE_MANAGER = os.environ["FAKE_MANAGER"]
+PARTS = ["/usr/lib/systemd/system/luod.service", "/usr/lib/systemd/system/luo-harvest.service",
+         "/usr/lib/systemd/system-generators/luo-generator",
+         "/usr/lib/systemd/system-shutdown/luo-shutdown",
+         "/usr/libexec/luo/luo-harvest", "/usr/libexec/luo/luo-restore"]
+PARTS = [p.replace("/usr/libexec", os.environ["LIBEXECDIR"]) for p in PARTS]
+
+ENABLED = """\
+luod.service is enabled: it starts at every boot.
+luo-harvest.service is enabled: it runs before a kexec.
+"""
+KEEPS = "systemctl kexec now keeps the fd stores of services with FileDescriptorStorePreserve=yes.\n"
+DISABLED = """\
+luo-harvest.service is disabled.
+luod.service is disabled.
+luod.service is stopped.
+"""
 
 
 class SystemdTest(LuoctlTest):
-    def start_manager(self, *words, version="257"):
-        path = os.path.join(self.root, "private")
-        # pylint: disable=consider-using-with
-        manager = subprocess.Popen([FAKE_MANAGER, path, *words], stdout=subprocess.PIPE)
-        self.addCleanup(manager.stdout.close)
-        self.addCleanup(manager.wait)
-        self.addCleanup(manager.kill)
-        self.assertEqual(manager.stdout.readline(), b"ready\n")
-        self.environment["LUO_MANAGER_VERSION"] = version
-        self.environment["LUO_MANAGER_ADDRESS"] = f"unix:path={path}"
-        self.environment["LUO_MANAGER_PID"] = str(manager.pid)
-
-
-UNITS = ["unit=b.service", "preserve=no", "fd=x,memfd,8192", "unit=a.service", "fd=state,memfd",
-         "fd=conn,socket", "unit=luod.service", "fd=m,memfd"]
-
-TABLE = """\
-UNIT          NAME   KIND       SIZE  SURVIVES  WHY
-a.service     state  memfd   4.0 KiB  yes       -
-a.service     conn   socket        -  no        sockets cannot be preserved
-b.service     x      memfd   8.0 KiB  no        FileDescriptorStorePreserve=no
-luod.service  m      memfd   4.0 KiB  no        luod's own copy of what it holds
-
-4 fds of 3 units; 1 would survive, 4.0 KiB.
-"""
-
-HINT = """\
-b.service: FileDescriptorStorePreserve=yes in its [Service] keeps its store (systemctl edit b.service).
-"""
-
-
-class Harvest(SystemdTest):
-    def test_dry_run(self):
-        self.start_manager(*UNITS)
-        self.check(["harvest", "--dry-run"], TABLE + HINT)
-        self.assertEqual(self.luod.calls, [])
-
-    def test_without_dry_run(self):
-        self.start_manager(*UNITS)
-        self.check(["harvest"], TABLE + HINT, code=2,
-                   stderr="luoctl: luo-harvest.service does it, at the kexec; say --dry-run to see "
-                          "this\n")
-
-    def test_native(self):
-        self.start_manager(*UNITS, version="262")
-        self.check(["harvest", "--dry-run"], TABLE + "systemd 262 does it itself.\n" + HINT)
-
-    def test_json(self):
-        self.start_manager(*UNITS)
-        p = self.luoctl("harvest", "--dry-run", "--json")
-        self.assertEqual((p.returncode, p.stderr), (0, ""))
-        o = json.loads(p.stdout)
-        self.assertEqual((o["managerVersion"], o["native"]), (257, False))
-        self.assertEqual(o["entries"][0], {"unit": "a.service", "name": "state", "kind": "memfd",
-                                           "survives": True, "size": 4096})
-        self.assertEqual(o["entries"][2]["hint"], "FileDescriptorStorePreserve=yes")
-
-    def test_nothing(self):
-        self.start_manager("unit=a.service")
-        self.check(["harvest", "--dry-run"], "No service has anything in its fd store.\n")
-
-    def test_no_systemd(self):
-        self.check(["harvest", "--dry-run"], code=1, stderr="luoctl: PID 1 is not systemd, there is "
-                                                            "nothing to harvest\n")
-
-    def test_no_answer(self):
-        self.start_manager(*UNITS, "hangup=ListUnitsByPatterns")
-        p = self.luoctl("harvest", "--dry-run")
-        self.assertEqual((p.returncode, p.stdout), (1, ""))
-        self.assertTrue(p.stderr.startswith("luoctl: cannot ask PID 1: "))
-
-
-class List(SystemdTest):
     def setUp(self):
         super().setUp()
-        self.luod.answers["io.luo.ListEntries"] = {"entries": [entry("z.service", "x")]}
+        self.environment["PATH"] = os.path.join(self.root, "bin") + ":" + os.environ["PATH"]
+        self.environment["LUO_MANAGER_VERSION"] = "257"
+        script = self.file("/bin/systemctl", """#!/bin/sh
+            [ "$1 $2" = "-q --no-ask-password" ] || exit 9
+            shift 2
+            echo "$*" >>"$FAKE_LOG"
+            case " $FAKE_FAIL " in *" $1 "*) echo "systemctl: $1 failed" >&2; exit 1 ;; esac
+            """)
+        os.chmod(script, 0o755)
+        for part in PARTS:
+            self.file(part, "")
 
-    def test_list(self):
-        self.start_manager(*UNITS)
-        self.check(["list"], """\
-UNIT       NAME   STATE   WHERE    KIND       SIZE  SEALS   AGE  NOTE
-z.service  x      stored  luod     memfd   4.0 KiB  -      3min  -
-a.service  state  stored  systemd  memfd   4.0 KiB  -         -  -
-a.service  conn   stored  systemd  socket        -  -         -  sockets cannot be preserved
-b.service  x      stored  systemd  memfd   8.0 KiB  -         -  FileDescriptorStorePreserve=no
 
-4 fds of 3 units, 16 KiB
-""")
+class Enable(SystemdTest):
+    def test_enable(self):
+        self.check(["enable"], ENABLED + "luod.service is started.\n" + KEEPS)
+        self.assertEqual(self.logged(), ["enable luod.service luo-harvest.service",
+                                         "start luod.service"])
 
-    def test_states(self):
-        self.start_manager(*UNITS)
-        self.luod.answers["io.luo.ListEntries"] = {"entries": []}
-        self.check(["list", "--state", "held"], "No fds.\n")
+    def test_native(self):
+        self.environment["LUO_MANAGER_VERSION"] = "262"
+        self.check(["enable"], ENABLED + "luod.service is started.\nsystemd 262 hands over the fd "
+                   "stores of services itself, luod what it holds.\n")
 
-    def test_one_unit(self):
-        self.start_manager(*UNITS)
-        self.luod.answers["io.luo.ListEntries"] = {"entries": []}
-        p = self.luoctl("list", "--json", "b.service")
-        entries = json.loads(p.stdout)["entries"]
-        self.assertEqual(len(entries), 1)
-        self.assertEqual(entries[0]["where"], "systemd")
-        self.assertEqual(entries[0]["size"], 8192)
+    def test_json(self):
+        p = self.luoctl("enable", "--json")
+        self.assertEqual((p.returncode, p.stderr), (0, ""))
+        self.assertEqual(json.loads(p.stdout)["done"],
+                         (ENABLED + "luod.service is started.\n" + KEEPS).splitlines())
 
-    def test_no_stores(self):
-        self.start_manager("unit=a.service")
-        self.check(["list"], """\
+    def test_kernel(self):
+        for support, text in (
+                ("off", "live update is switched off in this kernel: boot it with kho=on "
+                        "liveupdate=on, until then nothing is kept"),
+                ("none", "this kernel has no live update: until another one is booted, nothing "
+                         "is kept")):
+            self.environment["FAKE_SUPPORT"] = support
+            self.check(["enable"], ENABLED + KEEPS, f"luoctl: {text}\n")
+        self.assertNotIn("start luod.service", self.logged())
+
+    def test_refused(self):
+        del self.environment["LUO_MANAGER_VERSION"]
+        self.environment["LUO_MANAGER_PID"] = str(os.getpid())
+        self.environment["LUO_MANAGER_ADDRESS"] = "unix:path=/nonexistent"
+        for verb in "enable", "disable":
+            self.check([verb], code=1, stderr="luoctl: PID 1 is not systemd\nWithout systemd the "
+                       "init script of each service uses luo-run, see luo(7).\n")
+        self.environment["LUO_MANAGER_VERSION"] = "253"
+        self.check(["enable"], code=1, stderr="luoctl: systemd 253 frees the fd store of a service "
+                                              "that stops; 254 is needed\n")
+        self.environment["LUO_MANAGER_VERSION"] = "257"
+        self.environment["FAKE_USER"] = "1"
+        for verb in "enable", "disable":
+            self.check([verb], code=5, stderr="luoctl: only root can switch services on and off\n"
+                                              "Try it as root.\n")
+        self.assertEqual(self.logged(), [])
+
+    def test_not_installed(self):
+        os.unlink(self.root + PARTS[2])
+        os.unlink(self.root + PARTS[5])
+        self.check(["enable"], code=1, stderr=f"luoctl: {PARTS[2]} is not installed\n"
+                                              f"luoctl: {PARTS[5]} is not installed\n")
+        self.assertEqual(self.logged(), [])
+
+    def test_systemctl_fails(self):
+        self.environment["FAKE_FAIL"] = "enable"
+        self.check(["enable"], code=1, stderr="systemctl: enable failed\nluoctl: cannot enable "
+                   "luod.service and luo-harvest.service: systemctl has failed\n")
+        self.environment["FAKE_FAIL"] = "start"
+        self.check(["enable"], ENABLED, code=1, stderr="systemctl: start failed\nluoctl: cannot "
+                   "start luod.service: systemctl has failed\n")
+        os.unlink(self.root + "/bin/systemctl")
+        self.environment["PATH"] = "/nonexistent"
+        self.check(["enable"], code=1, stderr="luoctl: cannot run systemctl: No such file or "
+                                              "directory\n")
+
+
+class Disable(SystemdTest):
+    CALLS = ["disable luo-harvest.service luod.service", "stop luo-harvest.service luod.service",
+             "clean --what=fdstore luod.service", "daemon-reload"]
+
+    def status(self, **more):
+        self.luod.answers["io.luo.Status"] = {**STATUS, "stored": 0, "held": 0, "bytes": 0, **more}
+
+    def test_disable(self):
+        self.status()
+        self.file("/run/luo/units", "")
+        self.file("/run/luo/index.json", "")
+        self.file("/var/lib/luo/shutdown.json", "")
+        self.check(["disable"], DISABLED + "/run/luo is removed.\n/var/lib/luo is removed.\n")
+        self.assertEqual(self.logged(), self.CALLS)
+        self.assertFalse(os.path.exists(self.root + "/run/luo"))
+        self.assertFalse(os.path.exists(self.root + "/var/lib/luo"))
+        self.check(["disable"], DISABLED)
+
+    def test_no_luod(self):
+        self.luod.stop()
+        self.check(["disable"], DISABLED)
+
+    def test_holdings(self):
+        self.status(held=2, stored=1, bytes=8192)
+        said = "luoctl: luod has 3 fds (8.0 KiB) that their services have not taken"
+        self.check(["disable"], code=1, stderr=said + "\nWithout luod they could not be had any "
+                   "more. luoctl list shows them: start their services, or\nfree them with luoctl "
+                   "drop, or with --force all of them here.\n")
+        self.assertEqual(self.logged(), [])
+        self.check(["disable", "--force"], DISABLED, said + "; they are freed\n")
+        self.assertEqual(self.logged(), self.CALLS)
+
+    def test_luod_does_not_answer(self):
+        self.luod.answers["io.luo.Status"] = Error("io.luo.Failed", {"text": "no memory"})
+        self.check(["disable"], code=1, stderr="luoctl: cannot tell what luod holds: no memory\n"
+                   "To disable it nevertheless, and free all that it may hold: --force.\n")
+        self.assertEqual(self.logged(), [])
+
+    def test_failures(self):
+        self.status()
+        self.file("/run/luo/below/x", "")
+        p = self.luoctl("disable")
+        self.assertEqual((p.returncode, p.stdout), (1, DISABLED))
+        self.assertIn("luoctl: cannot remove /run/luo: ", p.stderr)
+        self.environment["FAKE_FAIL"] = "stop"
+        self.check(["disable"], "".join(DISABLED.splitlines(True)[:2]), code=1,
+                   stderr="systemctl: stop failed\nluoctl: cannot stop luod.service: systemctl has "
+                          "failed\n")
+
+
+class Claim(SystemdTest):
+    LIST = """\
 UNIT       NAME  STATE   KIND      SIZE  SEALS   AGE  NOTE
-z.service  x     stored  memfd  4.0 KiB  -      3min  -
+b.service  x     stored  memfd  4.0 KiB  -      3min  -
 
 1 fd of 1 unit, 4.0 KiB
-""")
+"""
 
-    def test_show(self):
-        self.start_manager(*UNITS)
-        self.luod.answers["io.luo.ListUnits"] = {"units": []}
-        p = self.luoctl("show", "a.service")
-        self.assertEqual((p.returncode, p.stderr), (0, ""))
-        self.assertTrue(p.stdout.startswith(
-            "     Unit: a.service\n    State: unknown to luod; its store is systemd's\n\n"),
-            p.stdout)
-        self.assertIn("State: stored, in systemd\n", p.stdout)
-        self.check(["show", "nothing.service"], code=4,
-                   stderr="luoctl: cannot show the unit: luod knows no unit \"nothing.service\"\n")
+    def setUp(self):
+        super().setUp()
+        self.luod.answers["io.luo.Claim"] = {"entries": [entry("b.service", "x")]}
 
+    def test_told(self):
+        self.check(["claim", "a.service", "--unit", "b.service"], self.LIST + "systemd was told "
+                   "(daemon-reload): b.service gets it at its next start.\n")
+        self.assertEqual(self.logged(), ["daemon-reload"])
+        json.loads(self.luoctl("claim", "a.service", "--unit", "b.service", "--json").stdout)
 
-class Check(SystemdTest):
-    def checks(self, *words, version="257"):
-        self.luod.answers["io.luo.Status"] = STATUS
-        self.luod.answers["io.luo.ListEntries"] = {"entries": []}
-        self.start_manager(*words, version=version)
-        return [line for line in self.luoctl("check").stdout.splitlines() if "systemd:" in line]
+    def test_fails(self):
+        self.environment["FAKE_FAIL"] = "daemon-reload"
+        self.check(["claim", "a.service", "--unit", "b.service"], self.LIST,
+                   "systemctl: daemon-reload failed\nluoctl: systemd does not know it yet: run "
+                   "systemctl daemon-reload, so that b.service gets it at its next start\n")
 
-    def test_enabled(self):
-        self.assertEqual(
-            self.checks("unit=luod.service", "unit=luo-harvest.service", version="262"),
-            ["ok    systemd: version 262 hands its fd stores over itself",
-             "ok    systemd: luod.service is enabled",
-             "ok    systemd: luo-harvest.service is enabled"])
-
-    def test_disabled(self):
-        lines = self.checks("unit=luod.service", "file=disabled")
-        self.assertIn("warn  systemd: luod.service is disabled: the services' fd stores will be "
-                      "lost", lines)
-        self.assertIn("warn  systemd: luo-harvest.service is not there: the services' fd stores "
-                      "will be lost", lines)
-
-    def test_too_old(self):
-        self.assertEqual(self.checks(version="252"), [
-            "warn  systemd: version 252 frees the fd store of a service that stops, from 254 on one "
-            "can be kept"])
+    def test_not_needed(self):
+        self.check(["claim", "b.service"], self.LIST)
+        self.check(["claim", "a.service", "--unit", "b"], self.LIST)
+        self.environment["LUO_MANAGER_VERSION"] = "261"
+        self.check(["claim", "a.service", "--unit", "b.service"], self.LIST)
+        self.assertEqual(self.logged(), [])
 
 
 if __name__ == "__main__":

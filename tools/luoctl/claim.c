@@ -4,6 +4,7 @@
 
 #include "entries.h"
 #include "json.h"
+#include "systemd.h"
 #include "util.h"
 
 /* The fds themselves are not wanted, only that they are where they belong. */
@@ -32,6 +33,21 @@ static int claim(struct context *c, struct json_object *parameters, struct json_
 	r = luo_client_call_more(c->client, "Claim", json_object_to_json_string(parameters),
 				 collect, entries);
 	return r < 0 ? explain(c, "claim", r) : LUOCTL_OK;
+}
+
+/* The claim has been done, whatever becomes of this. */
+static void tell_systemd(const struct context *c, const char *unit)
+{
+	bool done;
+	int r;
+
+	r = systemd_reload_for(unit, &done);
+	if (r != 0)
+		complain("systemd does not know it yet: run systemctl daemon-reload, so that %s "
+			 "gets it at its next start",
+			 unit);
+	else if (done && !c->json)
+		printf("systemd was told (daemon-reload): %s gets it at its next start.\n", unit);
 }
 
 int verb_claim(struct context *c, int argc, char **argv)
@@ -65,9 +81,11 @@ int verb_claim(struct context *c, int argc, char **argv)
 	r = claim(c, parameters, entries);
 	if (r != LUOCTL_OK)
 		return r;
-	if (c->json) {
+	if (c->json)
 		json_print(reply);
-		return LUOCTL_OK;
-	}
-	return print_entries(c, entries);
+	else
+		r = print_entries(c, entries);
+	if (r == LUOCTL_OK && to)
+		tell_systemd(c, to);
+	return r;
 }

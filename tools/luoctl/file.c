@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
+#include <dirent.h>
 #include <fcntl.h>
 
 #include "file.h"
@@ -40,4 +41,23 @@ int read_file(const char *path, char **ret_data, size_t *ret_size)
 	if (fd < 0)
 		return -errno;
 	return read_fd(fd, FILE_MAX, ret_data, ret_size);
+}
+
+int remove_directory(const char *path)
+{
+	struct dirent *d;
+	int r = 0;
+	DIR *dir;
+
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while (r == 0 && (d = readdir(dir)))
+		if (!streq(d->d_name, ".") && !streq(d->d_name, "..") &&
+		    unlinkat(dirfd(dir), d->d_name, 0) < 0 && errno != ENOENT)
+			r = -errno;
+	closedir(dir);
+	if (r == 0 && rmdir(path) < 0)
+		r = -errno;
+	return r;
 }

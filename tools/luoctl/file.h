@@ -11,4 +11,7 @@
 int read_fd(int fd, size_t max, char **ret_data, size_t *ret_size);
 int read_file(const char *path, char **ret_data, size_t *ret_size);
 
+/* With the files in it; -ENOTEMPTY (or -EISDIR) if there is a directory in it. */
+int remove_directory(const char *path);
+
 #endif

@@ -62,6 +62,8 @@ int verb_preserve(struct context *context, int argc, char **argv);
 int verb_commit(struct context *context, int argc, char **argv);
 int verb_abort(struct context *context, int argc, char **argv);
 int verb_kexec(struct context *context, int argc, char **argv);
+int verb_enable(struct context *context, int argc, char **argv);
+int verb_disable(struct context *context, int argc, char **argv);
 int verb_monitor(struct context *context, int argc, char **argv);
 int verb_help(struct context *context, int argc, char **argv);
 
@@ -104,6 +106,10 @@ int usage_error(const struct context *context, const char *format, ...)
  */
 int ask(struct context *context, const char *what, const char *method,
 	struct json_object *parameters, struct json_object **ret_reply);
+
+/* The same, with NULL for a reply if luod does not know the unit. */
+int ask_or_null(struct context *context, const char *what, const char *method,
+		struct json_object *parameters, struct json_object **ret_reply);
 
 /* Connects if that has not been done. LUOCTL_OK, or the exit code after it has said why not. */
 int connect_to_luod(struct context *context);

@@ -94,6 +94,21 @@ int machine_kexec_tools(const char *kernel, const char *initrd, const char *cmdl
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
 }
 
+bool machine_is_there(const char *path)
+{
+	return access(path, F_OK) == 0;
+}
+
+int machine_remove_directory(const char *path)
+{
+	return remove_directory(path);
+}
+
+bool machine_is_root(void)
+{
+	return geteuid() == 0;
+}
+
 void machine_sync(void)
 {
 	sync();

@@ -7,6 +7,7 @@
  * files lie below a directory and nothing is ever rebooted.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The whole of a file of /proc, /sys, /boot; ends with a NUL that does not count. */
@@ -20,6 +21,11 @@ int machine_kexec_file_load(int kernel_fd, int initrd_fd, const char *cmdline);
 
 /* The program kexec of kexec-tools; its exit status, or negative errno. */
 int machine_kexec_tools(const char *kernel, const char *initrd, const char *cmdline);
+
+bool machine_is_there(const char *path);
+/* A directory of files, with them. What is below them is not expected: -ENOTEMPTY. */
+int machine_remove_directory(const char *path);
+bool machine_is_root(void);
 
 void machine_sync(void);
 

@@ -55,6 +55,9 @@ const struct verb verbs[] = {
 	  "  --session NAME    name of the session\n"
 	  "  --force           go on when something is wrong that would stop it\n",
 	  verb_kexec },
+	{ "enable", "", "switch on all that plugs into systemd", NULL, verb_enable },
+	{ "disable", "", "switch it off again, without a trace",
+	  "  --force           free what luod still has\n", verb_disable },
 	{ "monitor", "", "what happens in luod, as it happens", NULL, verb_monitor },
 	{ "help", "[VERB]", "print this, or all about a verb", NULL, verb_help },
 	{ 0 },
