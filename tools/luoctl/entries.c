@@ -8,6 +8,7 @@
 #include "entries.h"
 #include "format.h"
 #include "json.h"
+#include "manager.h"
 #include "table.h"
 #include "util.h"
 
@@ -25,6 +26,32 @@ int ask_entries(struct context *c, const char *what, const char *unit, const cha
 	if (!json_object_is_type(entries, json_type_array))
 		return explain(c, what, -EBADMSG);
 	*ret_entries = json_object_get(entries);
+	return LUOCTL_OK;
+}
+
+int ask_all_entries(struct context *c, const char *what, const char *unit, const char *state,
+		    struct json_object **ret_entries)
+{
+	_cleanup_json_ struct json_object *reply = NULL, *all = json_object_new_array();
+	struct json_object *entries;
+	size_t n = 0;
+	int r;
+
+	r = ask_or_null(c, what, "ListEntries", json_strings("unit", unit, "state", state, NULL),
+			&reply);
+	if (r != LUOCTL_OK)
+		return r;
+	entries = json_child(reply, "entries");
+	if (reply && !json_object_is_type(entries, json_type_array))
+		return explain(c, what, -EBADMSG);
+	for (size_t i = 0; i < json_length(entries); i++)
+		json_object_array_add(all, json_object_get(json_at(entries, i)));
+	if (!state || streq(state, "stored"))
+		n = manager_add_entries(all, unit);
+	/* What luod has said. */
+	if (!reply && n == 0)
+		return explain(c, what, -ENOENT);
+	*ret_entries = TAKE_PTR(all);
 	return LUOCTL_OK;
 }
 

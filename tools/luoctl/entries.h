@@ -10,6 +10,10 @@
 int ask_entries(struct context *context, const char *what, const char *unit, const char *state,
 		struct json_object **ret_entries);
 
+/* Those in systemd's stores too. Either may not know the unit. */
+int ask_all_entries(struct context *context, const char *what, const char *unit, const char *state,
+		    struct json_object **ret_entries);
+
 /* A table of them, with a line of totals. */
 int print_entries(const struct context *context, struct json_object *entries);
 

@@ -4,7 +4,6 @@
 
 #include "entries.h"
 #include "json.h"
-#include "manager.h"
 #include "table.h"
 #include "util.h"
 
@@ -67,11 +66,9 @@ static int list_entries(struct context *c, const char *unit, const char *state)
 	_cleanup_json_ struct json_object *entries = NULL, *all = NULL;
 	int r;
 
-	r = ask_entries(c, "list the fds", unit, state, &entries);
+	r = ask_all_entries(c, "list the fds", unit, state, &entries);
 	if (r != LUOCTL_OK)
 		return r;
-	if (!state || streq(state, "stored"))
-		(void)manager_add_entries(entries, unit);
 	if (!c->json)
 		return print_entries(c, entries);
 	add_ages(entries);

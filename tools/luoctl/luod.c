@@ -119,8 +119,17 @@ int explain(const struct context *c, const char *what, int error)
 	return exit_code_of(error, name != NULL);
 }
 
-int ask(struct context *c, const char *what, const char *method, struct json_object *parameters,
-	struct json_object **ret_reply)
+static bool is_unknown_unit(const struct context *c)
+{
+	const char *name;
+
+	luo_client_error(c->client, &name, NULL);
+	return name && streq(name, "io.luo.NoSuchUnit");
+}
+
+static int ask_full(struct context *c, const char *what, const char *method,
+		    struct json_object *parameters, bool unknown_is_null,
+		    struct json_object **ret_reply)
 {
 	_cleanup_json_ struct json_object *owned = parameters;
 	_cleanup_free_ char *text = NULL;
@@ -134,6 +143,10 @@ int ask(struct context *c, const char *what, const char *method, struct json_obj
 			    owned ? json_object_to_json_string_ext(owned, JSON_C_TO_STRING_PLAIN)
 				  : NULL,
 			    NULL, 0, &text, NULL, NULL);
+	if (r < 0 && unknown_is_null && is_unknown_unit(c)) {
+		*ret_reply = NULL;
+		return LUOCTL_OK;
+	}
 	if (r < 0)
 		return explain(c, what, r);
 	reply = json_parse(text);
@@ -141,4 +154,16 @@ int ask(struct context *c, const char *what, const char *method, struct json_obj
 		return explain(c, what, -EBADMSG);
 	*ret_reply = reply;
 	return LUOCTL_OK;
+}
+
+int ask(struct context *c, const char *what, const char *method, struct json_object *parameters,
+	struct json_object **ret_reply)
+{
+	return ask_full(c, what, method, parameters, false, ret_reply);
+}
+
+int ask_or_null(struct context *c, const char *what, const char *method,
+		struct json_object *parameters, struct json_object **ret_reply)
+{
+	return ask_full(c, what, method, parameters, true, ret_reply);
 }

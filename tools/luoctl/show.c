@@ -41,27 +41,6 @@ static void print_all(struct json_object *entries)
 	}
 }
 
-/* A unit of which luod knows nothing may have a store in PID 1 all the same. */
-static int show_managers(const struct context *c, const char *name)
-{
-	_cleanup_json_ struct json_object *entries = json_object_new_array(), *o = NULL;
-
-	if (manager_add_entries(entries, name) == 0) {
-		complain("cannot show the unit: luod knows no unit \"%s\"", name);
-		return LUOCTL_NO_SUCH;
-	}
-	if (c->json) {
-		o = json_strings("name", name, NULL);
-		json_add(o, "entries", json_object_get(entries));
-		json_print(o);
-		return LUOCTL_OK;
-	}
-	print_field(0, WIDTH, "Unit", name);
-	print_field(0, WIDTH, "State", "unknown to luod; its store is systemd's");
-	print_all(entries);
-	return LUOCTL_OK;
-}
-
 int verb_show(struct context *c, int argc, char **argv)
 {
 	_cleanup_json_ struct json_object *reply = NULL, *entries = NULL;
@@ -76,22 +55,36 @@ int verb_show(struct context *c, int argc, char **argv)
 	name = argv[optind];
 	if (!unit_is_valid(c, name))
 		return LUOCTL_USAGE;
-	r = ask(c, "show the unit", "ListUnits", json_strings("unit", name, NULL), &reply);
+	r = ask_or_null(c, "show the unit", "ListUnits", json_strings("unit", name, NULL), &reply);
 	if (r != LUOCTL_OK)
 		return r;
 	unit = json_at(json_child(reply, "units"), 0);
-	if (!unit)
-		return show_managers(c, name);
-	r = ask_entries(c, "show the unit", name, NULL, &entries);
-	if (r != LUOCTL_OK)
-		return r;
-	(void)manager_add_entries(entries, name);
+	if (unit) {
+		r = ask_all_entries(c, "show the unit", name, NULL, &entries);
+		if (r != LUOCTL_OK)
+			return r;
+	} else {
+		entries = json_object_new_array();
+		(void)manager_add_entries(entries, name);
+	}
+	if (!unit && json_length(entries) == 0) {
+		complain("cannot show the unit: luod knows no unit \"%s\"", name);
+		return LUOCTL_NO_SUCH;
+	}
 	if (c->json) {
+		unit = unit ? json_object_get(unit) : json_strings("name", name, NULL);
 		json_add(unit, "entries", json_object_get(entries));
 		json_print(unit);
+		json_object_put(unit);
 		return LUOCTL_OK;
 	}
-	print_unit(unit);
+	if (unit) {
+		print_unit(unit);
+	} else {
+		/* It may have a store in PID 1 all the same. */
+		print_field(0, WIDTH, "Unit", name);
+		print_field(0, WIDTH, "State", "unknown to luod; its store is systemd's");
+	}
 	print_all(entries);
 	return LUOCTL_OK;
 }
