@@ -9,6 +9,14 @@
  *   luo-test-service write NAME TEXT        at the start of what was given under that name
  *   luo-test-service read NAME TEXT         fails unless it starts with that
  *   luo-test-service copy UNIT NAME AS      store what another unit has, as our own
+ *   luo-test-service serve LIST NAME        a service of systemd: stores everything if it was given
+ *                                           nothing, else verifies it. /run/luo-test/NAME.tap says
+ *                                           which and how, NAME.order what came in which order
+ *
+ *   luo-test-service share UNIT NAME ME     a service of systemd that stores the memfd NAME of UNIT
+ *                                           as its own, if it was not given it
+ *
+ * serve and share write the inode of what they have into /run/luo-test/NAME.inode.
  *
  * With --stay it goes on in the background, as a service that lives on until the kexec.
  */
@@ -22,10 +30,13 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <systemd/sd-daemon.h>
 
 #include <luo/client.h>
 #include <luo/fdstore.h>
 #include <luo/memfd.h>
+#include <luo/session.h>
 
 #include "spec.h"
 #include "util.h"
@@ -151,6 +162,24 @@ static int make_memory(const struct spec *spec)
 	return fd;
 }
 
+/* The memory is in the session, so nothing else needs to keep it. */
+static int make_session(const struct spec *spec)
+{
+	_cleanup_close_ int device = -EBADF, memory = make_memory(spec);
+	char name[64];
+	int session, r;
+
+	snprintf(name, sizeof(name), "test-%.50s", spec->name);
+	r = luo_device_open(10 * USEC_PER_SEC, &device);
+	if (r >= 0)
+		r = luo_session_create(device, name, &session);
+	if (r >= 0)
+		r = luo_session_preserve_fd(session, 1, memory);
+	if (r < 0)
+		errx(1, "cannot make session %s: %s", name, strerror(-r));
+	return session;
+}
+
 static int make_lost(const char *kind)
 {
 	int fds[2] = { -1, -1 };
@@ -205,7 +234,9 @@ static void store(const struct spec_list *list)
 
 		if (i + 1 < list->n)
 			flags |= LUO_FDSTORE_NO_WAIT;
-		if (spec->kind == SPEC_MEMFD)
+		if (spec->session)
+			fds[i] = make_session(spec);
+		else if (spec->kind == SPEC_MEMFD)
 			fds[i] = make_memory(spec);
 		else if (spec->kind == SPEC_SAME)
 			fds[i] = make_same(spec, list, fds);
@@ -315,6 +346,14 @@ static void verify_one(const struct spec_list *list, size_t index)
 		tap(false, "%s is there: %s", spec->name, strerror(-r));
 		return;
 	}
+	if (spec->session) {
+		_cleanup_close_ int memory = -EBADF;
+
+		r = luo_session_restore_fd(fd, 1, &memory);
+		tap(r >= 0 && content_is_right(memory, spec), "%s is a session with its memory%s%s",
+		    spec->name, r < 0 ? ": " : "", r < 0 ? strerror(-r) : "");
+		return;
+	}
 	if (spec->kind == SPEC_SAME) {
 		tap(same_file(fd, spec->other), "%s is the same file as %s", spec->name,
 		    spec->other);
@@ -327,7 +366,9 @@ static void verify_one(const struct spec_list *list, size_t index)
 
 static void verify(const struct spec_list *list)
 {
-	int count = luo_fdstore_count();
+	/* A service that systemd activates by a socket is given that too. */
+	const char *more = getenv("LUO_TEST_SOCKETS");
+	int count = luo_fdstore_count() - (more ? atoi(more) : 0);
 	size_t expected = 0;
 
 	for (size_t i = 0; i < list->n; i++)
@@ -386,6 +427,135 @@ static int copy_entry(const char *unit, const char *name, const char *as)
 	return 0;
 }
 
+/* One line for each fd that was given, in that order: its name, size, and how it begins. */
+static void write_order(const char *path)
+{
+	const char *names = getenv("LISTEN_FDNAMES");
+	_cleanup_free_ char *copy = strdup(names ? names : "");
+	char *name = copy;
+	FILE *f = fopen(path, "we");
+
+	if (!f || !copy)
+		err(1, "cannot write %s", path);
+	for (int fd = 3; name && *name; fd++) {
+		char *next = strchr(name, ':');
+		uint64_t word = 0;
+		struct stat st;
+
+		if (next)
+			*next++ = 0;
+		if (fstat(fd, &st) < 0 || pread(fd, &word, sizeof(word), 0) < 0)
+			word = 0;
+		fprintf(f, "%s %lld %016llx\n", name, (long long)st.st_size,
+			(unsigned long long)word);
+		name = next;
+	}
+	if (fclose(f) != 0)
+		err(1, "cannot write %s", path);
+}
+
+static void write_inode(const char *name, int fd)
+{
+	char path[512];
+	struct stat st;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/run/luo-test/%s.inode", name);
+	f = fopen(path, "we");
+	if (!f || fstat(fd, &st) < 0)
+		err(1, "cannot write %s", path);
+	fprintf(f, "%llu\n", (unsigned long long)st.st_ino);
+	fclose(f);
+}
+
+static _Noreturn void ready(void)
+{
+	(void)sd_notify(0, "READY=1");
+	for (;;)
+		pause();
+}
+
+/* The main process of a unit. */
+static pid_t main_pid(const char *unit)
+{
+	char command[512];
+	int pid = 0;
+	FILE *f;
+
+	snprintf(command, sizeof(command), "systemctl show -P MainPID %s", unit);
+	f = popen(command, "re");
+	if (!f || fscanf(f, "%d", &pid) != 1 || pid <= 0)
+		errx(1, "%s has no main process", unit);
+	pclose(f);
+	return pid;
+}
+
+/* Its very open file description, as if it had been sent over a socket. */
+static int memfd_of(pid_t pid, const char *name)
+{
+	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	char wanted[300];
+
+	snprintf(wanted, sizeof(wanted), "/memfd:%s (deleted)", name);
+	for (int i = 3; i < 1024; i++) {
+		char path[64], link[300];
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, i);
+		n = readlink(path, link, sizeof(link) - 1);
+		if (n < 0)
+			continue;
+		link[n] = 0;
+		if (streq(link, wanted))
+			return (int)syscall(SYS_pidfd_getfd, pidfd, i, 0);
+	}
+	errno = ENOENT;
+	return -1;
+}
+
+static int share(const char *unit, const char *name, const char *me)
+{
+	int fd, r;
+
+	(void)mkdir("/run/luo-test", 0755);
+	if (luo_fdstore_get(name, 0, &fd) < 0) {
+		fd = memfd_of(main_pid(unit), name);
+		if (fd < 0)
+			err(1, "cannot have %s of %s", name, unit);
+		r = luo_fdstore_push(name, fd, LUO_FDSTORE_NO_POLL);
+		if (r < 0)
+			errx(1, "cannot store %s: %s", name, strerror(-r));
+	}
+	write_inode(me, fd);
+	ready();
+}
+
+static int serve(const char *list_path, const char *name)
+{
+	struct spec_list list;
+	char tap_path[512], order_path[512];
+	int fd;
+
+	snprintf(tap_path, sizeof(tap_path), "/run/luo-test/%s.tap", name);
+	snprintf(order_path, sizeof(order_path), "/run/luo-test/%s.order", name);
+	(void)mkdir("/run/luo-test", 0755);
+	/* Before libluo takes the environment. */
+	write_order(order_path);
+	if (!freopen(tap_path, "we", stdout))
+		err(1, "cannot write %s", tap_path);
+	spec_read(list_path, &list);
+	if (list.n > 0 && luo_fdstore_get(list.specs[0].name, 0, &fd) >= 0)
+		verify(&list);
+	else {
+		store(&list);
+		printf("stored\n");
+	}
+	fflush(stdout);
+	if (list.n > 0 && luo_fdstore_get(list.specs[0].name, 0, &fd) >= 0)
+		write_inode(name, fd);
+	ready();
+}
+
 static void stay(void)
 {
 	if (daemon(1, 1) < 0)
@@ -408,11 +578,16 @@ int main(int argc, char **argv)
 		return write_text(argv[2], argv[3]);
 	if (argc == 4 && streq(argv[1], "read"))
 		return read_text(argv[2], argv[3]);
+	if (argc == 5 && streq(argv[1], "share"))
+		return share(argv[2], argv[3], argv[4]);
+	if (argc == 4 && streq(argv[1], "serve"))
+		return serve(argv[2], argv[3]);
 	if (argc == 5 && streq(argv[1], "copy"))
 		return copy_entry(argv[2], argv[3], argv[4]);
 	if (argc < 3 || (argc > 3 && !stays)) {
 		fprintf(stderr, "usage: luo-test-service store|verify LIST [--stay] | empty | "
-				"write|read NAME TEXT | copy UNIT NAME AS\n");
+				"write|read NAME TEXT | copy UNIT NAME AS | serve LIST NAME | "
+				"share UNIT NAME ME\n");
 		return 2;
 	}
 	spec_read(argv[2], &list);

@@ -90,6 +90,8 @@ static void parse_option(struct spec *spec, const char *word)
 		spec->noexec = true;
 	else if (streq(word, "tmpfs"))
 		spec->tmpfs = true;
+	else if (streq(word, "session"))
+		spec->session = true;
 	else
 		errx(2, "unknown option: %s", word);
 }
@@ -114,6 +116,16 @@ static void parse_line(char *line, struct spec *spec)
 		parse_option(spec, word);
 }
 
+/* In a name '#' is a character like any other. */
+static void cut_comment(char *line)
+{
+	for (char *p = line; (p = strchr(p, '#')); p++)
+		if (p == line || p[-1] == ' ' || p[-1] == '\t') {
+			*p = '\0';
+			return;
+		}
+}
+
 void spec_read(const char *path, struct spec_list *ret)
 {
 	FILE *file = streq(path, "-") ? stdin : fopen(path, "re");
@@ -124,7 +136,8 @@ void spec_read(const char *path, struct spec_list *ret)
 		err(2, "cannot open %s", path);
 	*ret = (struct spec_list){};
 	while (getline(&line, &size, file) > 0) {
-		line[strcspn(line, "#\n")] = '\0';
+		line[strcspn(line, "\n")] = '\0';
+		cut_comment(line);
 		if (line[strspn(line, " \t")] == '\0')
 			continue;
 		ret->specs = reallocarray(ret->specs, ret->n + 1, sizeof(*ret->specs));

@@ -11,6 +11,8 @@
  *     noexec                   made with MFD_NOEXEC_SEAL
  *     tmpfs                    an unlinked file on tmpfs
  *     content=OTHER            the content of the entry OTHER
+ *     session                  it lies in a LUO session of the service's own, "test-NAME", under
+ *                              token 1, and that session is what is stored
  *   NAME =OTHER [ro]           the same file as OTHER; with ro through another description
  *   NAME !KIND                 something that cannot be preserved: socket pipe eventfd file
  *                              linked-tmpfs directory hugetlb
@@ -30,7 +32,7 @@ struct spec {
 	uint64_t size;
 	unsigned seals;
 	int64_t offset; /* -1: do not care */
-	bool append, ro, sparse, noexec, tmpfs;
+	bool append, ro, sparse, noexec, tmpfs, session;
 	bool have_mode, have_owner;
 	mode_t mode;
 	uid_t uid;
