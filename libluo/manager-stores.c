@@ -9,6 +9,7 @@
  * for more, and then for four properties: "all" would have PID 1 read the cgroup of each.
  */
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -515,5 +516,95 @@ int luo_manager_stores(sd_bus *bus, uint64_t deadline, struct luo_manager_unit *
 	survey_done(&s);
 	if (r >= 0 && ret_incomplete)
 		*ret_incomplete = s.incomplete;
+	return r < 0 ? r : 0;
+}
+
+/* ---- keeping units loaded -------------------------------------------------------------------- */
+
+static int ask_for_preserve(struct survey *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->n && r >= 0; i++)
+		r = ask_property(s, i, "FileDescriptorStorePreserve", on_preserve);
+	return r < 0 ? r : survey_wait(s, 0);
+}
+
+/* How the service will end is not known yet. */
+static bool may_be_preserved(const struct luo_manager_unit *u)
+{
+	return u->preserve_text &&
+	       (streq(u->preserve_text, "yes") || streq(u->preserve_text, "on-success"));
+}
+
+static int append_units(sd_bus_message *m, const struct survey *s, size_t *ret_n)
+{
+	size_t n = 0;
+	int r;
+
+	r = sd_bus_message_open_container(m, 'r', "sv");
+	if (r >= 0)
+		r = sd_bus_message_append(m, "s", "After");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'v', "as");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'a', "s");
+	for (size_t i = 0; i < s->n && r >= 0; i++)
+		if (may_be_preserved(&s->candidates[i].unit)) {
+			r = sd_bus_message_append(m, "s", s->candidates[i].unit.name);
+			n++;
+		}
+	for (int i = 0; i < 3 && r >= 0; i++)
+		r = sd_bus_message_close_container(m);
+	*ret_n = n;
+	return r;
+}
+
+/*
+ * A slice: it has no process, and nothing to stop. It must not be below another slice, which would
+ * conflict with the shutdown. After= is the weakest dependency that counts as a reference; where
+ * the services are being stopped already, the slice waits for that with a job, which keeps it
+ * loaded, too.
+ */
+static int start_slice(struct survey *s, size_t *ret_n)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+	char name[64];
+	int r;
+
+	snprintf(name, sizeof(name), "luopin%" PRIu64 ".slice", now_usec(CLOCK_BOOTTIME));
+	r = sd_bus_message_new_method_call(s->bus, &m, MANAGER_NAME, MANAGER_PATH,
+					   MANAGER_INTERFACE, "StartTransientUnit");
+	/* Another mode would weigh its dependencies against what is being stopped. */
+	if (r >= 0)
+		r = sd_bus_message_append(m, "ss", name, "ignore-dependencies");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'a', "(sv)");
+	if (r >= 0)
+		r = sd_bus_message_append(m, "(sv)(sv)", "Description", "s",
+					  "Units Whose File Descriptor Stores Are Kept",
+					  "DefaultDependencies", "b", 0);
+	if (r >= 0)
+		r = append_units(m, s, ret_n);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "a(sa(sv))", 0);
+	if (r < 0 || *ret_n == 0)
+		return r;
+	return sd_bus_call(s->bus, m, time_left(s), NULL, NULL);
+}
+
+int luo_manager_pin(sd_bus *bus, uint64_t deadline, size_t *ret_n)
+{
+	struct survey s = { .bus = bus, .deadline = deadline };
+	int r;
+
+	r = list_services(&s);
+	if (r >= 0)
+		r = ask_for_preserve(&s);
+	if (r >= 0)
+		r = start_slice(&s, ret_n);
+	survey_done(&s);
 	return r < 0 ? r : 0;
 }

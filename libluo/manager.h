@@ -66,6 +66,14 @@ int luo_manager_dump(sd_bus *bus, const char *unit, struct luo_manager_fd **ret_
 struct luo_manager_unit *luo_manager_units_free(struct luo_manager_unit *units, size_t n);
 struct luo_manager_fd *luo_manager_fds_free(struct luo_manager_fd *fds, size_t n);
 
+/*
+ * Keeps the units loaded whose store is to outlive them, until the machine ends. PID 1 forgets a
+ * unit that has stopped when no unit refers to it any more that has not, and its store with it,
+ * whatever FileDescriptorStorePreserve= says; when a machine goes down its targets, which do refer
+ * to it, stop too. So a unit is made that never stops, and refers to them. How many they are.
+ */
+int luo_manager_pin(sd_bus *bus, uint64_t deadline, size_t *ret_n);
+
 /* "enabled", "disabled", ... -ENOENT if there is no such unit file. */
 int luo_manager_unit_file_state(sd_bus *bus, const char *unit, char *buffer, size_t size);
 

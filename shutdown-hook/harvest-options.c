@@ -14,6 +14,7 @@ static const char help[] =
 	"\n"
 	"  -n, --dry-run      only list what is there, and what would become of it\n"
 	"      --force        do it although no kexec is under way, or once more\n"
+	"      --pin          keep the units loaded whose stores are to be kept (luo-pin.service)\n"
 	"      --config=FILE  (" LUO_CONFIG_PATH ")\n"
 	"  -v, --verbose      say more\n"
 	"  -h, --help         show this\n"
@@ -21,16 +22,13 @@ static const char help[] =
 	"\n"
 	"See luo-harvest(8).\n";
 
-enum { OPT_FORCE = 256, OPT_CONFIG };
+enum { OPT_FORCE = 256, OPT_CONFIG, OPT_PIN };
 
 static const struct option longs[] = {
-	{ "dry-run", no_argument, NULL, 'n' },
-	{ "force", no_argument, NULL, OPT_FORCE },
-	{ "config", required_argument, NULL, OPT_CONFIG },
-	{ "verbose", no_argument, NULL, 'v' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
-	{ NULL, 0, NULL, 0 },
+	{ "dry-run", no_argument, NULL, 'n' }, { "force", no_argument, NULL, OPT_FORCE },
+	{ "pin", no_argument, NULL, OPT_PIN }, { "config", required_argument, NULL, OPT_CONFIG },
+	{ "verbose", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 },
 };
 
 static int apply(struct harvest_options *o, int c)
@@ -41,6 +39,9 @@ static int apply(struct harvest_options *o, int c)
 		return 1;
 	case OPT_FORCE:
 		o->force = true;
+		return 1;
+	case OPT_PIN:
+		o->pin = true;
 		return 1;
 	case OPT_CONFIG:
 		o->config = optarg;

@@ -237,6 +237,29 @@ static int harvest_stores(const struct config *config, const struct harvest_opti
 	return r;
 }
 
+/* ---- before it begins ------------------------------------------------------------------------ */
+
+static int pin_units(const struct config *config, unsigned version)
+{
+	_cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+	size_t n = 0;
+	int r;
+
+	if (version >= LUO_MANAGER_NATIVE)
+		return EXIT_SUCCESS;
+	r = luo_manager_connect(config->harvest_timeout_usec, &bus);
+	if (r >= 0)
+		r = luo_manager_pin(bus, now_usec(CLOCK_MONOTONIC) + config->harvest_timeout_usec,
+				    &n);
+	if (r < 0) {
+		log_error("Cannot have PID 1 keep the units whose stores are to be kept: %s.",
+			  bus_error(r));
+		return EXIT_FAILURE;
+	}
+	log_info("PID 1 keeps %zu unit%s loaded.", n, n == 1 ? "" : "s");
+	return EXIT_SUCCESS;
+}
+
 /* ---- main ------------------------------------------------------------------------------------ */
 
 static void on_alarm(int signal)
@@ -274,6 +297,8 @@ static int run(const struct harvest_options *o)
 	}
 	if (r < 0)
 		return tell_loss(bus_error(r));
+	if (o->pin)
+		return pin_units(&config, version);
 	if (version >= LUO_MANAGER_NATIVE && !o->dry_run)
 		return hand_over(&config, o, version);
 	return harvest_stores(&config, o);

@@ -11,6 +11,7 @@ struct harvest_options {
 	const char *config;
 	bool dry_run;
 	bool force;
+	bool pin;
 	bool verbose;
 };
 

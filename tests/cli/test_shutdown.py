@@ -227,6 +227,28 @@ class Harvest(ShutdownTest):
         self.run_it()
         self.assertEqual(self.luod.calls, [("io.luo.Commit", {"handOver": True})])
 
+    def test_pin(self):
+        self.start_manager("unit=b.service", "unit=a.service", "preserve=no", "unit=c.service",
+                           "preserve=on-success", "result=exit-code")
+        self.assertIn("PID 1 keeps 2 units loaded.", self.run_it("--pin").stderr)
+        self.assertEqual(self.manager.stdout.readline(),
+                         b"ignore-dependencies b.service c.service\n")
+        self.environment["LUO_MANAGER_VERSION"] = "261"
+        self.run_it("--pin")
+
+    def test_pin_nothing(self):
+        self.start_manager("unit=a.service", "preserve=no")
+        self.assertIn("PID 1 keeps 0 units loaded.", self.run_it("--pin").stderr)
+
+    def test_pin_fails(self):
+        self.start_manager("unit=a.service", "hangup=StartTransientUnit")
+        self.run_it("--pin", code=1)
+
+    def test_journald(self):
+        self.start_manager(*KEXEC, "unit=systemd-journald.service", "fd=stored,socket")
+        self.assertNotIn("journald", self.run_it().stderr)
+        self.assertEqual(self.record()["lost"], 0)
+
     def test_var_is_gone(self):
         self.environment["LUO_STATE_DIR"] = "/nowhere/at/all"
         self.start_manager(*KEXEC, "unit=a.service", "fd=x,memfd")

@@ -251,6 +251,33 @@ static int unit_file_state(sd_bus_message *m)
 	return sd_bus_reply_method_errorf(m, "System.Error.ENOENT", "No such file or directory");
 }
 
+/* Says on its standard output in which mode which units are pinned. */
+static int start_transient(sd_bus_message *m)
+{
+	const char *name, *mode, *unit;
+
+	sd_bus_message_read(m, "ss", &name, &mode);
+	printf("%s", mode);
+	sd_bus_message_enter_container(m, 'a', "(sv)");
+	while (sd_bus_message_enter_container(m, 'r', "sv") > 0) {
+		sd_bus_message_read(m, "s", &name);
+		if (streq(name, "After")) {
+			sd_bus_message_enter_container(m, 'v', "as");
+			sd_bus_message_enter_container(m, 'a', "s");
+			while (sd_bus_message_read(m, "s", &unit) > 0)
+				printf(" %s", unit);
+			sd_bus_message_exit_container(m);
+			sd_bus_message_exit_container(m);
+		} else {
+			sd_bus_message_skip(m, "v");
+		}
+		sd_bus_message_exit_container(m);
+	}
+	puts("");
+	fflush(stdout);
+	return sd_bus_reply_method_return(m, "o", "/job/1");
+}
+
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	const char *member = sd_bus_message_get_member(m);
@@ -271,6 +298,8 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		dump(m);
 	else if (streq(member, "Get"))
 		get_property(m);
+	else if (streq(member, "StartTransientUnit"))
+		start_transient(m);
 	else if (streq(member, "GetUnitFileState"))
 		unit_file_state(m);
 	else
