@@ -12,6 +12,7 @@
 #include "libluo/client-internal.h"
 #include "libluo/util.h"
 #include "restore.h"
+#include "small-file.h"
 
 #define CALL_TIMEOUT (30 * USEC_PER_SEC)
 #define PAUSE_NSEC   (50 * USEC_PER_MSEC * NSEC_PER_USEC)
@@ -45,6 +46,20 @@ static bool is_transient(int error, bool said_by_luod)
 		return error == -EBUSY;
 	return error == -ENOENT || error == -ECONNREFUSED || error == -ECONNRESET ||
 	       error == -EPIPE;
+}
+
+/*
+ * PID 1 keeps luod's socket open while luod is away, so a connection says nothing, and nobody may
+ * ever answer. One that is only busy with the other units is worth waiting for.
+ */
+static bool luod_is_there(void)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+
+	return small_file_read("/sys/fs/cgroup/system.slice/luod.service/cgroup.events", 4096,
+			       &text, &size) == 0 &&
+	       strstr(text, "populated 1");
 }
 
 static const char *meaning(int error)
@@ -103,19 +118,26 @@ static int call_once(const struct restore *restore, uint64_t timeout_usec, struc
 /* -ENOENT: luod knows nothing of the unit. Everything else that is negative has been said. */
 static int call_luod(const struct restore *restore, uint64_t timeout_usec, struct call *call)
 {
-	uint64_t deadline = now_usec(CLOCK_MONOTONIC) + restore->timeout_usec;
+	uint64_t start = now_usec(CLOCK_MONOTONIC);
 	struct luo_client *client = NULL;
 	int r;
 
 	for (;;) {
 		const char *name = NULL, *text;
+		uint64_t waited;
+		bool again;
 
 		r = call_once(restore, timeout_usec, call, &client);
 		if (r >= 0)
 			break;
 		if (client)
 			luo_client_error(client, &name, &text);
-		if (!is_transient(r, name != NULL) || now_usec(CLOCK_MONOTONIC) >= deadline) {
+		waited = now_usec(CLOCK_MONOTONIC) - start;
+		if (r == -ETIMEDOUT && !name)
+			again = waited < RESTORE_PATIENCE && luod_is_there();
+		else
+			again = waited < restore->timeout_usec && is_transient(r, name != NULL);
+		if (!again) {
 			r = explain(restore, client, r);
 			break;
 		}
@@ -203,7 +225,7 @@ int restore_list(const struct restore *restore, struct restore_listed *ret)
 	int r = -ENOMEM;
 
 	if (parameters)
-		r = call_luod(restore, CALL_TIMEOUT, &call);
+		r = call_luod(restore, MAX2(restore->timeout_usec, USEC_PER_SEC), &call);
 	json_object_put(parameters);
 	if (r < 0) {
 		restore_listed_done(&listed);

@@ -303,6 +303,9 @@ static int restore_unit(const struct restore *restore, uint64_t start)
 	_cleanup_(have_done) struct have have = { 0 };
 	int r;
 
+	/* PID 1 would end the start. It only ever makes the time longer. */
+	restore_notify("EXTEND_TIMEOUT_USEC=%llu",
+		       (unsigned long long)(RESTORE_PATIENCE + AFTER_CLAIM_USEC));
 	r = restore_list(restore, &listed);
 	/* luod also says so when it has not seen yet what the kernel has. Claim tells them apart.
 	 */

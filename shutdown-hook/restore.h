@@ -25,6 +25,7 @@
 #include <luo/client.h>
 
 #include "libluo/manager.h"
+#include "libluo/util.h"
 
 struct restore {
 	const char *unit;
@@ -64,6 +65,9 @@ int restore_run(const struct restore *restore);
 
 void restore_say(int priority, const char *format, ...)
 	__attribute__((__format__(__printf__, 2, 3)));
+
+/* So long a luod that is there and does not answer is waited for. */
+#define RESTORE_PATIENCE (60 * USEC_PER_SEC)
 
 /* ---- luod: restore-claim.c ------------------------------------------------------------------- */
 
