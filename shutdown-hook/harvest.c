@@ -239,7 +239,7 @@ static int harvest_stores(const struct config *config, const struct harvest_opti
 
 /* ---- before it begins ------------------------------------------------------------------------ */
 
-static int pin_units(const struct config *config, unsigned version)
+static int pin_units(const struct config *config, const struct harvest_options *o, unsigned version)
 {
 	_cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
 	size_t n = 0;
@@ -248,6 +248,9 @@ static int pin_units(const struct config *config, unsigned version)
 	if (version >= LUO_MANAGER_NATIVE)
 		return EXIT_SUCCESS;
 	r = luo_manager_connect(config->harvest_timeout_usec, &bus);
+	/* Its service may also be stopped by hand. */
+	if (r >= 0 && !o->force && luo_manager_is_in_kexec(bus) == 0)
+		return EXIT_SUCCESS;
 	if (r >= 0)
 		r = luo_manager_pin(bus, now_usec(CLOCK_MONOTONIC) + config->harvest_timeout_usec,
 				    &n);
@@ -298,7 +301,7 @@ static int run(const struct harvest_options *o)
 	if (r < 0)
 		return tell_loss(bus_error(r));
 	if (o->pin)
-		return pin_units(&config, version);
+		return pin_units(&config, o, version);
 	if (version >= LUO_MANAGER_NATIVE && !o->dry_run)
 		return hand_over(&config, o, version);
 	return harvest_stores(&config, o);

@@ -230,7 +230,7 @@ class Harvest(ShutdownTest):
     def test_pin(self):
         self.start_manager("unit=b.service", "unit=a.service", "preserve=no", "unit=c.service",
                            "preserve=on-success", "result=exit-code")
-        self.assertIn("PID 1 keeps 2 units loaded.", self.run_it("--pin").stderr)
+        self.assertIn("PID 1 keeps 2 units loaded.", self.run_it("--pin", "--force").stderr)
         self.assertEqual(self.manager.stdout.readline(),
                          b"ignore-dependencies b.service c.service\n")
         self.environment["LUO_MANAGER_VERSION"] = "261"
@@ -238,10 +238,11 @@ class Harvest(ShutdownTest):
 
     def test_pin_nothing(self):
         self.start_manager("unit=a.service", "preserve=no")
-        self.assertIn("PID 1 keeps 0 units loaded.", self.run_it("--pin").stderr)
+        self.assertIn("PID 1 keeps 0 units loaded.", self.run_it("--pin", "--force").stderr)
+        self.assertEqual(self.run_it("--pin").stderr, "")
 
     def test_pin_fails(self):
-        self.start_manager("unit=a.service", "hangup=StartTransientUnit")
+        self.start_manager(*KEXEC, "unit=a.service", "hangup=StartTransientUnit")
         self.run_it("--pin", code=1)
 
     def test_journald(self):
