@@ -95,9 +95,13 @@ def _results_folder(arguments, cache):
     return folder
 
 
+def _is_minimal(loaded):
+    return loaded.stages[0].guest == scenarios.MINIMAL
+
+
 def _with_overrides(loaded, arguments):
     loaded.memory = arguments.memory or loaded.memory
-    loaded.cpus = arguments.cpus or loaded.cpus or (1 if loaded.stages[0].guest == scenarios.MINIMAL else 2)
+    loaded.cpus = arguments.cpus or loaded.cpus or (1 if _is_minimal(loaded) else 2)
     loaded.timeout = arguments.timeout or loaded.timeout
     return loaded
 
@@ -137,7 +141,8 @@ def _run(arguments, cache):
     show = _progress(live)
 
     def run_one(one):
-        options = qemu.Options(accel, one.memory, one.cpus, one.qemu)
+        options = qemu.Options(accel, one.memory, one.cpus, one.qemu,
+                               qemu.SMALL_BUFFER if _is_minimal(one) else qemu.LARGE_BUFFER)
         place = os.path.join(folder, one.name)
         shutil.rmtree(place, ignore_errors=True)
         os.makedirs(place)

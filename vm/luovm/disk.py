@@ -26,6 +26,7 @@ _OWN = {"lib.sh": "lib.sh", "stages": "stages", "interactive": "interactive", "s
         "systemd/enter": "enter", "systemd/service": "service"}
 _LAYER = {"systemd/luo-vm.service": "etc/systemd/system/luo-vm.service",
           "systemd/luo-vm.target": "etc/systemd/system/luo-vm.target",
+          "systemd/luovm.mount.conf": "etc/systemd/system/luovm.mount.d/90-luo-vm.conf",
           "systemd/system.conf": "etc/systemd/system.conf.d/90-luo-vm.conf",
           "systemd/journald.conf": "etc/systemd/journald.conf.d/90-luo-vm.conf"}
 # It takes no room on the host until the guest writes to it.
@@ -109,12 +110,13 @@ def _layer(folder):
     for name in _HELPERS:
         _write(folder, "usr/bin/" + name, image.read(os.path.join(image.GUEST, name)), 0o755)
     _link(folder, "etc/systemd/system/default.target", "luo-vm.target")
-    with open(os.path.join(_SYSTEMD, "masked"), encoding="ascii") as file:
-        for unit in file.read().split():
-            _link(folder, "etc/systemd/system/" + unit, "/dev/null")
+    for names, place in (("masked", "etc/systemd/system"), ("masked-generators", "etc/systemd/system-generators")):
+        with open(os.path.join(_SYSTEMD, names), encoding="ascii") as file:
+            for name in file.read().split():
+                _link(folder, f"{place}/{name}", "/dev/null")
 
 
-def make_run_disk(cache, path, config, scenario, kernels):
+def make_run_disk(cache, path, config, scenario, guests, kernels):
     """Write the disk of a run to `path`; `config` is a shell script's worth of variables (bytes)."""
     with cache.work_folder("disk") as work:
         tree = os.path.join(work, "tree")
@@ -125,8 +127,9 @@ def make_run_disk(cache, path, config, scenario, kernels):
         _write(tree, "config", config)
         _write(tree, "empty-initrd", image.empty_archive())
         _layer(os.path.join(tree, "layer"))
-        os.mkdir(os.path.join(tree, "roots"))
-        os.mkdir(os.path.join(tree, "scenario"))
+        for name in ("scenario", "mnt/overlay", "mnt/root", *(f"roots/{guest}/{part}" for guest in guests
+                                                              for part in ("upper", "work"))):
+            os.makedirs(os.path.join(tree, name))
         if scenario:
             _copy_scenario(os.path.join(tree, "scenario"), scenario)
         for kernel in kernels:
@@ -144,7 +147,13 @@ def _copy_scenario(folder, scenario):
             _write(folder, name, image.read(path), stat.S_IMODE(kind))
 
 
-def drive(path, writable):
-    """Arguments for QEMU. A comma in a file name has to be doubled."""
-    options = "cache=unsafe" if writable else "readonly=on"
-    return ["-drive", f"file={path.replace(',', ',,')},format=raw,if=virtio,{options}"]
+def drives(writable, *shared):
+    """Arguments for QEMU: /dev/vda, which is written to, and the rest. A comma in a name has to be doubled."""
+    arguments = []
+    for number, path in enumerate((writable, *shared)):
+        options = "readonly=on" if number else "cache=unsafe"
+        # Functions of one device share an interrupt, and each costs a kernel a fifth of a second.
+        function = "on" if number == 0 else "off"
+        arguments += ["-drive", f"id=disk{number},file={path.replace(',', ',,')},format=raw,if=none,{options}",
+                      "-device", f"virtio-blk-pci,drive=disk{number},addr=0x2.{number},multifunction={function}"]
+    return arguments

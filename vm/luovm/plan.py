@@ -23,7 +23,7 @@ BASE_CMDLINE = (
     "kho=on liveupdate=on"
 )
 # Nobody attacks a guest, and its log is for the host.
-_DISK_CMDLINE = "mitigations=off printk.devkmsg=on systemd.log_color=0 TERM=dumb SYSTEMD_COLORS=0"
+_DISK_CMDLINE = "mitigations=off printk.devkmsg=on i8042.noaux TERM=dumb SYSTEMD_COLORS=0"
 
 
 class Kernel:
@@ -77,10 +77,7 @@ class DiskPlan:
         path = os.path.join(folder, "disk")
         if not os.path.exists(path):
             self._write_run_disk(path)
-        arguments = disk.drive(path, True)
-        for shared in self._shared:
-            arguments += disk.drive(shared, False)
-        return arguments
+        return disk.drives(path, *self._shared)
 
     @staticmethod
     def remove_media(folder):
@@ -174,7 +171,7 @@ def _make_disks(cache, kernels, ends, cmdlines, variables, overlays, scenario, g
     variables = dict(variables, **_next_kernels(kernels, ends, lines))
     variables["LUOVM_OVERLAY"] = _device(1 + len(roots)) if overlays else ""
     config, used = _config(variables), list(_last_use(kernels, ends))
-    return DiskPlan(kernels, lines, lambda path: disk.make_run_disk(cache, path, config, scenario, used), shared)
+    return DiskPlan(kernels, lines, lambda path: disk.make_run_disk(cache, path, config, scenario, roots, used), shared)
 
 
 def make(cache, kernels, ends, cmdlines, variables, overlays=(), scenario=None, keep_kernels=False, first="",

@@ -56,11 +56,19 @@ def accelerator(wanted, cache):
         return file.read()
 
 
+# An emulator keeps the code that it has translated in a buffer, and what one kernel leaves there slows the
+# next one down: a write to a page that once had code in it takes the slow way. In a buffer that fills up,
+# it is thrown away in time. Two boots of a Debian: 48 s of processor time with QEMU's own 1 GiB, 35 s with
+# 128 MiB, 49 s with 32 MiB, where too much is translated anew. Of the minimal guest: 7.9 s and, with 64, 6.6 s.
+SMALL_BUFFER, LARGE_BUFFER = 64, 128
+
+
 class Options:
     """What is the same for every QEMU of a scenario."""
 
-    def __init__(self, accel="tcg", memory="1G", cpus=1, extra=()):
+    def __init__(self, accel="tcg", memory="1G", cpus=1, extra=(), buffer=SMALL_BUFFER):
         self.accel = accel
+        self.buffer = buffer
         self.memory = memory
         self.cpus = cpus
         self.extra = list(extra)
@@ -68,9 +76,10 @@ class Options:
 
 def command(options, kernel, media, cmdline, console, control):
     """The command line; `media` are the arguments for what is booted from, `console` and `control` are chardev definitions without their id."""
+    accel = f"tcg,tb-size={options.buffer}" if options.accel == "tcg" else options.accel
     return [
         program(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-        "-machine", "pc", "-accel", options.accel, "-cpu", "max", "-m", options.memory, "-smp", str(options.cpus),
+        "-machine", "pc", "-accel", accel, "-cpu", "max", "-m", options.memory, "-smp", str(options.cpus),
         "-chardev", f"{console},id=console", "-serial", "chardev:console",
         "-chardev", f"{control},id=control", "-serial", "chardev:control",
         "-kernel", kernel, *media, "-append", cmdline, *options.extra,
