@@ -9,6 +9,7 @@
 #include <luo/client.h>
 
 #include "generator.h"
+#include "generator-pins.h"
 #include "libluo/manager.h"
 #include "libluo/util.h"
 
@@ -74,5 +75,6 @@ int main(int argc, char *argv[])
 	alarm(DEADLINE_SECONDS);
 	umask(0022);
 	g.directory = argv[1];
+	(void)generator_pin(&g);
 	return generator_run(&g);
 }

@@ -150,6 +150,17 @@ static void set_notify_access(struct unit_settings *settings, const char *value)
 			settings->notify_access = i;
 }
 
+/* systemd's booleans, and on-success. */
+static void set_preserve(struct unit_settings *settings, const char *value)
+{
+	static const char *const yes[] = { "on-success", "yes", "y", "true", "t", "on", "1" };
+
+	settings->preserves_store = false;
+	for (size_t i = 0; i < ELEMENTSOF(yes); i++)
+		if (strcasecmp(value, yes[i]) == 0)
+			settings->preserves_store = true;
+}
+
 enum section { SECTION_OTHER, SECTION_UNIT, SECTION_SERVICE };
 
 static void parse_line(char *line, enum section *section, struct unit_settings *settings)
@@ -171,6 +182,8 @@ static void parse_line(char *line, enum section *section, struct unit_settings *
 	value = strip(value);
 	if (*section == SECTION_SERVICE && streq(key, "NotifyAccess"))
 		set_notify_access(settings, value);
+	else if (*section == SECTION_SERVICE && streq(key, "FileDescriptorStorePreserve"))
+		set_preserve(settings, value);
 	else if (streq(key, "X-LUO-Restore"))
 		settings->required = streq(value, "required");
 }

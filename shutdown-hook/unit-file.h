@@ -40,6 +40,7 @@ struct unit_settings {
 	bool found; /* there is a fragment, and it is not masked */
 	enum unit_notify_access notify_access;
 	bool required;
+	bool preserves_store; /* FileDescriptorStorePreserve=yes or on-success */
 };
 
 /*
