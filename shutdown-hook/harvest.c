@@ -75,14 +75,14 @@ static bool was_done(uint64_t shutdown_start)
 }
 
 /* For luod, which writes it into the mapping. */
-static void write_shutdown_start(uint64_t realtime, uint64_t monotonic)
+static void write_moment(const char *name, uint64_t realtime, uint64_t monotonic)
 {
 	_cleanup_close_ int fd = -EBADF;
 	_cleanup_free_ char *path = NULL;
 	char text[64];
 	int n;
 
-	if (asprintf(&path, "%s/shutdown-start", runtime_dir()) < 0) {
+	if (asprintf(&path, "%s/%s", runtime_dir(), name) < 0) {
 		path = NULL;
 		return;
 	}
@@ -220,8 +220,12 @@ static int harvest_stores(const struct config *config, const struct harvest_opti
 	}
 	if (r < 0)
 		return tell_loss(bus_error(r));
-	if (in_kexec && luo_manager_shutdown_start(bus, &realtime, &monotonic) >= 0)
-		write_shutdown_start(realtime, monotonic);
+	if (in_kexec && luo_manager_shutdown_start(bus, &realtime, &monotonic) >= 0) {
+		write_moment("shutdown-start", realtime, monotonic);
+		/* We come when all units have stopped. */
+		write_moment("shutdown-finish", now_usec(CLOCK_REALTIME),
+			     now_usec(CLOCK_MONOTONIC));
+	}
 	if (in_kexec && !o->force && was_done(realtime)) {
 		log_info("It was done already in this shutdown.");
 		return EXIT_SUCCESS;

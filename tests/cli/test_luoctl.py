@@ -4,6 +4,7 @@
 import base64
 import json
 import os
+import time
 import unittest
 
 from fakeluod import Error, Hangup, Reply
@@ -148,6 +149,53 @@ class Status(LuoctlTest):
     Kept by: supervise
      Kernel: 7.2.13
     Updates: 2 since the last cold boot
+Live update: on
+     Commit: none
+      Units: 2
+     Stored: 3 fds of at most 65536
+       Held: 1 fds from the previous kernel
+       Size: 8.0 KiB
+""")
+
+    def test_after_a_kexec_of_systemd(self):
+        self.luod.answers["io.luo.Status"] = dict(
+            STATUS, managerVersion=257,
+            shutdownStart={"realtime": 1700000000000007, "monotonic": 5},
+            shutdownLateFinish={"realtime": 1700000001500000, "monotonic": 6},
+            lastShutdown={"when": int((time.time() - 3 * 86400 - 60) * 1e6), "entries": 6, "preserved": 5, "lost": 1,
+                          "bytes": 1 << 20, "usec": 1500, "problems": ["a.service: \x01"]})
+        self.environment["TZ"] = "UTC"
+        self.check(["status"], """\
+       luod: 0.1.0, pid 42
+    Kept by: supervise
+     Kernel: 7.2.13
+    Updates: 2 since the last cold boot
+   Stopping: 2023-11-14 22:13:20.000007
+   Late end: 2023-11-14 22:13:21.500000
+   Shutdown: 5 of 6 fds of services handed over, 1.0 MiB in 1.5 ms, 1 lost, 3d ago
+    systemd: 257, whose fd stores luod hands over
+Live update: on
+     Commit: none
+      Units: 2
+     Stored: 3 fds of at most 65536
+       Held: 1 fds from the previous kernel
+       Size: 8.0 KiB
+
+Of the last shutdown:
+  a.service: \\x01
+""")
+
+    def test_after_a_shutdown_that_failed(self):
+        self.luod.answers["io.luo.Status"] = dict(
+            STATUS, managerVersion=254, kexecCount=None,
+            lastShutdown={"when": 1, "entries": 0, "preserved": 0, "lost": 0, "bytes": 0, "usec": 0,
+                          "failure": "luod did not answer\n", "problems": []})
+        self.check(["status"], """\
+       luod: 0.1.0, pid 42
+    Kept by: supervise
+     Kernel: 7.2.13
+   Shutdown: luod did not answer\\n
+    systemd: 254, whose fd stores luod hands over
 Live update: on
      Commit: none
       Units: 2

@@ -2,11 +2,14 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "escape.h"
 #include "format.h"
 #include "json.h"
 #include "luoctl.h"
+#include "libluo/manager.h"
+#include "status-manager.h"
 #include "table.h"
 #include "util.h"
 
@@ -27,6 +30,64 @@ static const char *live_update_text(const char *s)
 	return s;
 }
 
+/* What the last kernel did with the fd stores of systemd, on its way out. */
+static void print_shutdown(struct json_object *shutdown)
+{
+	_cleanup_free_ char *failure = NULL;
+	char size[FORMAT_MAX], took[FORMAT_MAX], age[FORMAT_MAX], text[96] = "";
+
+	if (!shutdown)
+		return;
+	if (json_string(shutdown, "failure")) {
+		failure = escape(json_string(shutdown, "failure"));
+		print_field(0, WIDTH, "Shutdown", failure);
+		return;
+	}
+	if (json_int(shutdown, "lost") > 0)
+		snprintf(text, sizeof(text), ", %" PRId64 " lost", json_int(shutdown, "lost"));
+	print_field_f(0, WIDTH, "Shutdown",
+		      "%" PRId64 " of %" PRId64 " fds of services handed over, %s in %s%s, %s ago",
+		      json_int(shutdown, "preserved"), json_int(shutdown, "entries"),
+		      format_size(size, (uint64_t)json_int(shutdown, "bytes")),
+		      format_usec(took, (uint64_t)json_int(shutdown, "usec")), text,
+		      format_age(age, (uint64_t)json_int(shutdown, "when")));
+}
+
+static void print_manager(struct json_object *s)
+{
+	int64_t version = json_int(s, "managerVersion");
+
+	if (version > 0)
+		print_field_f(0, WIDTH, "systemd", "%" PRId64 "%s", version,
+			      version >= LUO_MANAGER_NATIVE
+				      ? ", which hands its fd stores over itself"
+				      : ", whose fd stores luod hands over");
+}
+
+/* A kernel's own clock starts with it, so only the wall clock tells anything here. */
+static void print_moment(struct json_object *s, const char *key, const char *label)
+{
+	struct json_object *moment = json_child(s, key);
+	int64_t usec = json_int(moment, "realtime");
+	time_t seconds = (time_t)(usec / 1000000);
+	char text[64];
+	struct tm tm;
+
+	if (usec <= 0 || !localtime_r(&seconds, &tm))
+		return;
+	if (strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm) == 0)
+		return;
+	print_field_f(0, WIDTH, label, "%s.%06" PRId64, text, usec % 1000000);
+}
+
+static void print_moments(struct json_object *s)
+{
+	print_moment(s, "shutdownStart", "Stopping");
+	print_moment(s, "shutdownFinish", "Stopped");
+	print_moment(s, "shutdownLateStart", "Late start");
+	print_moment(s, "shutdownLateFinish", "Late end");
+}
+
 static void print_luod(struct json_object *s)
 {
 	char buffer[FORMAT_MAX];
@@ -42,6 +103,9 @@ static void print_luod(struct json_object *s)
 	if (json_has_int(s, "kexecCount"))
 		print_field_f(0, WIDTH, "Updates", "%" PRId64 " since the last cold boot",
 			      json_int(s, "kexecCount"));
+	print_moments(s);
+	print_shutdown(json_child(s, "lastShutdown"));
+	print_manager(s);
 	print_field(0, WIDTH, "Live update", live_update_text(json_string(s, "liveUpdate")));
 	print_field_f(0, WIDTH, "Commit", "%s%s", json_string(s, "commit") ?: "?",
 		      json_true(s, "stale") ? ", and the store has changed since: commit again"
@@ -95,10 +159,10 @@ static void print_session(struct json_object *s)
 	print_issues(json_child(s, "issues"));
 }
 
-static void print_problems(struct json_object *problems)
+static void print_problems(const char *title, struct json_object *problems)
 {
 	if (json_length(problems) > 0)
-		puts("\nProblems:");
+		printf("\n%s:\n", title);
 	for (size_t i = 0; i < json_length(problems); i++) {
 		_cleanup_free_ char *text =
 			escape(json_object_get_string(json_at(problems, i)) ?: "?");
@@ -120,6 +184,7 @@ int verb_status(struct context *c, int argc, char **argv)
 	r = ask(c, "get the status", "Status", NULL, &status);
 	if (r != LUOCTL_OK)
 		return r;
+	add_from_manager(status);
 	if (c->json) {
 		json_print(status);
 		return LUOCTL_OK;
@@ -131,6 +196,8 @@ int verb_status(struct context *c, int argc, char **argv)
 		puts("\nSessions:");
 	for (size_t i = 0; i < json_length(sessions); i++)
 		print_session(json_at(sessions, i));
-	print_problems(json_child(status, "problems"));
+	print_problems("Problems", json_child(status, "problems"));
+	print_problems("Of the last shutdown",
+		       json_child(json_child(status, "lastShutdown"), "problems"));
 	return LUOCTL_OK;
 }

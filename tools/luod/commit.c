@@ -374,6 +374,16 @@ static struct luo_mapping_state next_state(const struct luod *l, uint64_t begin)
 		state.shutdown_start.realtime = begin;
 		state.shutdown_start.monotonic = now_usec(CLOCK_MONOTONIC);
 	}
+	/*
+	 * As systemd 262 means them: PID 1 has stopped all units; systemd-shutdown begins; and is
+	 * about to kexec. What comes next here is our part of the last.
+	 */
+	state.shutdown_finish = shutdown_finish(l);
+	if (state.shutdown_finish.realtime > 0) {
+		state.shutdown_late_start.realtime = begin;
+		state.shutdown_late_start.monotonic = now_usec(CLOCK_MONOTONIC);
+		state.shutdown_late_finish = state.shutdown_late_start;
+	}
 	return state;
 }
 

@@ -116,14 +116,24 @@ struct json_object *last_shutdown(const struct luod *l)
 	return o;
 }
 
-struct luo_timestamp shutdown_start(const struct luod *l)
+static struct luo_timestamp read_moment(const struct luod *l, const char *name)
 {
 	_cleanup_free_ char *text = NULL;
 	struct luo_timestamp t = { 0 };
 	size_t size;
 
-	text = read_file(l, "shutdown-start", &size);
+	text = read_file(l, name, &size);
 	if (!text || sscanf(text, "%" SCNu64 " %" SCNu64, &t.realtime, &t.monotonic) != 2)
 		return (struct luo_timestamp){ 0 };
 	return t;
+}
+
+struct luo_timestamp shutdown_start(const struct luod *l)
+{
+	return read_moment(l, "shutdown-start");
+}
+
+struct luo_timestamp shutdown_finish(const struct luod *l)
+{
+	return read_moment(l, "shutdown-finish");
 }

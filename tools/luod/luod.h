@@ -213,6 +213,8 @@ int publish_start(struct luod *l);
 struct json_object *last_shutdown(const struct luod *l);
 /* When the shutdown that is going on began; zeroes if it is not known. */
 struct luo_timestamp shutdown_start(const struct luod *l);
+/* When PID 1 had stopped all units: luo-harvest writes it down at its end. */
+struct luo_timestamp shutdown_finish(const struct luod *l);
 
 /* ---- retrieve.c: the ioctls of it; also used by the supervisor ---- */
 

@@ -5,7 +5,7 @@ mkdir -p /etc/luo-test
 
 # toolkit: luod, the hook and the generator are on, as an administrator turns them on.
 toolkit() {
-	luoctl enable >/dev/null 2>&1 || { systemctl enable luod.service luo-harvest.service; systemctl start luod.service; } #TEMP
+	check "luoctl enable" luoctl enable
 	check "luod answers" luoctl status
 }
 
@@ -23,7 +23,7 @@ service() {
 		echo "WantedBy=multi-user.target"
 		echo "[Service]"
 		echo "Type=notify"
-		echo "ExecStart=$tests/luo-test-service serve /etc/luo-test/$unit.list %n"
+		echo "ExecStart=$tests/luo-test-service serve /etc/luo-test/%n.list %n"
 		echo "FileDescriptorStoreMax=100"
 		echo "FileDescriptorStorePreserve=yes"
 		for line; do echo "$line"; done
