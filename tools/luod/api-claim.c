@@ -228,6 +228,8 @@ static int take_holding(struct call *call, const char *from, const char *name, c
 	if (r < 0)
 		return r;
 	r = holdings_claim(l, from, name, unit, &call->connection->peer);
+	if (r < 0)
+		vault_unit_release(l, to);
 	if (r == -EDQUOT)
 		r = no_room(call, from);
 	else if (r < 0)

@@ -15,6 +15,13 @@
 
 #include "managed.h"
 
+static bool is_listed(const struct luo_store *store, const char *name)
+{
+	struct luo_unit *unit = store ? luo_store_find_unit(store, name) : NULL;
+
+	return unit && unit->n_entries > 0 && unit_is_managed(unit);
+}
+
 static void list_store(FILE *f, const struct luo_store *store, const struct luo_store *before)
 {
 	struct luo_unit *unit;
@@ -22,8 +29,7 @@ static void list_store(FILE *f, const struct luo_store *store, const struct luo_
 	if (!store)
 		return;
 	LUO_FOREACH_UNIT (unit, store)
-		if (unit->n_entries > 0 && unit_is_managed(unit) &&
-		    !(before && luo_store_find_unit(before, unit->name)))
+		if (is_listed(store, unit->name) && !is_listed(before, unit->name))
 			fprintf(f, "%s\n", unit->name);
 }
 

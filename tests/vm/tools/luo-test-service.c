@@ -134,12 +134,15 @@ static bool content_is_right(int fd, const struct spec *spec)
 static int make_memory(const struct spec *spec)
 {
 	int fd, narrowed;
+	char name[200];
 
+	/* An fd may have a longer name than a memfd. */
+	snprintf(name, sizeof(name), "%.199s", spec->name);
 	if (spec->tmpfs)
 		fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	else
-		fd = memfd_create(spec->name, MFD_CLOEXEC | MFD_ALLOW_SEALING |
-						      (spec->noexec ? MFD_NOEXEC_SEAL : 0));
+		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING |
+						(spec->noexec ? MFD_NOEXEC_SEAL : 0));
 	if (fd < 0)
 		err(1, "cannot make %s", spec->name);
 	write_content(fd, spec);
