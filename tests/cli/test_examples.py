@@ -2,6 +2,7 @@
 """The programs of examples/, with luod, luo-run and luoctl as they are."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,21 @@ import unittest
 
 BUILD = os.environ["BUILDDIR"]
 EXAMPLES = os.path.join(os.environ["SRCDIR"], "examples")
+GUIDE = os.path.join(os.environ["SRCDIR"], "docs", "services.md")
 TOOLS = [os.path.join(BUILD, "tools", name) for name in ("luod", "luo-run", "luoctl")]
+
+# systemd-notify --fd=, for a host whose own is older than 254: the same two messages.
+NOTIFY = """#!/usr/bin/env python3
+import array, os, socket, sys
+values = dict(a[2:].split("=", 1) for a in sys.argv[1:])
+to = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+read, write = os.pipe()
+for text, fd in (("FDSTORE=1\\nFDNAME=" + values["fdname"], int(values["fd"])), ("BARRIER=1", write)):
+    to.sendmsg([text.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))], 0,
+               os.environ["NOTIFY_SOCKET"])
+os.close(write)
+os.read(read, 1)
+"""
 
 
 class Examples(unittest.TestCase):
@@ -73,6 +88,47 @@ class Examples(unittest.TestCase):
         self.assertEqual(self.numbers(*counter, "2"), [4, 5])
         p = self.run_it("luoctl", "dump", "counter.sh", "count")
         self.assertEqual(p.stdout, "00000000000000000005\n")
+
+    def test_plain(self):
+        """Without libluo, and in turns with the one that has it."""
+        programs = [["luo-run", "--unit", "counter", "--",
+                     os.path.join(BUILD, "examples/luo-example-" + name)]
+                    for name in ("plain", "counter")]
+        self.start_luod()
+        self.assertEqual(self.numbers(*programs[0], "3"), [1, 2, 3])
+        self.assertEqual(self.numbers(*programs[1], "2"), [4, 5])
+        self.assertEqual(self.numbers(*programs[0], "1"), [6])
+
+    def add_systemd_notify(self):
+        text = self.run_it("systemd-notify", "--help").stdout \
+            if shutil.which("systemd-notify") else ""
+        if "--fd=" in text:
+            return
+        path = os.path.join(self.directory, "systemd-notify")
+        with open(path, "w", encoding="ascii") as f:
+            f.write(NOTIFY)
+        os.chmod(path, 0o755)
+        self.environment["PATH"] = self.directory + ":" + self.environment["PATH"]
+
+    def test_shell_notify(self):
+        counter = ["luo-run", "--unit", "notify.sh", "--",
+                   os.path.join(EXAMPLES, "notify.sh")]
+        self.add_systemd_notify()
+        self.start_luod()
+        self.assertEqual(self.numbers(*counter, "3"), [1, 2, 3])
+        self.assertEqual(self.numbers(*counter, "2"), [4, 5])
+        p = self.run_it("luoctl", "list", "notify.sh", "--no-legend")
+        self.assertEqual(p.stdout.split()[:4], ["notify.sh", "count", "stored", "unlinked"])
+
+    def test_guide(self):
+        """What docs/services.md quotes is what is run here."""
+        with open(GUIDE, encoding="utf-8") as f:
+            quotes = re.findall(r"<!-- (examples/\S+) -->\n```\w+\n(.*?)```", f.read(), re.DOTALL)
+        self.assertEqual({name for name, _ in quotes},
+                         {"examples/counter.c", "examples/plain.c", "examples/notify.sh"})
+        for name, text in quotes:
+            with open(os.path.join(EXAMPLES, "..", name), encoding="utf-8") as f:
+                self.assertIn(text, f.read(), name + " in docs/services.md")
 
     def test_session(self):
         session = os.path.join(BUILD, "examples/luo-example-session")
