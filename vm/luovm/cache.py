@@ -83,21 +83,14 @@ class Cache:
         """Where an entry is, or would be."""
         return self.path(kind, f"{name}-{key(parts)}")
 
-    def forget(self, kind, name, parts):
-        """Removes a one-file entry; who has it open keeps it."""
+    def file(self, kind, name, parts, write, anew=False):
+        """The path of a one-file entry; `write(file)` makes it if it is not there, or is to be made anew."""
         place = self.place(kind, name, parts)
-        os.makedirs(os.path.dirname(place), exist_ok=True)
-        with self.locked(os.path.basename(place)), contextlib.suppress(FileNotFoundError):
-            os.unlink(place)
-
-    def file(self, kind, name, parts, write):
-        """The path of a one-file entry; `write(file)` makes it if it is not there."""
-        place = self.place(kind, name, parts)
-        if os.path.exists(place):
+        if os.path.exists(place) and not anew:
             return place
         os.makedirs(os.path.dirname(place), exist_ok=True)
         with self.locked(os.path.basename(place)):
-            if not os.path.exists(place):
+            if anew or not os.path.exists(place):
                 with self.work_folder(name) as work:
                     fresh = os.path.join(work, "entry")
                     with open(fresh, "wb") as out:

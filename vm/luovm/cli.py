@@ -226,6 +226,7 @@ def parser():
 
     play = commands.add_parser("shell", help="an interactive guest on this terminal; luo-vm-kexec in it goes to the next kernel")
     _guest_options(play)
+    play.add_argument("--guest", choices=scenarios.GUESTS, default=scenarios.MINIMAL)
     play.set_defaults(run=_shell)
 
     show = commands.add_parser("list", help="list scenarios")

@@ -84,10 +84,7 @@ def _build(cache, name, out):
 
 def build(cache, name, refresh=False):
     """The path of the image of a root; built if it is not there, or if it is to be made anew."""
-    parts = _parts(name)
-    if refresh:
-        cache.forget("images", name, parts)
-    return cache.file("images", name, parts, lambda out: _build(cache, name, out))
+    return cache.file("images", name, _parts(name), lambda out: _build(cache, name, out), anew=refresh)
 
 
 def listing(cache):

@@ -22,8 +22,8 @@ BASE_CMDLINE = (
     "console=ttyS0,115200 earlycon=uart8250,io,0x3f8,115200n8 printk.time=1 panic=-1 no_timer_check watchdog_thresh=20 "
     "kho=on liveupdate=on"
 )
-# Nobody attacks a guest, and its log is for the host.
-_DISK_CMDLINE = "mitigations=off printk.devkmsg=on i8042.noaux TERM=dumb SYSTEMD_COLORS=0"
+# Its log is for the host, not for a terminal; and nobody moves the mouse.
+_DISK_CMDLINE = "printk.devkmsg=on i8042.noaux TERM=dumb SYSTEMD_COLORS=0"
 
 
 class Kernel:

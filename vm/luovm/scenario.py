@@ -228,6 +228,8 @@ def load(folder):
     stages = [_stage(path, folder, n, count, tables.get(str(n), {}), values["guest"]) for n in range(1, count + 1)]
     if len({stage.guest == MINIMAL for stage in stages}) > 1:
         _fail(path, f"a scenario cannot go between {MINIMAL!r} and a guest with a Debian; give all stages one or the other")
+    if stages[0].guest != MINIMAL and not values["cgroups"]:
+        _fail(path, "cgroups = false is for the minimal guest; systemd needs them")
     _check_soft_reboots(path, stages)
     if values["timeout"] is None:
         values["timeout"] = _TIMEOUT if stages[0].guest == MINIMAL else _DISK_TIMEOUT

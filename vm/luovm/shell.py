@@ -6,11 +6,12 @@ import shlex
 import shutil
 import subprocess
 
-from . import kernel, plan, qemu
+from . import kernel, plan, qemu, scenario
 from .errors import UserError
 
 # One can only go on for so long; each boot needs its own command line in the guest's table.
 _BOOTS = 50
+_QUIET = "systemd.journald.forward_to_console=0 systemd.show_status=0"
 
 
 def run(cache, arguments):
@@ -31,10 +32,13 @@ def run(cache, arguments):
         "LUOVM_TERMINAL": "; ".join(f"{name}={shlex.quote(str(value))}" for name, value in terminal.items()),
         "LUOVM_ENVIRONMENT": "",
     }
-    planned = plan.make(cache, kernels, ["kexec"] * _BOOTS, [""] * _BOOTS, variables,
+    # What a scenario has in its log would be in the way here.
+    planned = plan.make(cache, kernels, ["kexec"] * _BOOTS, [_QUIET] * _BOOTS, variables,
                         [os.path.abspath(folder) for folder in arguments.overlay], keep_kernels=True,
-                        first="loglevel=4")
-    options = qemu.Options(qemu.accelerator(arguments.accel, cache), arguments.memory or "1G", arguments.cpus or 2)
+                        first="loglevel=4", guests=[arguments.guest] * _BOOTS)
+    buffer = qemu.SMALL_BUFFER if arguments.guest == scenario.MINIMAL else qemu.LARGE_BUFFER
+    options = qemu.Options(qemu.accelerator(arguments.accel, cache), arguments.memory or "1G", arguments.cpus or 2,
+                           buffer=buffer)
     print(f"Linux {kernels[0].release}; luo-vm-kexec goes to {kernels[1].release}. "
           "To end: exit, or Ctrl-A X.", flush=True)
     with cache.work_folder("shell") as work:

@@ -30,6 +30,9 @@ class Demultiplex(unittest.TestCase):
     def test_message_cut_off_by_a_reset(self):
         self.assertEqual(feed(b'\x1e{"type":"fi' + ALIVE), [("message", {"type": "alive"})])
 
+    def test_a_port_that_is_not_set_up(self):
+        self.assertEqual(feed(b'\x1e{"type":"alive"}\x1f\r\none\r\n'), [("message", {"type": "alive"}), ("line", "one")])
+
     def test_garbage_is_an_error(self):
         for garbage in (b"\x1enot json\x1f", b"\x1e[1]\x1f", b'\x1e{"no":"type"}\x1f', b"\x1e\xff\xfe\x1f"):
             ((kind, message),) = feed(garbage)

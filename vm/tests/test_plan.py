@@ -7,6 +7,46 @@ from unittest import mock
 from luovm import plan
 
 
+class Disks(unittest.TestCase):
+    """What a guest with a Debian boots from."""
+
+    def planned(self, ends, guests, overlays=()):
+        kernels = []
+        for number, name in enumerate(("a", "b", "c")[:len(ends)], 1):
+            with mock.patch("luovm.bzimage.release", return_value=name):
+                kernels.append(plan.Kernel(name, f"/{name}", number))
+        written = []
+        with mock.patch("luovm.debian.build", side_effect=lambda cache, name: f"/root-{name}"), \
+                mock.patch("luovm.disk.build_overlay", return_value="/overlay"), \
+                mock.patch("luovm.disk.make_run_disk", side_effect=lambda *a: written.append(a)):
+            planned = plan.make(None, kernels, ends, [""] * len(ends), {}, overlays, guests=guests)
+            with tempfile.TemporaryDirectory() as folder:
+                media = planned.media(folder, 1)
+        (_, _, config, _, roots, carried), = written
+        return planned, media, config.decode(), roots, [kernel.name for kernel in carried]
+
+    def test_each_stage_has_its_root(self):
+        planned, media, config, roots, _ = self.planned(
+            ["kexec", "kexec", "poweroff"], ["debian-13", "debian-sid", "debian-13"], ["somewhere"])
+        self.assertEqual([line.split("root=")[1].split()[0] for line in planned.cmdlines],
+                         ["/dev/vdb", "/dev/vdc", "/dev/vdb"])
+        self.assertEqual([line.split("luovm.guest=")[1].split()[0] for line in planned.cmdlines],
+                         ["debian-13", "debian-sid", "debian-13"])
+        self.assertEqual(roots, ["debian-13", "debian-sid"])
+        files = [part.split("file=")[1].split(",")[0] for part in media if "file=" in part]
+        self.assertEqual([os.path.basename(name) for name in files], ["disk", "root-debian-13", "root-debian-sid", "overlay"])
+        self.assertIn("LUOVM_OVERLAY=/dev/vdd\n", config)
+        self.assertEqual(sum("readonly=on" in part for part in media), 3)
+
+    def test_kernels_for_kexecs_only(self):
+        _, media, config, _, carried = self.planned(["reboot", "kexec", "poweroff"], ["debian-13"] * 3)
+        self.assertEqual(carried, ["c"])
+        self.assertNotIn("LUOVM_KERNEL_2", config)
+        self.assertIn("LUOVM_KERNEL_3=/luovm/kernels/3-c\n", config)
+        self.assertIn("LUOVM_OVERLAY=''\n", config)
+        self.assertNotIn("-initrd", media)
+
+
 class Cuts(unittest.TestCase):
     """What each boot still carries of the kernels."""
 

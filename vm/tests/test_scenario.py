@@ -52,6 +52,15 @@ class Good(unittest.TestCase):
         stage = scenario.load(Folder(self, toml).program("stage1", "stage2").path).stages[0]
         self.assertEqual((stage.end, stage.cmdline, stage.expect), ("reboot", "liveupdate=off", "exit:3"))
 
+    def test_guests(self):
+        toml = 'guest = "debian-13"\n[stage.2]\nguest = "debian-sid"\n'
+        loaded = scenario.load(Folder(self, toml).program("stage1", "stage2").path)
+        self.assertEqual([stage.guest for stage in loaded.stages], ["debian-13", "debian-sid"])
+        self.assertEqual(loaded.timeout, 300)
+        loaded = scenario.load(Folder(self, toml + "\n").program("stage1", "stage2").write(
+            "scenario.toml", "timeout = 7\n" + toml).path)
+        self.assertEqual(loaded.timeout, 7)
+
 
 class Refused(unittest.TestCase):
     def refused(self, folder, text):
@@ -76,6 +85,9 @@ class Refused(unittest.TestCase):
             ("[stage.1]\nend = 'kexec'", "there is no stage 2"),
             ("[stage.1]\nend = 'sleep'", "it is one of"),
             ("[stage.1]\nexpect = 'trouble'", "it is exit:STATUS or one of"),
+            ("guest = 'debian-3.1'", "it is one of minimal, debian-13"),
+            ("[stage.1]\nguest = 'debian'", "stage.1.guest is 'debian'"),
+            ("guest = 'debian-13'\ncgroups = false", "cgroups = false"),
             ("this is not toml", "cannot read"),
         ):
             with self.subTest(toml):
@@ -83,6 +95,20 @@ class Refused(unittest.TestCase):
 
     def test_power_off_before_the_last(self):
         self.refused(Folder(self, "[stage.1]\nend = 'poweroff'").program("stage1", "stage2"), "stage 2 would never run")
+
+    def test_guests_of_different_kinds(self):
+        self.refused(Folder(self, "[stage.2]\nguest = 'debian-13'").program("stage1", "stage2"), "cannot go between")
+
+    def test_soft_reboot(self):
+        soft = "[stage.1]\nend = 'soft-reboot'\n[stage.2]\n"
+        for toml, text in (
+            (soft, "needs systemd"),
+            ("guest = 'debian-13'\n" + soft + "cmdline = 'quiet'", "stage.2.cmdline has no effect"),
+            ("guest = 'debian-13'\n" + soft + "guest = 'debian-sid'", "stage.2.guest is 'debian-sid'"),
+            ("guest = 'debian-13'\n" + soft + "end = 'self-soft-reboot'", "no stage 3"),
+        ):
+            with self.subTest(toml):
+                self.refused(Folder(self, toml).program("stage1", "stage2"), text)
 
     def test_no_programs(self):
         self.refused(Folder(self), "no stage program")
@@ -117,6 +143,11 @@ class Chain(unittest.TestCase):
 
     def test_default(self):
         self.assertEqual(self.chain(""), ["7.2"] * 4)
+
+    def test_a_soft_reboot_stays_on_its_kernel(self):
+        toml = 'guest = "debian-13"\nkernels = ["7.2", "7.3"]\n[stage.%d]\nend = "soft-reboot"\n'
+        self.assertEqual(self.chain(toml % 1), ["7.2", "7.2", "7.3", "7.2"])
+        self.assertEqual(self.chain(toml % 3), ["7.2", "7.3", "7.2", "7.2"])
 
     def test_overrides(self):
         self.assertEqual(self.chain("", first="a"), ["a"] * 4)
