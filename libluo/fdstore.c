@@ -35,9 +35,48 @@ static struct {
 } given;
 static once_flag given_once = ONCE_FLAG_INIT;
 
+/*
+ * Not sd_listen_fds_with_names(): it takes quotes and backslashes in the names for its own, and a
+ * name may have any of them.
+ */
+static int split_names(const char *text, int n, char ***ret)
+{
+	char **names = calloc((size_t)n + 1, sizeof(*names));
+	int r = names ? 0 : -ENOMEM;
+
+	for (int i = 0; i < n && r == 0; i++) {
+		size_t length = text ? strcspn(text, ":") : 0;
+
+		names[i] = text ? strndup(text, length) : strdup("unknown");
+		if (!names[i])
+			r = -ENOMEM;
+		else if (text && (text[length] == ':') != (i + 1 < n))
+			r = -EINVAL; /* not as many names as fds */
+		if (text)
+			text += length + 1;
+	}
+	if (r == 0) {
+		*ret = names;
+		return n;
+	}
+	for (int i = 0; names && names[i]; i++)
+		free(names[i]);
+	free(names);
+	return r;
+}
+
+static int listen_fds(char ***ret_names)
+{
+	int n = sd_listen_fds(false);
+
+	if (n <= 0)
+		return n;
+	return split_names(getenv("LISTEN_FDNAMES"), n, ret_names);
+}
+
 static void load_given(void)
 {
-	int n = sd_listen_fds_with_names(false, &given.names);
+	int n = listen_fds(&given.names);
 
 	/* Not a number, more names than fds, a number that is no fd: all of it is one condition for
 	 * the caller. Out of memory is not. */

@@ -300,6 +300,16 @@ static void check_three(void)
 	CHECK(streq(getenv("LISTEN_FDS"), "3"));
 }
 
+/* What a shell would take for its own is a part of the name here. */
+static void check_odd_names(void)
+{
+	int fd;
+
+	CHECK(luo_fdstore_count() == 2);
+	CHECK(luo_fdstore_get("a\"b\\c'", 0, &fd) == 0 && fd == 3);
+	CHECK(luo_fdstore_get("$\\x41#", 0, &fd) == 0 && fd == 4);
+}
+
 static void check_unnamed(void)
 {
 	int fd;
@@ -352,6 +362,8 @@ static void test_given_to_another(void **state)
 static void test_given(void **state)
 {
 	in_child(&(struct given){ .n = "3", .names = "a:b:a", .n_memfds = 3 }, check_three);
+	in_child(&(struct given){ .n = "2", .names = "a\"b\\c':$\\x41#", .n_memfds = 2 },
+		 check_odd_names);
 }
 
 static void test_given_unnamed(void **state)
