@@ -9,6 +9,7 @@ from fakeluod import Error
 from luoctltest import STATUS, LuoctlTest, entry
 
 PARTS = ["/usr/lib/systemd/system/luod.service", "/usr/lib/systemd/system/luo-harvest.service",
+         "/usr/lib/systemd/system/luo-pin.service",
          "/usr/lib/systemd/system-generators/luo-generator",
          "/usr/lib/systemd/system-shutdown/luo-shutdown",
          "/usr/libexec/luo/luo-harvest", "/usr/libexec/luo/luo-restore"]
@@ -46,7 +47,7 @@ class Enable(SystemdTest):
     def test_enable(self):
         self.check(["enable"], ENABLED + "luod.service is started.\n" + KEEPS)
         self.assertEqual(self.logged(), ["enable luod.service luo-harvest.service",
-                                         "start luod.service"])
+                                         "start luod.service luo-pin.service"])
 
     def test_native(self):
         self.environment["LUO_MANAGER_VERSION"] = "262"
@@ -107,7 +108,7 @@ class Enable(SystemdTest):
 
 
 class Disable(SystemdTest):
-    CALLS = ["disable luo-harvest.service luod.service", "stop luo-harvest.service luod.service",
+    CALLS = ["disable luo-harvest.service luod.service", "stop luo-harvest.service luo-pin.service luod.service luopin*.slice",
              "clean --what=fdstore luod.service", "daemon-reload"]
 
     def status(self, **more):

@@ -21,10 +21,14 @@
 
 #define LUOD    "luod.service"
 #define HARVEST "luo-harvest.service"
+#define PIN     "luo-pin.service" /* enabled and disabled with the one above: Also= */
+/* What that has made, see luo-harvest(8). */
+#define PINS "luopin*.slice"
 
 static const char *const parts[] = {
 	"/usr/lib/systemd/system/" LUOD,
 	"/usr/lib/systemd/system/" HARVEST,
+	"/usr/lib/systemd/system/" PIN,
 	"/usr/lib/systemd/system-generators/luo-generator",
 	"/usr/lib/systemd/system-shutdown/luo-shutdown",
 	LUO_LIBEXECDIR "/luo-harvest",
@@ -135,9 +139,9 @@ static int enable(struct report *report, unsigned version)
 	did(report, LUOD " is enabled: it starts at every boot.");
 	did(report, HARVEST " is enabled: it runs before a kexec.");
 	if (luo_support() == LUO_SUPPORT_ON) {
-		r = systemctl("start", LUOD, NULL);
+		r = systemctl("start", LUOD, PIN, NULL);
 		if (r != 0)
-			return failed("start " LUOD, r);
+			return failed("start " LUOD " and " PIN, r);
 		did(report, LUOD " is started.");
 	}
 	if (version >= LUO_MANAGER_NATIVE)
@@ -243,7 +247,7 @@ static int disable(struct report *report)
 		return failed("disable " HARVEST " and " LUOD, r);
 	did(report, HARVEST " is disabled.");
 	did(report, LUOD " is disabled.");
-	r = systemctl("stop", HARVEST, LUOD, NULL);
+	r = systemctl("stop", HARVEST, PIN, LUOD, PINS, NULL);
 	if (r != 0)
 		return failed("stop " LUOD, r);
 	did(report, LUOD " is stopped.");
