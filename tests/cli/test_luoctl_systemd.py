@@ -100,7 +100,7 @@ class Enable(SystemdTest):
                    "luod.service and luo-harvest.service: systemctl has failed\n")
         self.environment["FAKE_FAIL"] = "start"
         self.check(["enable"], ENABLED, code=1, stderr="systemctl: start failed\nluoctl: cannot "
-                   "start luod.service: systemctl has failed\n")
+                   "start luod.service and luo-pin.service: systemctl has failed\n")
         os.unlink(self.root + "/bin/systemctl")
         self.environment["PATH"] = "/nonexistent"
         self.check(["enable"], code=1, stderr="luoctl: cannot run systemctl: No such file or "
