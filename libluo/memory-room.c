@@ -238,7 +238,10 @@ static int apply_cgroup(const char *root, const char *directory, const char *nam
 		return r;
 	max = room_below(max, used);
 	high = room_below(high, used);
-	room->high_bytes = MIN2(room->high_bytes, high);
+	if (high < room->high_bytes) {
+		room->high_bytes = high;
+		snprintf(room->slowed_by, sizeof(room->slowed_by), "%s", name);
+	}
 	room->cgroup_bytes = MIN2(room->cgroup_bytes, max);
 	if (max < room->bytes) {
 		room->bytes = max;
@@ -308,7 +311,7 @@ int luo_memory_cgroup_room(uint64_t *ret_bytes)
 	r = look_at_cgroups("", &room);
 	if (r < 0)
 		return r;
-	*ret_bytes = room.cgroup_bytes;
+	*ret_bytes = MIN2(room.cgroup_bytes, room.high_bytes);
 	return 0;
 }
 

@@ -79,6 +79,7 @@ struct luo_memory_room {
 	uint64_t high_bytes;  /**< what can be charged before memory.high slows us; UINT64_MAX if
 				 none */
 	char limited_by[256]; /**< cgroup that sets the limit; empty if none does */
+	char slowed_by[256];  /**< cgroup that sets memory.high; empty if none does */
 };
 
 /**

@@ -33,6 +33,7 @@ static int no_room(struct call *call, const char *unit)
 	/* The claimer's, if it was in his cgroup. */
 	struct luo_memory_room room = call->luod->room;
 	struct luo_entry *e;
+	const char *limit = "memory.max";
 	uint64_t needed = 0;
 	char text[512];
 
@@ -41,12 +42,16 @@ static int no_room(struct call *call, const char *unit)
 			needed += e->alias ? 0 : e->meta.size;
 	if (room.bytes == 0 && !room.limited_by[0])
 		(void)luo_memory_room(&room);
-	snprintf(
-		text, sizeof(text),
-		"There is no room to restore the holding of %s%s%.200s; nothing was touched. Raise "
-		"the limit and try again.",
-		unit, room.limited_by[0] ? " under the memory limit of cgroup " : "",
-		room.limited_by);
+	if (room.high_bytes < room.bytes) {
+		room.bytes = room.high_bytes;
+		snprintf(room.limited_by, sizeof(room.limited_by), "%s", room.slowed_by);
+		limit = "memory.high";
+	}
+	snprintf(text, sizeof(text),
+		 "There is no room to restore the holding of %s%s%s%s%.200s; nothing was touched. "
+		 "Raise the limit and try again.",
+		 unit, room.limited_by[0] ? " under " : "", room.limited_by[0] ? limit : "",
+		 room.limited_by[0] ? " of cgroup " : "", room.limited_by);
 	add_string(o, "text", text);
 	add_number(o, "needed", needed);
 	add_number(o, "room", room.bytes == UINT64_MAX ? 0 : room.bytes);
