@@ -21,6 +21,9 @@ _PACKAGES = ("systemd", "systemd-sysv", "dbus", "util-linux", "mount", "login", 
              # For the services of users: the user luser has uid 1000.
              "libpam-systemd", "dbus-user-session")
 
+_ADVICE = ("Check the network and the package sources of this machine (apt-get update). For another user than root\n"
+           "mmdebstrap needs the package uidmap, and user ids of its own in /etc/subuid and /etc/subgid.")
+
 
 class Root:
     def __init__(self, suite, extra=(), backports=None):
@@ -47,12 +50,12 @@ def _parts(name):
     return parts
 
 
-def _command(root, mirror):
+def _command(root, mirror, image):
     customize, init = (shlex.quote(os.path.join(_GUEST, name)) for name in ("customize", "init"))
     command = ["mmdebstrap", "--variant=apt", "--format=null", f"--include={','.join(root.packages)}",
                # Lists that are old are what some mirrors have.
                "--aptopt=Acquire::Check-Valid-Until \"false\"",
-               f"--customize-hook={customize} \"$1\" {init}"]
+               f"--customize-hook={customize} \"$1\" {init} {image}"]
     sources = [f"deb {mirror} {root.suite} main"]
     if root.backports:
         command.append(f"--aptopt=APT::Default-Release \"{root.backports}\"")
@@ -72,11 +75,7 @@ def _build(cache, name, out):
     open(log, "w", encoding="utf-8").close()
     environment = dict(os.environ, LC_ALL="C", PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     with Progress(f"building the guest {name}"):
-        # The image comes back through the shell, which puts it where the hook expects it.
-        command = ["sh", "-c", f"fd=$1; shift; eval \"exec 9>&$fd\"; exec \"$@\"", "sh", str(out.fileno()),
-                   *_command(ROOTS[name], apt.mirror())]
-        step.run(command, log, f"building the guest {name}",
-                 "Check the network and the package sources of this machine (apt-get update).",
+        step.run(_command(ROOTS[name], apt.mirror(), out.fileno()), log, f"building the guest {name}", _ADVICE,
                  env=environment, pass_fds=[out.fileno()])
     if os.fstat(out.fileno()).st_size == 0:
         raise UserError(f"building the guest {name} made nothing.\nThe log: {log}")
