@@ -9,11 +9,15 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fixup.h"
 #include "incoming.h"
 #include "store-internal.h"
 #include "util.h"
+
+/* Entries of a unit up to which their order is put right: each is a move of all behind it. */
+#define PLACES_MAX 8192
 
 /*
  * One of whose entries some were skipped has a table of what it names, and one of whose sessions
@@ -63,10 +67,32 @@ static int make_units(struct luo_store *into, const struct luo_store *from)
 		if (r < 0)
 			return r;
 		to->fdstore_max = MAX2(to->fdstore_max, unit->fdstore_max);
-		if (!to->extra)
-			to->extra = TAKE_PTR(unit->extra);
+		if (!to->extra && unit->extra) {
+			to->extra = strdup(unit->extra);
+			if (!to->extra)
+				return -ENOMEM;
+		}
 	}
 	return 0;
+}
+
+/*
+ * The order of a store means something: a service may have several fds of one name. No document
+ * tells the order of entries that are in two, so it is that in which they were stored. Those of one
+ * session stay as they are.
+ */
+static size_t place_of(const struct luo_entry *entry, unsigned offset)
+{
+	struct luo_entry *const *entries = entry->unit->entries;
+	size_t place = entry->index;
+
+	if (!(entry->meta.known & LUO_META_STORED_AT) || place >= PLACES_MAX)
+		return place;
+	while (place > 0 && entries[place - 1]->session < offset &&
+	       (entries[place - 1]->meta.known & LUO_META_STORED_AT) &&
+	       entries[place - 1]->meta.stored_at > entry->meta.stored_at)
+		place--;
+	return place;
 }
 
 static void move_entries(struct luo_store *into, const struct luo_store *from, unsigned offset)
@@ -83,6 +109,7 @@ static void move_entries(struct luo_store *into, const struct luo_store *from, u
 			/* There is room, so it does not fail. */
 			if (luo_entry_move(entry, to) < 0)
 				break;
+			luo_entry_move_forward(entry, place_of(entry, offset));
 		}
 	}
 }

@@ -106,6 +106,50 @@ static void test_finish_is_of_both(void **state)
 	luo_incoming_free(incoming);
 }
 
+static bool is_even(const struct luo_entry *entry, void *userdata)
+{
+	return entry->meta.stored_at % 2 == 0;
+}
+
+static bool is_odd(const struct luo_entry *entry, void *userdata)
+{
+	return !is_even(entry, userdata);
+}
+
+/* Of one name, in turn in the one session and in the other. */
+static void test_order(void **state)
+{
+	static const char *const contents[] = { "0", "1", "2", "3", "4", "5" };
+	struct luo_store *store = new_store();
+	struct luo_incoming *incoming, *second;
+	struct luo_commit *own, *other;
+	struct luo_entry *entry;
+	uint64_t at = 0;
+
+	for (size_t i = 0; i < ELEMENTSOF(contents); i++)
+		add(store, "a.service", "ram", make_memfd("m", contents[i]));
+	LUO_FOREACH_ENTRY (entry, luo_store_find_unit(store, "a.service")) {
+		entry->meta.stored_at = ++at;
+		entry->meta.known |= LUO_META_STORED_AT;
+	}
+	own = commit_store(store, &(struct luo_commit_options){ .wants = is_even });
+	other = commit_store(
+		store, &(struct luo_commit_options){ .session_name = OTHER, .wants = is_odd });
+	fake_luo_kexec();
+	luo_commit_free(own);
+	luo_commit_free(other);
+	luo_store_free(store);
+	incoming = retrieve(LUO_DEFAULT_SESSION);
+	second = retrieve(OTHER);
+	assert_int_equal(luo_incoming_merge(incoming, second), 0);
+	for (size_t i = 0; i < ELEMENTSOF(contents); i++) {
+		entry = find(incoming, "a.service", "ram", i);
+		assert_int_equal(luo_incoming_restore(incoming, entry), 0);
+		assert_content(entry->fd, contents[i]);
+	}
+	luo_incoming_free(incoming);
+}
+
 /* What is not understood stays by itself, and both are as they were. */
 static void test_unreadable_is_not_merged(void **state)
 {
@@ -147,6 +191,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		HANDOVER_TEST(test_merge),
 		HANDOVER_TEST(test_merge_reversed),
+		HANDOVER_TEST(test_order),
 		HANDOVER_TEST(test_finish_is_of_both),
 		HANDOVER_TEST(test_unreadable_is_not_merged),
 		HANDOVER_TEST(test_travels_plain),
