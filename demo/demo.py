@@ -12,17 +12,17 @@ import sys
 import tempfile
 import time
 
-from show import collect, follow, judge, render
+from show import collect, follow, judge, phases, render
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _TOP = os.path.dirname(_HERE)
 _LOG = "luo-vm.log"
-_SCENARIO = os.path.join(_HERE, "scenario")
 
 
 def _arguments():
     parser = argparse.ArgumentParser(prog="./dev demo", description="Three services keep their memory while the "
                                      "kernel below them is replaced, in QEMU.")
+    parser.add_argument("--systemd", action="store_true", help="in Debian 13, as services of its systemd")
     parser.add_argument("--json", action="store_true", help="print the data of the report instead of the report")
     parser.add_argument("--keep", action="store_true", help="keep logs and timeline, and say where")
     parser.add_argument("--results", metavar="DIR", help="keep them there")
@@ -30,11 +30,13 @@ def _arguments():
     parser.add_argument("--next-kernel", metavar="K", help="the one to go to (7.3)")
     parser.add_argument("--overlay", metavar="DIR", default=os.path.join(_TOP, "build", "vm-overlay"),
                         help="what ./dev has installed for guests")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.plan = phases.SYSTEMD if arguments.systemd else phases.LUOD
+    return arguments
 
 
 def _command(arguments, folder):
-    command = [sys.executable, os.path.join(_TOP, "vm", "luo-vm"), "run", _SCENARIO,
+    command = [sys.executable, os.path.join(_TOP, "vm", "luo-vm"), "run", os.path.join(_HERE, arguments.plan.scenario),
                "--overlay", arguments.overlay, "--results", folder]
     for option in ("kernel", "next_kernel"):
         if getattr(arguments, option):
@@ -44,7 +46,7 @@ def _command(arguments, folder):
 
 def _run(arguments, folder):
     """Run the scenario, showing each phase on standard error. (exit status, complaint of the guest)"""
-    follower = follow.Follower(os.path.join(folder, "scenario"), sys.stderr)
+    follower = follow.Follower(os.path.join(folder, arguments.plan.scenario), arguments.plan, sys.stderr)
     with open(os.path.join(folder, _LOG), "wb") as log:
         runner = subprocess.Popen(_command(arguments, folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
@@ -61,19 +63,19 @@ def _run(arguments, folder):
     return runner.returncode, follower.failure
 
 
-def _explain_failure(folder, failure):
+def _explain_failure(arguments, folder, failure):
     say = lambda text: print(text, file=sys.stderr)
     say("")
     say(f"The demo did not get to its end: {failure}" if failure else "The demo did not get to its end. luo-vm says:")
     with open(os.path.join(folder, _LOG), encoding="utf-8", errors="replace") as log:
         for line in log.read().splitlines()[-25:]:
             say("  " + line)
-    say(f"What the guest printed: {os.path.join(folder, 'scenario')}/boot*.log")
+    say(f"What the guest printed: {os.path.join(folder, arguments.plan.scenario)}/boot*.log")
 
 
 def _report(arguments, folder):
     try:
-        data = collect.collect(os.path.join(folder, "scenario"))
+        data = collect.collect(os.path.join(folder, arguments.plan.scenario), arguments.plan)
     except (OSError, KeyError, TypeError, ValueError) as error:
         print(f"What the guest has sent is not what it should be: {error!r}", file=sys.stderr)
         return False
@@ -90,7 +92,7 @@ def _report(arguments, folder):
 def _demo(arguments, folder):
     status, failure = _run(arguments, folder)
     if status != 0:
-        _explain_failure(folder, failure)
+        _explain_failure(arguments, folder, failure)
         return False
     return _report(arguments, folder)
 
@@ -103,7 +105,7 @@ def main():
     if os.listdir(folder) and not os.path.exists(os.path.join(folder, _LOG)):
         sys.exit(f"./dev demo: {folder} is not empty, and not the results of an earlier demo.")
     # Or an earlier run's logs would be followed as if they were this one's.
-    shutil.rmtree(os.path.join(folder, "scenario"), ignore_errors=True)
+    shutil.rmtree(os.path.join(folder, arguments.plan.scenario), ignore_errors=True)
     keep = arguments.keep or arguments.results
     try:
         good = _demo(arguments, folder)

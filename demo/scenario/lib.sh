@@ -1,38 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Shared by both stages.
 
-PATH=/usr/lib/luo/demo:$PATH
-answers=/tmp/answers
-
-# phase NAME: for whoever watches the log, and for the timeline.
-phase() {
-	echo "demo-phase $1"
-	luo-vm-mark "$1"
-}
-
-fail() {
-	echo "demo-failure $*"
-	exit 1
-}
-
-# eventually COMMAND...: it succeeds within twenty seconds.
-eventually() {
-	left=400
-	until "$@" >/dev/null 2>&1; do
-		left=$((left - 1))
-		[ $left -gt 0 ] || fail "did not happen: $*"
-		sleep 0.05
-	done
-}
-
-# ask PORT REQUEST: the answer of the counter (7001) or of mini-vmm (7002).
-ask() {
-	echo "$2" | nc 127.0.0.1 "$1"
-}
-
-answers() {
-	[ -n "$(ask "$1" "$2")" ]
-}
+. /usr/lib/luo/demo/lib.sh
 
 # The whole of what it takes to run a service under luod is the luo-run in front of it.
 start_services() {
@@ -54,49 +23,4 @@ stop_services() {
 	kill $vmm $notes $counter
 	# The state lies in memory that outlives them, so they have nothing to save.
 	wait $vmm $notes $counter 2>/dev/null
-}
-
-# What tells one kernel, and one boot, from another.
-kernel_facts() {
-	echo "release=$(uname -r)"
-	echo "boot_id=$(cat /proc/sys/kernel/random/boot_id)"
-	echo "btime=$(sed -n 's/^btime //p' /proc/stat)"
-}
-
-# record KEY COMMAND...: what it prints is a line of $answers.
-record() {
-	key=$1
-	shift
-	echo "$key=$("$@")" >>$answers
-}
-
-# fd_of PID NAME: where a process has what it was given by that name, or has made.
-fd_of() {
-	fd=3
-	for given in $(tr '\0' '\n' </proc/$1/environ | sed -n 's/^LISTEN_FDNAMES=//p' | tr : ' '); do
-		[ "$given" != "$2" ] || { echo $fd; return; }
-		fd=$((fd + 1))
-	done
-	for fd in /proc/$1/fd/*; do
-		case $(readlink "$fd") in
-		"/memfd:$2 "*) echo "${fd##*/}"; return ;;
-		esac
-	done
-}
-
-# sum UNIT NAME PID FD: sha256 of what the process has open there.
-sum() {
-	digest=$(sha256sum "/proc/$3/fd/$4") || fail "$1 does not have $2"
-	echo "$1 $2 ${digest%% *}"
-}
-
-# Every memfd once. $1 and what follows read the one that has grown since the kexec.
-sums() {
-	sum counter.service counters $counter "$(fd_of $counter counters)"
-	digest=$("$@" /proc/$notes/fd/8 | sha256sum)
-	echo "notes.service starts ${digest%% *}"
-	sum notes.service notes $notes 9
-	for name in ram vcpu config; do
-		sum vmm.service $name $vmm "$(fd_of $vmm $name)"
-	done
 }

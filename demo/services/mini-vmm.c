@@ -14,7 +14,7 @@
  *   window   the same memory, opened read-only, as for a display or a debugger
  *   vcpu     registers
  *   config   a sealed text: nobody can change it, whoever has an fd of it
- *   visits   memory of another service, opened read-only
+ *   visits   memory of another service, opened read-only: a VMM would be given it over a socket
  *   control  the socket that listens for commands, so that none is refused while we are restarted
  *   irq      an eventfd, as a guest's interrupts use
  *
@@ -25,12 +25,14 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include <luo/client.h>
 #include <luo/fdstore.h>
@@ -90,18 +92,53 @@ static int make_window(struct vmm *vmm)
 	return fd;
 }
 
-static int make_visits(struct vmm *vmm)
+/* What luod stores for any unit: root may have a copy of it. */
+static int counters_of_luod(void)
 {
 	struct luo_client *client;
-	int theirs, fd;
+	int fd, r;
 
-	/* root may have a copy of what any unit stores; others would be given it by the other
-	 * service */
-	or_die(luo_client_connect(NULL, 10000000, &client), "cannot connect to luod");
-	or_die(luo_client_open_entry(client, "counter.service", "counters", 0, &theirs),
-	       "counters");
+	r = luo_client_connect(NULL, 10000000, &client);
+	if (r < 0)
+		return r;
+	r = luo_client_open_entry(client, "counter.service", "counters", 0, &fd);
 	luo_client_free(client);
+	return r < 0 ? r : fd;
+}
+
+/* What is in the store of systemd it gives to nobody else; whoever has the memory open has a path
+ * to it, for root. */
+static int counters_of_anybody(void)
+{
+	glob_t paths = { 0 };
+	int fd = -ENOENT;
+
+	(void)glob("/proc/[0-9]*/fd/*", GLOB_NOSORT, NULL, &paths);
+	for (size_t i = 0; i < paths.gl_pathc && fd < 0; i++) {
+		char link[64];
+		ssize_t n = readlink(paths.gl_pathv[i], link, sizeof(link) - 1);
+
+		link[n > 0 ? n : 0] = 0;
+		if (strncmp(link, "/memfd:counters ", 16) == 0)
+			fd = open(paths.gl_pathv[i], O_RDONLY | O_CLOEXEC);
+	}
+	globfree(&paths);
+	return fd;
+}
+
+static int make_visits(struct vmm *vmm)
+{
+	int theirs = counters_of_luod(), fd;
+
+	/* counter.service may have been started at the same time. */
+	for (int tries = 0; theirs < 0 && tries < 100; tries++) {
+		theirs = counters_of_anybody();
+		if (theirs < 0)
+			usleep(100000);
+	}
+	or_die(theirs, "the memory of counter.service");
 	or_die(luo_memfd_reopen(theirs, O_RDONLY, &fd), "visits");
+	close(theirs);
 	return fd;
 }
 

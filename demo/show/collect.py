@@ -5,8 +5,6 @@ import json
 import os
 import re
 
-from . import phases
-
 # What the services are; the rest is found in what luod said about them.
 SERVICES = {
     "counter.service": "a server in C, its state in one memfd",
@@ -38,30 +36,81 @@ def _results(text):
     return {(r["unit"], r["name"]): r for r in json.loads(text)["results"]}
 
 
-def _moments(events):
-    """When each phase began, and when each service answered, on the host's clock."""
+def _harvest(text):
+    """The same, of `luoctl harvest --dry-run`."""
+    return {(e["unit"], e["name"]): dict(e, result="preserved" if e["survives"] else "lost")
+            for e in json.loads(text)["entries"] if e["unit"] in SERVICES}
+
+
+class _Clock:
+    """The guest's clock of a boot on the host's, from a mark that says what the guest's was."""
+
+    def __init__(self, events):
+        self._offsets = {}
+        kernels = 0
+        for event in events:
+            kernels += event["type"] == "kernel-start"
+            if event["type"] == "mark" and event["name"].startswith("clock:"):
+                self._offsets[kernels] = event["time"] - float(event["name"][6:])
+
+    def host(self, boot, uptime):
+        return self._offsets[boot] + uptime
+
+
+def _stamped(folder, boot):
+    """(time, line) of each line of a log that has one."""
+    with open(os.path.join(folder, f"boot{boot}.log"), encoding="utf-8", errors="replace") as log:
+        for line in log:
+            stamp = re.match(r"\[ *(\d+\.\d+)\] ", line)
+            if stamp:
+                yield float(stamp[1]), line.rstrip()
+
+
+def _marked(events, plan):
+    """When each phase began that was marked, and when each service answered, on the host's clock."""
     starts, answers, kernels = [], {}, 0
     for event in events:
         kind, name = event["type"], event.get("name", "")
         if kind == "qemu-start":
-            starts.append((phases.find(0, "prepare"), event["time"]))
+            starts.append((event["time"], plan.find(0, "prepare")))
         elif kind == "kernel-start":
             kernels += 1
-            starts.append((phases.find(kernels, "boot"), event["time"]))
+            starts.append((event["time"], plan.find(kernels, "boot")))
         elif kind == "mark" and name.startswith("up:") and kernels == 2:
             answers[name[3:]] = event["time"]
-        elif kind == "mark" and phases.find(kernels, name):
-            starts.append((phases.find(kernels, name), event["time"]))
-        elif kind == "mark" and (kernels, name) == phases.END:
-            starts.append((None, event["time"]))
+        elif kind == "mark" and plan.find(kernels, name):
+            starts.append((event["time"], plan.find(kernels, name)))
+        elif kind == "mark" and (kernels, name) == plan.end:
+            starts.append((event["time"], None))
     return starts, answers
 
 
-def _timeline(events):
-    starts, answers = _moments(events)
+def _in_log(folder, clock, plan):
+    """When each phase began that only the log tells of, and when systemd said that a service had ended."""
+    starts, stopped = {}, {}
+    for boot in {phase.boot for phase in plan.phases if phase.line}:
+        current = None
+        for when, line in _stamped(folder, boot):
+            phase = plan.of_line(boot, line, current)
+            if phase:
+                starts[phase] = clock.host(boot, when)
+                current = phase
+            ended = re.search(r"systemd\[1\]: (\S+): Deactivated successfully", line)
+            if boot == 1 and ended and ended[1] in SERVICES:
+                stopped[ended[1]] = clock.host(boot, when)
+    return [(when, phase) for phase, when in starts.items()], stopped
+
+
+def _timeline(folder, events, plan):
+    starts, answers = _marked(events, plan)
+    more, stopped = _in_log(folder, _Clock(events), plan)
+    order = {phase: number for number, phase in enumerate(plan.phases + [None])}
+    starts = sorted(starts + more, key=lambda start: order[start[1]])
+    # Two clocks may differ by a moment; what comes later is not earlier.
+    moments = [max(when for when, _ in starts[:number + 1]) for number in range(len(starts))]
     steps = [{"boot": phase.boot, "phase": phase.name, "blackout": phase.blackout, "start": start,
               "seconds": round(following - start, 6)}
-             for (phase, start), (_, following) in zip(starts, starts[1:])]
+             for (_, phase), start, following in zip(starts, moments, moments[1:])]
     dark = [step for step in steps if step["blackout"]]
     if not dark:
         raise ValueError("the timeline has no blackout")
@@ -70,6 +119,7 @@ def _timeline(events):
         "phases": steps,
         "blackoutStart": begin,
         "blackoutSeconds": round(dark[-1]["start"] + dark[-1]["seconds"] - begin, 6),
+        "stoppedAfter": {unit: round(when - begin, 6) for unit, when in stopped.items()},
         "answeredAfter": {unit: round(when - begin, 6) for unit, when in answers.items()},
     }
 
@@ -99,7 +149,24 @@ def _services(before, after, sums, results):
     return services
 
 
-def collect(folder):
+def _console(folder):
+    """What luo-shutdown has written there."""
+    said = [line.split("] luo: ", 1)[1] for _, line in _stamped(folder, 1) if "] luo: " in line]
+    return said[-1] if said else None
+
+
+def _systemd(folder):
+    status = json.loads(_read(folder, "after/status.json"))
+    return {
+        "dryRun": _read(folder, "before/harvest"),
+        "console": _console(folder),
+        "status": _read(folder, "after/status"),
+        "lastShutdown": status.get("lastShutdown"),
+        "failed": _read(folder, "after/failed").split("\n")[:-1],
+    }
+
+
+def collect(folder, plan):
     """The data of a finished run, without a judgement. Raises OSError, KeyError or ValueError."""
     with open(os.path.join(folder, "events.json"), encoding="utf-8") as file:
         events = json.load(file)["events"]
@@ -107,13 +174,17 @@ def collect(folder):
     sums = [_sums(_read(folder, f"{when}/sums")) for when in ("before", "after")]
     unknown = set(sums[0]) - set(before)
     if unknown:
-        raise ValueError(f"luod does not know of {', '.join(sorted(' '.join(key) for key in unknown))}")
-    results = _results(_read(folder, "before/preserve.json"))
-    return {
+        raise ValueError(f"luoctl does not know of {', '.join(sorted(' '.join(key) for key in unknown))}")
+    results = _harvest(_read(folder, "before/harvest.json")) if plan.systemd else _results(
+        _read(folder, "before/preserve.json"))
+    data = {
         "accelerator": _accelerator(folder),
         "kernel": {when: _pairs(_read(folder, f"{when}/kernel")) for when in ("before", "after")},
         "services": _services(before, after, sums, results),
         "answers": {when: _pairs(_read(folder, f"{when}/answers")) for when in ("before", "after")},
         "notes": _read(folder, "after/notes").splitlines(),
-        "timeline": _timeline(events),
+        "timeline": _timeline(folder, events, plan),
     }
+    if plan.systemd:
+        data["systemd"] = _systemd(folder)
+    return data

@@ -5,10 +5,12 @@ import os
 import re
 import time
 
-from . import phases, style
+from . import style
 
 _WIDTH = 60
 _RELEASE = re.compile(r"Linux version (\S+)")
+# From a program of luo-vm's as it is, from a service with the time and the name of the journal.
+_SAID = re.compile(r"^(?:\[[ .0-9]+\] [^ ]+: )?demo-(phase|failure) (.*)")
 
 
 class _Tail:
@@ -35,7 +37,8 @@ class _Tail:
 class Follower:
     """Call poll() now and then, and close() at the end. `failure` is what the guest complained of."""
 
-    def __init__(self, folder, out, clock=time.monotonic):
+    def __init__(self, folder, plan, out, clock=time.monotonic):
+        self._plan = plan
         self._tails = {boot: _Tail(os.path.join(folder, f"boot{boot}.log")) for boot in (1, 2)}
         self._out = out
         self._style = style.Style(out)
@@ -43,8 +46,9 @@ class Follower:
         self._clock = clock
         self._label = None
         self._blackout = False
+        self._phase = None
         self.failure = None
-        self._enter(phases.find(0, "prepare"))
+        self._enter(plan.find(0, "prepare"))
 
     def poll(self):
         for boot, tail in self._tails.items():
@@ -54,18 +58,23 @@ class Follower:
             self._show(final=False)
 
     def _line(self, boot, line):
-        release = _RELEASE.search(line)
+        release, said = _RELEASE.search(line), _SAID.match(line.rstrip())
         if release:
-            self._enter(phases.find(boot, "boot"), release[1])
-        elif line.startswith("demo-phase "):
-            self._enter(phases.find(boot, line.split()[1]))
-        elif line.startswith("demo-failure "):
-            self.failure = line.split(" ", 1)[1]
+            self._enter(self._plan.find(boot, "boot"), release[1])
+        elif said and said[1] == "phase":
+            self._enter(self._plan.find(boot, said[2]))
+        elif said:
+            self.failure = said[2]
+        else:
+            begins = self._plan.of_line(boot, line.rstrip(), self._phase)
+            if begins:
+                self._enter(begins)
 
     def _enter(self, phase, release=""):
         self._finish()
         if phase is None:
             return
+        self._phase = phase
         if phase.blackout and not self._blackout:
             self._write(self._style.paint("  the blackout begins", "bold", "yellow") + "\n")
         elif self._blackout and not phase.blackout:

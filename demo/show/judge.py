@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Is everything as it should be? Each complaint is a sentence; none means that it is."""
 
+import re
+
 # What a service would notice if it came back different.
-_ATTRIBUTES = ("size", "seals", "access", "append", "mode", "uid", "gid", "fileName")
+_ATTRIBUTES = ("size", "seals", "access", "append", "mode", "uid", "gid")
 # notes.service writes down each of its starts.
 _GROWN = {("notes.service", "starts")}
 
@@ -19,7 +21,8 @@ def _entry(unit, entry, complain):
     if after is None:
         complain(f"{name} is gone.")
         return
-    for key in _ATTRIBUTES:
+    # No memfd comes out of the kernel with its name. luod has written it down; systemd has no place for it.
+    for key in _ATTRIBUTES + (("fileName",) if after["where"] == "luod" else ()):
         if key == "size" and (unit, entry["name"]) in _GROWN:
             continue
         if before.get(key) != after.get(key):
@@ -54,6 +57,32 @@ def _answers(before, after, complain):
         complain("vmm.service does not see what counter.service writes into the memory that they share.")
 
 
+def _systemd(data, complain):
+    """What is to be said by those who did it."""
+    systemd = data["systemd"]
+    survivors = sum(e["before"]["preservable"] for s in data["services"] for e in s["entries"])
+    said = re.match(r"(\d+) fds? of (\d+) units?", systemd["console"] or "")
+    if not said or int(said[1]) != survivors:
+        complain(f"luo-shutdown should have said on the console that it preserved {survivors} fds. It said: "
+                 f"{systemd['console'] or 'nothing'}.")
+    last = systemd["lastShutdown"] or {}
+    if last.get("preserved") != survivors or last.get("failure"):
+        complain(f"luoctl status says that the last shutdown has preserved {last.get('preserved')} fds, not {survivors}"
+                 + (f", and that it failed: {last['failure']}." if last.get("failure") else "."))
+    for service in data["services"]:
+        for entry in service["entries"]:
+            if entry["after"] and entry["after"]["where"] != "systemd":
+                complain(f"{entry['name']} of {service['unit']} is not in systemd's fd store, but with "
+                         f"{entry['after']['where']}.")
+        if service["unit"] not in data["timeline"]["answeredAfter"]:
+            complain(f"Nobody knows when {service['unit']} answered.")
+    for unit in systemd["failed"]:
+        complain(f"A unit has failed in the new kernel: {unit}.")
+    version = data["kernel"]["after"].get("systemd", "")
+    if not version.split(".")[0].isdigit() or int(version.split(".")[0]) >= 261:
+        complain(f"This is systemd {version or '(unknown)'}, and the demo wants one that knows nothing of live updates.")
+
+
 def judge(data):
     """A list of complaints about what collect() found."""
     complaints = []
@@ -68,4 +97,6 @@ def judge(data):
             _entry(service["unit"], entry, complain)
     _shared(data["services"], complain)
     _answers(data["answers"]["before"], data["answers"]["after"], complain)
+    if "systemd" in data:
+        _systemd(data, complain)
     return complaints

@@ -4,18 +4,10 @@
 import textwrap
 import time
 
-from . import style
+from . import phases, style
 
 _WIDTH = 92
 _BAR = 36
-_TEXTS = {
-    "stop": "the services get SIGTERM, and go",
-    "commit": "the kernel preserves every memfd",
-    "kexec": "the old kernel ends",
-    "boot": "the new kernel begins",
-    "restore": "luod starts, and has everything",
-    "start": "until each service has answered",
-}
 _KNOWLEDGE = (
     ("visits", "counter.service", "visits it has counted"),
     ("ada", "counter.service", "of them by ada"),
@@ -48,7 +40,10 @@ def _kernel(page, kernel):
     before, after = kernel["before"], kernel["after"]
     page.heading("Kernel")
     page.line(f"  {'':12}{'before':40}after")
-    for label, key, form in (("release", "release", str), ("boot id", "boot_id", str), ("booted at", "btime", _clock)):
+    for label, key, form in (("release", "release", str), ("boot id", "boot_id", str), ("booted at", "btime", _clock),
+                             ("systemd", "systemd", str)):
+        if key not in before:
+            continue
         old, new = form(before[key]), form(after[key])
         page.line(f"  {label:12}{old:40}{page.look.paint(new, 'bold') if key == 'release' else new}")
 
@@ -57,10 +52,10 @@ def _kernel(page, kernel):
 
 def _nature(entry):
     before = entry["before"]
-    words = [before["kind"] or "fd"]
+    words = [(before["kind"] or "fd").replace("unlinked ", "")]
     if "write" in (before.get("seals") or []):
         words.append("sealed")
-    if before.get("access") in ("ro", "read-only"):
+    if before.get("access") in ("ro", "r"):
         words.append("read-only")
     if before.get("append"):
         words.append("append")
@@ -149,23 +144,54 @@ def _answered(timeline):
     return ", ".join(f"{unit} {style.seconds(when)}" for unit, when in timeline["answeredAfter"].items())
 
 
-def _blackout(page, timeline, accelerator):
+def _silence(page, timeline):
+    """Each service by itself: from its end to its first answer."""
+    page.line()
+    for unit, stopped in timeline["stoppedAfter"].items():
+        answered = timeline["answeredAfter"].get(unit)
+        page.line(f"  {unit:18}" + ("has not answered" if answered is None else
+                  f"silent for {style.seconds(answered - stopped):>6}: stopped after {style.seconds(stopped)}, "
+                  f"answered again after {style.seconds(answered)}"))
+
+
+def _blackout(page, plan, timeline, accelerator):
     total = timeline["blackoutSeconds"]
     page.heading(f"Blackout: {style.seconds(total)}", "on the host's clock, which no kexec stops")
     for step in timeline["phases"]:
         if not step["blackout"]:
             continue
         bar = _bar(page, step["start"] - timeline["blackoutStart"], step["seconds"], total)
-        page.line(f"  {step['phase']:9}{style.seconds(step['seconds']):>7}  {bar}  {_TEXTS[step['phase']]}")
+        page.line(f"  {step['phase']:9}{style.seconds(step['seconds']):>7}  {bar}  "
+                  f"{plan.find(step['boot'], step['phase']).short}")
+    if timeline["stoppedAfter"]:
+        _silence(page, timeline)
     page.line()
     if accelerator == "kvm":
         note = "The guest ran under KVM."
     else:
         note = ("The guest was emulated (QEMU TCG): everything takes much longer than on a real machine, and not "
                 "everything by the same factor.")
-    note = f"Answered again after: {_answered(timeline)}. {note}"
+    if not timeline["stoppedAfter"]:
+        note = f"Answered again after: {_answered(timeline)}. {note}"
     for line in textwrap.wrap(note, _WIDTH - 2):
         page.line("  " + page.look.paint(line, "dim"))
+
+
+# ---- what the toolkit has said itself ----------------------------------------------------------
+
+def _verbatim(page, text):
+    for line in text.strip("\n").splitlines():
+        page.line("  " + line)
+
+
+def _said(page, systemd):
+    page.heading("luoctl harvest --dry-run", "before, in the old kernel")
+    _verbatim(page, systemd["dryRun"])
+    page.heading("The console", "in the last moment of the old kernel")
+    for line in textwrap.wrap(f"luo: {systemd['console']}", _WIDTH - 2):
+        page.line("  " + line)
+    page.heading("luoctl status", "after, in the new kernel")
+    _verbatim(page, systemd["status"])
 
 
 # ---- all of it ---------------------------------------------------------------------------------
@@ -201,6 +227,9 @@ def render(data, out):
     _services(page, data["services"])
     _lost(page, data["services"])
     _knowledge(page, data["answers"], data["notes"])
-    _blackout(page, data["timeline"], data["accelerator"])
+    plan = phases.SYSTEMD if "systemd" in data else phases.LUOD
+    _blackout(page, plan, data["timeline"], data["accelerator"])
+    if "systemd" in data:
+        _said(page, data["systemd"])
     _verdict(page, data)
     out.write("\n".join(page.lines) + "\n")

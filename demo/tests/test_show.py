@@ -10,7 +10,7 @@ import unittest
 _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(_HERE))
 
-from show import collect, follow, judge, render  # noqa: E402
+from show import collect, follow, judge, phases, render  # noqa: E402
 
 
 class Terminal(io.StringIO):
@@ -21,8 +21,10 @@ class Terminal(io.StringIO):
 
 
 class Recorded(unittest.TestCase):
+    recorded, plan = "recorded", phases.LUOD
+
     def setUp(self):
-        self.data = collect.collect(os.path.join(_HERE, "recorded"))
+        self.data = collect.collect(os.path.join(_HERE, self.recorded), self.plan)
 
     def entry(self, unit, name):
         service = next(s for s in self.data["services"] if s["unit"] == unit)
@@ -100,7 +102,7 @@ class Collect(Recorded):
 
     def test_incomplete_results(self):
         with tempfile.TemporaryDirectory() as folder, self.assertRaises(OSError):
-            collect.collect(folder)
+            collect.collect(folder, phases.LUOD)
 
 
 class Render(Recorded):
@@ -123,11 +125,73 @@ class Render(Recorded):
         self.assertNotIn("arrived unchanged", text)
 
 
+class Systemd(Recorded):
+    """The same, of a run with systemd."""
+
+    recorded, plan = "recorded-systemd", phases.SYSTEMD
+
+    def test_good(self):
+        self.assertEqual(judge.judge(self.data), [])
+
+    def test_one_byte_differs(self):
+        self.entry("notes.service", "notes")["sha256After"] = "0" * 64
+        self.assert_complains("notes of notes.service: its bytes differ")
+
+    def test_the_console_says_nothing(self):
+        self.data["systemd"]["console"] = None
+        self.assert_complains("It said: nothing")
+
+    def test_the_console_says_fewer(self):
+        self.data["systemd"]["console"] = "7 fds of 3 units, 64 MiB, preserved in 72 ms; 3 lost"
+        self.assert_complains("preserved 8 fds. It said: 7 fds")
+
+    def test_status_says_that_it_failed(self):
+        self.data["systemd"]["lastShutdown"]["failure"] = "the commit failed"
+        self.assert_complains("that it failed: the commit failed")
+
+    def test_status_says_nothing(self):
+        self.data["systemd"]["lastShutdown"] = None
+        self.assert_complains("has preserved None fds, not 8")
+
+    def test_luod_has_kept_it(self):
+        self.entry("vmm.service", "ram")["after"]["where"] = "luod"
+        self.assert_complains("ram of vmm.service is not in systemd's fd store")
+
+    def test_a_unit_has_failed(self):
+        self.data["systemd"]["failed"] = ["luod.service loaded failed failed"]
+        self.assert_complains("A unit has failed in the new kernel: luod.service")
+
+    def test_systemd_does_it_itself(self):
+        self.data["kernel"]["after"]["systemd"] = "262~rc1-1"
+        self.assert_complains("This is systemd 262")
+
+    def test_phases_of_the_log(self):
+        dark = [p["phase"] for p in self.data["timeline"]["phases"] if p["blackout"]]
+        self.assertEqual(dark, ["stop", "harvest", "kill", "commit", "kexec", "boot", "systemd", "start"])
+        for step in self.data["timeline"]["phases"]:
+            self.assertGreaterEqual(step["seconds"], 0)
+
+    def test_each_service_was_silent(self):
+        timeline = self.data["timeline"]
+        self.assertEqual(set(timeline["stoppedAfter"]), set(collect.SERVICES))
+        for unit, stopped in timeline["stoppedAfter"].items():
+            self.assertLess(stopped, timeline["answeredAfter"][unit])
+
+    def test_report(self):
+        text = self.report(io.StringIO())
+        self.assertTrue(text.isascii())
+        self.assertIn("arrived unchanged", text)
+        self.assertIn("silent for", text)
+        self.assertIn("8 fds of 3 units", text)
+        self.assertIn("systemd     257", text)
+        self.assertLessEqual(max(map(len, text.splitlines())), 120)
+
+
 class Follow(unittest.TestCase):
-    def follow(self, logs):
+    def follow(self, logs, plan=phases.LUOD):
         out = io.StringIO()
         with tempfile.TemporaryDirectory() as folder:
-            follower = follow.Follower(folder, out)
+            follower = follow.Follower(folder, plan, out)
             for boot, text in logs:
                 with open(os.path.join(folder, f"boot{boot}.log"), "a", encoding="utf-8") as log:
                     log.write(text)
@@ -142,6 +206,19 @@ class Follow(unittest.TestCase):
         self.assertIsNone(failure)
         order = ["Linux 7.2.12 boots", "the blackout begins", "are stopped", "Linux 7.3.4 boots", "the blackout is over"]
         self.assertEqual(sorted(order, key=text.index), order)
+
+    def test_phases_of_the_log(self):
+        text, failure = self.follow([
+            (1, "[    0.000000] Linux version 7.2.12 (x@y)\ndemo-phase stop\n"),
+            (1, "[   65.671955] systemd[1]: Starting luo-harvest.service - Keep the ...\n"),
+            (2, "[    0.000000] Linux version 7.3.4 (x@y)\n[   29.1] watch[99]: demo-phase up\n"),
+            (2, "demo-phase done\n")], phases.SYSTEMD)
+        self.assertIsNone(failure)
+        order = ["Linux 7.2.12", "the blackout begins", "takes the stores over", "Linux 7.3.4", "the blackout is over"]
+        self.assertEqual(sorted(order, key=text.index), order)
+
+    def test_failure_of_a_service(self):
+        self.assertEqual(self.follow([(2, "[   29.1] watch[99]: demo-failure no answer\n")])[1], "no answer")
 
     def test_failure(self):
         self.assertEqual(self.follow([(1, "demo-failure no kernel\n")])[1], "no kernel")
