@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "identity.h"
 #include "libluo/util.h"
 #include "log.h"
 
@@ -22,6 +24,11 @@
 #endif
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
+
+/* Nobody is served while the child works, so one that does not is not waited for. */
+#define LOOK_MSEC     100
+#define PATIENCE_USEC (30 * USEC_PER_SEC)
+#define PATIENCE_RATE (UINT64_C(256) << 20) /* bytes a second */
 
 /* What the child tells, in memory that both have. */
 struct outcome {
@@ -84,12 +91,101 @@ static int take_outcome(struct luo_incoming *incoming, struct luo_entry *entry,
 	if (outcome->shared_fd >= 0 && file && file->fd < 0)
 		file->fd = outcome->shared_fd;
 	entry->failed = outcome->failed;
-	if (outcome->fd >= 0)
-		return luo_entry_set_fd(entry, outcome->fd);
+	if (outcome->fd >= 0) {
+		int r = luo_entry_set_fd(entry, outcome->fd);
+
+		if (r < 0)
+			safe_close(outcome->fd);
+		return r;
+	}
 	return outcome->failed < 0 ? 0 : outcome->r;
 }
 
-static void wait_for(pid_t pid)
+/*
+ * Whoever may freeze the cgroup, and a user may do that to his own, would stop our child before its
+ * first instruction. The cgroups above count too; cgroup.events would tell of all at once, but only
+ * when every process below has stopped.
+ */
+static bool is_frozen(const char *cgroup)
+{
+	char path[PATH_MAX];
+	size_t n;
+
+	if (snprintf(path, sizeof(path), CGROUP_ROOT "%s", cgroup) >= (int)sizeof(path))
+		return false;
+	for (n = strlen(path); n > strlen(CGROUP_ROOT); n = (size_t)(strrchr(path, '/') - path)) {
+		_cleanup_close_ int fd = -EBADF;
+		char state = '0';
+
+		if (snprintf(path + n, sizeof(path) - n, "/cgroup.freeze") <
+		    (int)(sizeof(path) - n))
+			fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && read(fd, &state, 1) == 1 && state == '1')
+			return true;
+		path[n] = '\0';
+	}
+	return false;
+}
+
+static size_t count_done(const struct shared *shared, size_t n)
+{
+	size_t done = 0;
+
+	while (done < n && __atomic_load_n(&shared->outcomes[done].done, __ATOMIC_ACQUIRE))
+		done++;
+	return done;
+}
+
+static uint64_t patience(struct luo_entry **entries, size_t n)
+{
+	uint64_t largest = 0;
+
+	for (size_t i = 0; i < n; i++)
+		largest = MAX2(largest, entries[i]->meta.size);
+	return PATIENCE_USEC + largest / PATIENCE_RATE * USEC_PER_SEC;
+}
+
+static bool has_ended(pid_t pid)
+{
+	siginfo_t info = { 0 };
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+	       info.si_pid == pid;
+}
+
+/* What it had done when it is stopped is not lost, and the rest lies in the kernel as before. */
+static void wait_while_it_works(pid_t pid, const char *cgroup, const struct shared *shared,
+				struct luo_entry **entries, size_t n)
+{
+	_cleanup_close_ int pidfd = pidfd_open_process(pid);
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	uint64_t since = now_usec(CLOCK_MONOTONIC);
+	size_t done = 0;
+
+	while (!has_ended(pid)) {
+		const char *why = NULL;
+
+		if (poll(&p, pidfd >= 0, LOOK_MSEC) > 0)
+			continue;
+		if (count_done(shared, n) > done) {
+			done = count_done(shared, n);
+			since = now_usec(CLOCK_MONOTONIC);
+		}
+		if (is_frozen(cgroup))
+			why = "is frozen";
+		else if (now_usec(CLOCK_MONOTONIC) - since > patience(entries, n))
+			why = "lets no process work";
+		if (!why)
+			continue;
+		log_warning("Cgroup %s %s: stopping the process that takes memory out of the "
+			    "kernel there.",
+			    cgroup, why);
+		(void)kill(pid, SIGKILL);
+		return;
+	}
+}
+
+static void reap(pid_t pid)
 {
 	int status;
 
@@ -144,6 +240,8 @@ int retrieve_in(const char *cgroup, struct luo_incoming *incoming, struct luo_en
 
 	if (fd < 0)
 		return -EOPNOTSUPP;
+	if (is_frozen(cgroup))
+		return -EAGAIN;
 	shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		return -EOPNOTSUPP;
@@ -156,7 +254,8 @@ int retrieve_in(const char *cgroup, struct luo_incoming *incoming, struct luo_en
 		log_debug("Cannot make a process in cgroup %s: %s.", cgroup, strerror(errno));
 		r = -EOPNOTSUPP;
 	} else {
-		wait_for(pid);
+		wait_while_it_works(pid, cgroup, shared, entries, n);
+		reap(pid);
 		r = take_all(incoming, entries, n, shared, ret_room);
 	}
 	(void)munmap(shared, size);

@@ -19,6 +19,7 @@
  *
  *  -EOPNOTSUPP  it cannot be done from there, and nothing was: do it here
  *  -EDQUOT      no room under a memory limit: *ret_room says which
+ *  -EAGAIN      the cgroup is frozen, or the child was stopped
  *  others       the first that can be tried again
  */
 int retrieve_in(const char *cgroup, struct luo_incoming *incoming, struct luo_entry **entries,
