@@ -31,14 +31,24 @@
 
 /*
  * What PID 1 brings into the next kernel by itself has come in there, and there is no log that
- * could tell: so it is called what it will be.
+ * could tell: so it is called what it will be. Numbers from here on, or from behind those of what
+ * came in the same way and is still there: what has one name with PID 1 goes together.
  */
 #define HANDED_OVER_FROM UINT64_C(4096)
+
+static uint64_t free_number(const struct luod *l)
+{
+	uint64_t n = HANDED_OVER_FROM;
+
+	for (size_t i = 0; i < l->n_sessions; i++)
+		n = MAX2(n, l->sessions[i].number + 1);
+	return n;
+}
 
 static char *outgoing_name(const struct luod *l, uint64_t i, char name[KEEPER_NAME_SIZE])
 {
 	if (l->outgoing.handed_over)
-		return keeper_name('i', HANDED_OVER_FROM + i, name);
+		return keeper_name('i', l->outgoing.first + i, name);
 	return keeper_name2('o', l->state.commit_number, i, name);
 }
 
@@ -342,6 +352,7 @@ static int make_it_stand(struct luod *l, const struct parts *parts, const char *
 		r = -ENOMEM;
 	l->state.commit_number = number;
 	l->outgoing.handed_over = hand_over;
+	l->outgoing.first = free_number(l);
 	l->state.commit_sessions = n;
 	for (size_t i = 0; r >= 0 && i < n; i++)
 		r = keeper_push(&l->keeper, outgoing_name(l, i, name), l->outgoing.fds[i]);
@@ -544,8 +555,6 @@ static void leave_sessions_only(struct luod *l)
 	struct luo_entry *entry;
 	struct luo_unit *unit;
 
-	if (l->keeper.kind != KEEPER_SYSTEMD)
-		return;
 	for (size_t i = 0; i < ELEMENTSOF(stores); i++)
 		LUO_FOREACH_UNIT (unit, stores[i])
 			LUO_FOREACH_ENTRY (entry, unit)
@@ -618,6 +627,10 @@ int commit_make(struct luod *l, const struct commit_request *request, struct com
 				   ? "Live update is off in this kernel: boot it with kho=on "
 				     "liveupdate=on."
 				   : "This kernel has no live update (CONFIG_LIVEUPDATE).");
+	if (request->hand_over && l->keeper.kind != KEEPER_SYSTEMD)
+		return say(report, -EINVAL,
+			   "systemd has not started this luod, so there is nobody to hand over to. "
+			   "Nothing was changed.");
 	if (l->state.commit_name && request->dry_run)
 		return say(report, -EALREADY,
 			   "A commit stands, and its files cannot be preserved twice. Abort it "

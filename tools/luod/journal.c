@@ -53,8 +53,12 @@ int journal_compact(struct luod *l)
 static int on_compact(sd_event_source *source, void *userdata)
 {
 	struct luod *l = userdata;
-	int r = journal_compact(l);
+	int r;
 
+	/* PID 1 would bring a new log into the next kernel, where it is about nothing. */
+	if (l->outgoing.handed_over)
+		return 0;
+	r = journal_compact(l);
 	if (r < 0)
 		log_limited(LOG_WARNING, "Cannot write the state log anew: %s. It goes on growing.",
 			    strerror(-r));

@@ -55,6 +55,7 @@ struct outgoing {
 	int mapping_fd;         /* a copy of the mapping, in a memfd; < 0 after a restart */
 	int manager_mapping_fd; /* of PID 1's session */
 	bool handed_over;       /* PID 1 will bring them into the next kernel */
+	uint64_t first;         /* then: number of the first of them, "i<number>" */
 };
 
 struct luod {
