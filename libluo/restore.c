@@ -145,7 +145,8 @@ static int remember_session(struct luo_incoming *incoming, const char *name, int
 	return 0;
 }
 
-static int fetch_session(struct luo_incoming *incoming, const struct luo_entry *entry, int *ret_fd)
+static int fetch_session(struct luo_incoming *incoming, const struct luo_entry *entry,
+			 bool *ret_final, int *ret_fd)
 {
 	_cleanup_close_ int device = -EBADF;
 	int fd, r;
@@ -158,8 +159,11 @@ static int fetch_session(struct luo_incoming *incoming, const struct luo_entry *
 	if (r < 0)
 		return r;
 	r = luo_session_retrieve(device, entry->session_name, &fd);
-	if (r < 0)
+	if (r < 0) {
+		/* There is none, or somebody else has it: the kernel gives it out only once. */
+		*ret_final = r == -ENOENT || r == -EINVAL;
 		return r;
+	}
 	/* Not being able to remember it is no reason to close it, which would finish it. */
 	if (another_wants(incoming, entry))
 		(void)remember_session(incoming, entry->session_name, fd);
@@ -251,7 +255,7 @@ static int fetch(struct luo_incoming *incoming, const struct luo_entry *entry, b
 	if (entry->fd >= 0)
 		return duplicate(entry->fd, ret_fd);
 	if (entry->type == LUO_ENTRY_SESSION)
-		return fetch_session(incoming, entry, ret_fd);
+		return fetch_session(incoming, entry, ret_final, ret_fd);
 
 	shared = luo_incoming_shared_of(incoming, entry);
 	if (shared)

@@ -541,6 +541,30 @@ static void test_adopt_remembers_packed(void **state)
 	luo_store_free(claimed);
 }
 
+/* Somebody has taken it, the service itself maybe: it will never be had, and nothing waits for it.
+ */
+static void test_session_of_somebody_else(void **state)
+{
+	struct luo_store *store = new_store();
+	struct luo_incoming *incoming;
+	struct luo_entry *entry;
+	int device, session;
+
+	assert_int_equal(luo_device_open(0, &device), 0);
+	assert_int_equal(luo_session_create(device, "vm-1", &session), 0);
+	add(store, "vmm.service", "guest", session);
+	safe_close(device);
+	incoming = live_update(store, NULL);
+	assert_int_equal(luo_device_open(0, &device), 0);
+	assert_int_equal(luo_session_retrieve(device, "vm-1", &session), 0);
+	safe_close(device);
+	entry = find(incoming, "vmm.service", "guest", 0);
+	assert_int_equal(luo_incoming_restore(incoming, entry), -EINVAL);
+	assert_int_equal(entry->failed, -EINVAL);
+	safe_close(session);
+	luo_incoming_free(incoming);
+}
+
 /* One session under two names: the kernel gives it out once, both entries get it. */
 static void test_session_under_two_names(void **state)
 {
@@ -610,6 +634,7 @@ int main(void)
 		HANDOVER_TEST(test_state_travels),
 		HANDOVER_TEST(test_failed_retrieve_is_final),
 		HANDOVER_TEST(test_emfile_is_not_final),
+		HANDOVER_TEST(test_session_of_somebody_else),
 		HANDOVER_TEST(test_session_under_two_names),
 		HANDOVER_TEST(test_further_session_later),
 		HANDOVER_TEST(test_held),

@@ -115,6 +115,18 @@ int holdings_move(struct luod *l, struct luo_entry *entry, const char *unit_name
 	return move_lazy(holdings_store(l), entry, unit_name);
 }
 
+/*
+ * A systemd >= 261 has had them as what luod.service had stored. They have come by their names, and
+ * the generator has read the index; nobody else claims them.
+ */
+static bool is_own_session(const struct luod *l, const struct luo_entry *entry)
+{
+	return entry->type == LUO_ENTRY_SESSION && streq(entry->unit->name, "luod.service") &&
+	       entry->session_name &&
+	       (startswith(entry->session_name, l->options.session) ||
+		streq(entry->session_name, INDEX_SESSION));
+}
+
 /* What the log says was claimed or dropped before the restart. */
 static int remove_gone(struct luod *l, struct luo_store *store)
 {
@@ -146,10 +158,14 @@ static int remove_gone(struct luod *l, struct luo_store *store)
 		if (moved->holding <= n && list[moved->holding - 1])
 			(void)move_lazy(store, list[moved->holding - 1], moved->unit);
 	}
-	/* Their session did not come in. */
-	for (size_t i = 0; i < n; i++)
-		if (list[i] && list[i]->failed < 0)
+	for (size_t i = 0; i < n; i++) {
+		if (!list[i])
+			continue;
+		if (is_own_session(l, list[i]))
+			holdings_remove_entry(list[i]);
+		else if (list[i]->failed < 0) /* Its session did not come in. */
 			(void)vault_adopt_lost(l, list[i]);
+	}
 	return 0;
 }
 
