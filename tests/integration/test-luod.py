@@ -848,6 +848,38 @@ def memory(luod):
     assert max(stored, listed) < 8192
 
 
+@test
+def from_the_manager(luod):
+    """PID 1 has counted what it gives; who stores for himself in such a unit is counted as ever."""
+    unit = "managed.service"
+
+    def store_managed():
+        fds = [memfd("m", b"m") for _ in range(200)]
+        reply = luod.call("io.luo.Store", {"unit": unit, "names": ["m"] * 200, "manager": True},
+                          fds)
+        for fd in fds:
+            os.close(fd)
+        return reply["stored"]
+
+    def not_root():
+        with Connection(luod.path) as connection:
+            fd = memfd("m", b"m")
+            try:
+                connection.call("io.luo.Store", {"names": ["m"], "manager": True}, [fd])
+            except VarlinkError as error:
+                return error.name
+        return "stored"
+
+    assert sum(store_managed() for _ in range(6)) == 1200
+    error = expect_error("io.luo.Failed", store, luod, unit, own=b"own")
+    assert "is full" in error["text"], error
+    assert luod.call("io.luo.ListUnits", {"unit": unit})["units"][0]["fdstoreMax"] == 1024
+    if os.geteuid() == 0:
+        os.chmod(luod.directory, 0o755)
+        assert as_nobody(not_root) in ("io.luo.NotPermitted", "io.luo.UnknownCaller")
+    assert luod.call("io.luo.Drop", {"unit": unit})["dropped"] == 1200
+
+
 def run(function, luod):
     """In a process of its own: what it registers ends with it, and is nobody's ancestor."""
     sys.stdout.flush()

@@ -121,15 +121,20 @@ static int store_failed(struct call *call, const char *unit, const char *name, i
 			   strerror(-error));
 }
 
-static int store_all(struct call *call, struct luo_unit *unit, struct json_object *names, bool poll)
+static int store_all(struct call *call, struct luo_unit *unit, struct json_object *names, bool poll,
+		     bool manager)
 {
 	struct json_object *o;
 	uint64_t stored = 0;
 
 	for (size_t i = 0; i < call->n_fds; i++) {
 		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
-		int r = vault_add_fd(call->luod, unit, name, TAKE_FD(call->fds[i]), poll);
+		int fd = TAKE_FD(call->fds[i]), r;
 
+		if (manager)
+			r = vault_add_manager_fd(call->luod, unit, name, fd, poll);
+		else
+			r = vault_add_fd(call->luod, unit, name, fd, poll);
 		if (r < 0)
 			return store_failed(call, unit->name, name, r);
 		stored += r == VAULT_ADDED;
@@ -155,7 +160,7 @@ static int store_from_manager(struct call *call, struct luo_unit *unit, struct j
 	if (r < 0)
 		return r;
 	l->keeper.lazy = true;
-	r = store_all(call, unit, names, poll);
+	r = store_all(call, unit, names, poll, true);
 	l->keeper.lazy = false;
 	settled = keeper_settle(&l->keeper);
 	if (settled < 0)
@@ -200,7 +205,7 @@ int api_store(struct call *call)
 	if (manager)
 		r = store_from_manager(call, unit, names, poll);
 	else
-		r = store_all(call, unit, names, poll);
+		r = store_all(call, unit, names, poll, false);
 	vault_unit_release(call->luod, unit_name);
 	return r;
 }

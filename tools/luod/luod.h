@@ -131,6 +131,9 @@ enum vault_add_result { VAULT_ADDED = 0, VAULT_EXISTED = 1 };
  *  -EINVAL bad name; -EDQUOT the unit is full; -ENOSPC luod is full; others: from keeper or log
  */
 int vault_add_fd(struct luod *l, struct luo_unit *unit, const char *name, int fd, bool poll);
+/* The same for what PID 1 has had, which has counted it already: only luod can be full. */
+int vault_add_manager_fd(struct luod *l, struct luo_unit *unit, const char *name, int fd,
+			 bool poll);
 /* The unit in the store, made and recorded if it is not there. */
 int vault_unit(struct luod *l, const char *name, struct luo_unit **ret);
 /* As above, with what is known of it from the previous kernel. */
@@ -214,6 +217,11 @@ int publish_start(struct luod *l);
 struct json_object *last_shutdown(const struct luod *l);
 /* When the shutdown that is going on began; zeroes if it is not known. */
 struct luo_timestamp shutdown_start(const struct luod *l);
+/*
+ * Live updates since the last cold boot. A mapping has the number of the kernel that wrote it, and
+ * whoever reads it adds the one that has just been: so does systemd 262.
+ */
+uint64_t kexec_count(const struct luod *l);
 /* When PID 1 had stopped all units: luo-harvest writes it down at its end. */
 struct luo_timestamp shutdown_finish(const struct luod *l);
 

@@ -11,7 +11,6 @@
 #include <sys/epoll.h>
 
 #include "close-foreign.h"
-#include "managed.h"
 
 /* ---- files: what the keeper has -------------------------------------------------------------- */
 
@@ -124,9 +123,6 @@ void vault_unwatch(struct luo_entry *entry)
 
 unsigned unit_max(const struct luod *l, const struct luo_unit *unit)
 {
-	/* PID 1 has counted those already. */
-	if (unit_is_managed(unit))
-		return l->options.fdstore_max_total;
 	return unit->fdstore_max > 0 ? unit->fdstore_max : l->options.fdstore_max;
 }
 
@@ -288,7 +284,8 @@ static int secure_entry(struct luod *l, struct luo_entry *entry, enum record_pla
 	return r;
 }
 
-int vault_add_fd(struct luod *l, struct luo_unit *unit, const char *name, int fd, bool poll)
+static int add_fd(struct luod *l, struct luo_unit *unit, const char *name, int fd, bool poll,
+		  bool from_manager)
 {
 	_cleanup_close_ int owned = fd;
 	struct luo_entry *entry;
@@ -305,7 +302,7 @@ int vault_add_fd(struct luod *l, struct luo_unit *unit, const char *name, int fd
 	entry->poll = poll;
 	entry->meta.stored_at = now_realtime();
 	entry->meta.known |= LUO_META_STORED_AT;
-	if (unit->n_entries > unit_max(l, unit)) {
+	if (unit->n_entries > (from_manager ? l->options.fdstore_max_total : unit_max(l, unit))) {
 		undo_add(l, entry);
 		return -EDQUOT;
 	}
@@ -322,6 +319,16 @@ int vault_add_fd(struct luod *l, struct luo_unit *unit, const char *name, int fd
 	vault_watch(l, entry);
 	monitor_emit(l, "stored", unit->name, name, NULL);
 	return VAULT_ADDED;
+}
+
+int vault_add_fd(struct luod *l, struct luo_unit *unit, const char *name, int fd, bool poll)
+{
+	return add_fd(l, unit, name, fd, poll, false);
+}
+
+int vault_add_manager_fd(struct luod *l, struct luo_unit *unit, const char *name, int fd, bool poll)
+{
+	return add_fd(l, unit, name, fd, poll, true);
 }
 
 static void unit_remove_if_empty(struct luod *l, struct luo_unit *unit)
