@@ -338,6 +338,11 @@ static int give_held(struct luod *l, const char *from, const char *name, const c
 	if (left == 0)
 		return 0;
 	r = vault_unit_like(l, to, unit, &target);
+	/* What else is known of it may have been told before. */
+	if (r >= 0)
+		r = unit_set_managed(target);
+	if (r > 0)
+		r = vault_unit_changed(l, target);
 	for (size_t i = 0; r >= 0 && left-- > 0;) {
 		struct luo_entry *entry = unit->entries[i];
 
