@@ -74,13 +74,18 @@ static void copy_number(struct json_object *to, struct json_object *from, const 
 static bool copy_text(struct json_object *v, struct json_object **ret)
 {
 	const char *text;
+	size_t n;
 
 	if (!v || !json_object_is_type(v, json_type_string))
 		return false;
 	text = json_object_get_string(v);
 	if (!utf8_is_valid(text))
 		return false;
-	*ret = json_object_new_string_len(text, (int)strnlen(text, TEXT_MAX));
+	n = strnlen(text, TEXT_MAX);
+	/* Not in the middle of a character. */
+	while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+		n--;
+	*ret = json_object_new_string_len(text, (int)n);
 	return true;
 }
 
@@ -114,6 +119,13 @@ struct json_object *last_shutdown(const struct luod *l)
 	}
 	json_object_put(index);
 	return o;
+}
+
+uint64_t kexec_count(const struct luod *l)
+{
+	if (l->state.previous.have_kexec_count)
+		return l->state.previous.kexec_count + 1;
+	return l->state.incoming_name ? 1 : 0;
 }
 
 static struct luo_timestamp read_moment(const struct luod *l, const char *name)
