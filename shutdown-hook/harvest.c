@@ -226,7 +226,8 @@ static int harvest_stores(const struct config *config, const struct harvest_opti
 		write_moment("shutdown-finish", now_usec(CLOCK_REALTIME),
 			     now_usec(CLOCK_MONOTONIC));
 	}
-	if (in_kexec && !o->force && was_done(realtime)) {
+	/* Without its time no shutdown can be told from another. */
+	if (in_kexec && realtime > 0 && !o->force && was_done(realtime)) {
 		log_info("It was done already in this shutdown.");
 		return EXIT_SUCCESS;
 	}
