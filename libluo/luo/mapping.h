@@ -41,7 +41,9 @@ struct luo_timestamp {
 
 /** The "state" object: how the machine went down. What is zero is not known. */
 struct luo_mapping_state {
-	uint64_t kexec_count; /**< how many live updates since the last cold boot */
+	/** Live updates since the last cold boot, as the kernel counted that wrote this: the reader
+	 * adds the one that brought it to him. */
+	uint64_t kexec_count;
 	bool have_kexec_count;
 	struct luo_timestamp shutdown_start;
 	struct luo_timestamp shutdown_finish;

@@ -501,7 +501,7 @@ class Mapping(LuoctlTest):
     def test_v262(self):
         self.check(["mapping", self.fixture("v262.json")], """\
 Generation: v262, version 1
-   Updates: 1
+   Updates: 1 before this one
   Shutdown: 2026-11-18 11:06:40 UTC
      Units: 2
    Entries: 3

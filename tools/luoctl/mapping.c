@@ -96,7 +96,8 @@ static void print_head(const struct luo_mapping *m)
 	print_field_f(0, WIDTH, "Generation", "%s, version %" PRIu64,
 		      luo_mapping_generation_to_string(m->generation), m->version);
 	if (m->state.have_kexec_count)
-		print_field_f(0, WIDTH, "Updates", "%" PRIu64, m->state.kexec_count);
+		print_field_f(0, WIDTH, "Updates", "%" PRIu64 " before this one",
+			      m->state.kexec_count);
 	print_moment("Shutdown", &m->state.shutdown_start);
 	for (size_t i = 0; i < m->n_spills; i++)
 		print_field(0, WIDTH, "Spills to", m->spills[i]);

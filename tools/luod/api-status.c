@@ -230,8 +230,8 @@ int api_status(struct call *call)
 	last = call_is_root(call) ? last_shutdown(l) : NULL;
 	if (last)
 		add_object(o, "lastShutdown", last);
-	if (l->state.previous.have_kexec_count)
-		add_number(o, "kexecCount", l->state.previous.kexec_count);
+	if (kexec_count(l) > 0)
+		add_number(o, "kexecCount", kexec_count(l));
 	add_timestamp(o, "shutdownStart", &l->state.previous.shutdown_start);
 	add_timestamp(o, "shutdownFinish", &l->state.previous.shutdown_finish);
 	add_timestamp(o, "shutdownLateStart", &l->state.previous.shutdown_late_start);

@@ -379,7 +379,7 @@ static struct luo_mapping_state next_state(const struct luod *l, uint64_t begin)
 	struct luo_mapping_state state = { 0 };
 
 	state.have_kexec_count = true;
-	state.kexec_count = l->state.previous.kexec_count + 1;
+	state.kexec_count = kexec_count(l);
 	state.shutdown_start = shutdown_start(l);
 	if (state.shutdown_start.realtime == 0) {
 		state.shutdown_start.realtime = begin;
