@@ -480,7 +480,7 @@ int api_open_entry(struct call *call)
 		return open_failed(call, e, e->failed);
 	/* Nothing is claimed: what lies in the kernel stays there, and can be had again. */
 	if (e->fd < 0)
-		r = luo_incoming_fetch(call->luod->incoming, e, &fd);
+		r = holdings_open(call->luod, e, &call->connection->peer, &fd);
 	else {
 		fd = fcntl(e->fd, F_DUPFD_CLOEXEC, 3);
 		r = fd < 0 ? -errno : 0;

@@ -31,13 +31,10 @@ static int restore(struct luod *l, struct luo_entry *entry)
 }
 
 /* The claimer pays: see retrieve-in.h. 0 also where that cannot be done. */
-static int restore_in_cgroup(struct luod *l, struct luo_unit *unit, const char *name,
-			     const struct peer *claimer)
+static int restore_for(struct luod *l, struct luo_entry **entries, size_t n,
+		       const struct peer *claimer)
 {
-	_cleanup_free_ struct luo_entry **list = NULL;
 	_cleanup_free_ char *cgroup = NULL, *own = NULL;
-	struct luo_entry *entry;
-	size_t n = 0;
 	int r;
 
 	if (!claimer || claimer->pid <= 0 || proc_cgroup(claimer->pid, &cgroup) < 0 ||
@@ -45,17 +42,39 @@ static int restore_in_cgroup(struct luod *l, struct luo_unit *unit, const char *
 		return 0;
 	if (proc_cgroup(getpid(), &own) >= 0 && streq(own, cgroup))
 		return 0;
+	r = retrieve_in(cgroup, l->incoming, entries, n, &l->room);
+	return r == -EOPNOTSUPP ? 0 : r;
+}
+
+static bool is_in_kernel(const struct luo_entry *entry)
+{
+	return entry->type == LUO_ENTRY_FD && entry->fd < 0 && entry->failed == 0;
+}
+
+static int restore_in_cgroup(struct luod *l, struct luo_unit *unit, const char *name,
+			     const struct peer *claimer)
+{
+	_cleanup_free_ struct luo_entry **list = NULL;
+	struct luo_entry *entry;
+	size_t n = 0;
+
 	list = calloc(unit->n_entries + 1, sizeof(*list));
 	if (!list)
 		return -ENOMEM;
 	LUO_FOREACH_ENTRY (entry, unit)
-		if (entry->type == LUO_ENTRY_FD && entry->fd < 0 && entry->failed == 0 &&
-		    (!name || streq(entry->name, name)))
+		if (is_in_kernel(entry) && (!name || streq(entry->name, name)))
 			list[n++] = entry;
-	if (n == 0)
-		return 0;
-	r = retrieve_in(cgroup, l->incoming, list, n, &l->room);
-	return r == -EOPNOTSUPP ? 0 : r;
+	return n > 0 ? restore_for(l, list, n, claimer) : 0;
+}
+
+int holdings_open(struct luod *l, struct luo_entry *entry, const struct peer *opener, int *ret_fd)
+{
+	int r = 0;
+
+	l->room = (struct luo_memory_room){ 0 };
+	if (is_in_kernel(entry))
+		r = restore_for(l, &entry, 1, opener);
+	return r < 0 ? r : luo_incoming_fetch(l->incoming, entry, ret_fd);
 }
 
 static int claim_from_kernel(struct luod *l, struct luo_unit *unit, const char *name,

@@ -193,6 +193,8 @@ struct luo_store *holdings_store(const struct luod *l);
 /* @claimer: whose cgroup pays for the memory; NULL: ours */
 int holdings_claim(struct luod *l, const char *unit, const char *name, struct luo_unit *to,
 		   const struct peer *claimer);
+/* An fd of what lies in the kernel, which stays a holding. The opener pays, as for a claim. */
+int holdings_open(struct luod *l, struct luo_entry *entry, const struct peer *opener, int *ret_fd);
 /* What still lies in the kernel becomes another unit's, without being touched. */
 int holdings_move(struct luod *l, struct luo_entry *entry, const char *unit);
 /* Restores everything that lies in the kernel into held, and finishes the session. */
