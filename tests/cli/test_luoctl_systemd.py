@@ -125,6 +125,13 @@ class Disable(SystemdTest):
         self.assertFalse(os.path.exists(self.root + "/var/lib/luo"))
         self.check(["disable"], DISABLED)
 
+    def test_disable_unreadable(self):
+        self.status(sessions=[{"name": "luod", "direction": "incoming", "state": "unreadable"}])
+        said = "luoctl: luod holds 1 session of the previous kernel that it does not understand"
+        self.check(["disable"], "", said + "\nluoctl status shows them. To free them: --force.\n", 1)
+        self.assertEqual(self.logged(), [])
+        self.check(["disable", "--force"], DISABLED, said + "; they are freed\n")
+
     def test_no_luod(self):
         self.luod.stop()
         self.check(["disable"], DISABLED)

@@ -181,6 +181,20 @@ int verb_enable(struct context *c, int argc, char **argv)
 
 /* ---- disable --------------------------------------------------------------------------------- */
 
+/* What is in those is not counted as held: nobody knows what it is. */
+static size_t count_unreadable(struct json_object *status)
+{
+	struct json_object *sessions = json_child(status, "sessions");
+	size_t n = 0;
+
+	for (size_t i = 0; i < json_length(sessions); i++) {
+		const char *state = json_string(json_at(sessions, i), "state");
+
+		n += state && streq(state, "unreadable");
+	}
+	return n;
+}
+
 /*
  * What luod has when it is stopped stays in PID 1's store for it, where nobody asks for it any
  * more, and after the next reboot it is gone: a memory that a service waits for. So it has to be
@@ -190,6 +204,7 @@ static int check_empty(struct context *c, bool force)
 {
 	_cleanup_json_ struct json_object *status = NULL;
 	char size[FORMAT_MAX];
+	size_t unreadable;
 	int64_t n;
 	int r;
 
@@ -207,8 +222,15 @@ static int check_empty(struct context *c, bool force)
 		return force ? LUOCTL_OK : r;
 	}
 	n = json_int(status, "held") + json_int(status, "stored");
+	unreadable = count_unreadable(status);
+	if (unreadable > 0)
+		complain("luod holds %zu session%s of the previous kernel that it does not "
+			 "understand%s",
+			 unreadable, unreadable == 1 ? "" : "s", force ? "; they are freed" : "");
+	if (unreadable > 0 && n == 0 && !force)
+		fputs("luoctl status shows them. To free them: --force.\n", stderr);
 	if (n == 0)
-		return LUOCTL_OK;
+		return force || unreadable == 0 ? LUOCTL_OK : LUOCTL_FAILED;
 	complain("luod has %" PRId64 " fd%s (%s) that their services have not taken%s", n,
 		 n == 1 ? "" : "s", format_size(size, (uint64_t)json_int(status, "bytes")),
 		 force ? "; they are freed" : "");
