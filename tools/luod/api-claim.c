@@ -34,12 +34,16 @@ static int no_room(struct call *call, const char *unit)
 	struct luo_memory_room room = call->luod->room;
 	struct luo_entry *e;
 	const char *limit = "memory.max";
+	bool has_sizes = true;
 	uint64_t needed = 0;
-	char text[512];
+	char text[1024];
 
 	if (u)
-		LUO_FOREACH_ENTRY (e, u)
+		LUO_FOREACH_ENTRY (e, u) {
 			needed += e->alias ? 0 : e->meta.size;
+			has_sizes = has_sizes && (e->type != LUO_ENTRY_FD || e->meta.packed ||
+						  (e->meta.known & LUO_META_SIZE));
+		}
 	if (room.bytes == 0 && !room.limited_by[0])
 		(void)luo_memory_room(&room);
 	if (room.high_bytes < room.bytes) {
@@ -49,9 +53,13 @@ static int no_room(struct call *call, const char *unit)
 	}
 	snprintf(text, sizeof(text),
 		 "There is no room to restore the holding of %s%s%s%s%.200s; nothing was touched. "
-		 "Raise the limit and try again.",
+		 "%s and try again.",
 		 unit, room.limited_by[0] ? " under " : "", room.limited_by[0] ? limit : "",
-		 room.limited_by[0] ? " of cgroup " : "", room.limited_by);
+		 room.limited_by[0] ? " of cgroup " : "", room.limited_by,
+		 has_sizes
+			 ? "Raise the limit"
+			 : "It is not known how large it is, because systemd has written it down: "
+			   "take the limit away");
 	add_string(o, "text", text);
 	add_number(o, "needed", needed);
 	add_number(o, "room", room.bytes == UINT64_MAX ? 0 : room.bytes);
