@@ -97,6 +97,37 @@ class Kexec(LuoctlTest):
         self.assertEqual(self.methods(), [("io.luo.Commit", True), ("io.luo.Commit", False)])
         self.assertEqual(self.logged(), ["sync", "reboot"])
 
+    def under_systemd(self, status=0):
+        self.environment["LUO_MANAGER_VERSION"] = "257"
+        self.environment["PATH"] = os.path.join(self.root, "bin") + ":" + os.environ["PATH"]
+        script = self.file("/bin/systemctl", f"""#!/bin/sh
+            echo "systemctl $*" >>"$FAKE_LOG"
+            exit {status}
+            """)
+        os.chmod(script, 0o755)
+
+    def test_systemd_stops_the_services(self):
+        self.under_systemd()
+        self.check(["kexec"], "Going to the new kernel: systemctl kexec.\n")
+        self.assertEqual(self.methods(), [])
+        self.assertEqual(self.logged(), ["systemctl -q --no-ask-password kexec"])
+
+    def test_systemd_refuses(self):
+        self.under_systemd(1)
+        self.check(["kexec"], "Going to the new kernel: systemctl kexec.\n", code=1,
+                   stderr="luoctl: cannot go to the new kernel: systemctl has failed\n")
+
+    def test_systemd_none_loaded(self):
+        self.under_systemd()
+        self.file("/sys/kernel/kexec_loaded", "0\n")
+        self.assertEqual(self.luoctl("kexec").returncode, 1)
+        self.assertEqual(self.logged(), [])
+
+    def test_systemd_at_once(self):
+        self.under_systemd()
+        self.check(["kexec", "--now"], WARM_UP + COMMIT + "Going to the new kernel.\n", code=GONE)
+        self.assertEqual(self.logged(), ["sync", "reboot"])
+
     def test_load(self):
         p = self.luoctl("kexec", "--kernel", self.kernel, "--initrd", self.initrd)
         self.assertEqual(p.returncode, GONE)

@@ -8,7 +8,8 @@
  *   commit    from here on the files cannot grow
  *   reboot    if it comes back: abort, and all is as it was
  *
- * It does not stop the services: that is the business of whoever started them.
+ * It does not stop the services: that is the business of whoever started them. Where that is
+ * systemd, it is told to: it stops them, and luo-harvest and luo-shutdown do the rest.
  */
 
 #include <fcntl.h>
@@ -22,7 +23,9 @@
 #include "file.h"
 #include "format.h"
 #include "json.h"
+#include "libluo/manager.h"
 #include "machine.h"
+#include "systemd.h"
 #include "util.h"
 
 /* How long an undo waits for a luod that has gone; it takes a second or so to be restarted. */
@@ -31,7 +34,7 @@
 
 struct kexec {
 	const char *kernel, *initrd, *cmdline, *append, *session;
-	bool reuse, load_only, no_warm_up, force;
+	bool reuse, load_only, no_warm_up, force, now;
 	struct json_object *report;
 };
 
@@ -372,11 +375,36 @@ static int commit_undisturbed(struct context *c, struct kexec *k)
 	return r;
 }
 
+/* At once would be without what is in the fd stores of PID 1. */
+static int go_by_systemd(struct context *c, struct kexec *k)
+{
+	int r;
+
+	r = k->kernel ? load(c, k) : check_loaded(k);
+	if (r != LUOCTL_OK)
+		return r;
+	say(c, "Going to the new kernel: systemctl kexec.");
+	if (c->json)
+		json_print(k->report);
+	fflush(stdout);
+	r = systemctl("kexec", NULL);
+	if (r == 0)
+		return LUOCTL_OK;
+	if (r < 0)
+		complain("cannot run systemctl: %s", strerror(-r));
+	else
+		complain("cannot go to the new kernel: systemctl has failed");
+	return LUOCTL_FAILED;
+}
+
 static int go(struct context *c, struct kexec *k)
 {
 	struct json_object *reply;
+	unsigned version;
 	int r;
 
+	if (!k->load_only && !k->now && luo_manager_version(&version) >= 0)
+		return go_by_systemd(c, k);
 	if (!k->load_only) {
 		/* What cannot be committed need not be loaded. */
 		r = connect_to_luod(c);
@@ -413,6 +441,7 @@ enum {
 	NO_WARM_UP,
 	SESSION,
 	FORCE,
+	NOW,
 };
 
 static const struct option options[] = {
@@ -425,6 +454,7 @@ static const struct option options[] = {
 	{ "no-warm-up", no_argument, NULL, NO_WARM_UP },
 	{ "session", required_argument, NULL, SESSION },
 	{ "force", no_argument, NULL, FORCE },
+	{ "now", no_argument, NULL, NOW },
 	{ 0 },
 };
 
@@ -457,6 +487,9 @@ static void take_option(struct kexec *k, int option)
 		break;
 	case FORCE:
 		k->force = true;
+		break;
+	case NOW:
+		k->now = true;
 		break;
 	}
 }

@@ -53,7 +53,8 @@ const struct verb verbs[] = {
 	  "  --load-only       load it, and stop there\n"
 	  "  --no-warm-up      do not preserve and undo once before the commit\n"
 	  "  --session NAME    name of the session\n"
-	  "  --force           go on when something is wrong that would stop it\n",
+	  "  --force           go on when something is wrong that would stop it\n"
+	  "  --now             where systemd is PID 1: at once, without systemctl kexec\n",
 	  verb_kexec },
 	{ "enable", "", "switch on all that plugs into systemd", NULL, verb_enable },
 	{ "disable", "", "switch it off again, without a trace",
