@@ -37,8 +37,13 @@ static int restore_for(struct luod *l, struct luo_entry **entries, size_t n,
 	_cleanup_free_ char *cgroup = NULL, *own = NULL;
 	int r;
 
-	if (!claimer || claimer->pid <= 0 || proc_cgroup(claimer->pid, &cgroup) < 0 ||
-	    !pidfd_is_there(claimer->pidfd))
+	if (!claimer || claimer->pid <= 0 || claimer->pidfd < 0)
+		return 0;
+	r = proc_cgroup(claimer->pid, &cgroup);
+	/* Who asks and ends at once would have us pay. */
+	if (!pidfd_is_running(claimer->pidfd))
+		return -ESRCH;
+	if (r < 0)
 		return 0;
 	if (proc_cgroup(getpid(), &own) >= 0 && streq(own, cgroup))
 		return 0;
