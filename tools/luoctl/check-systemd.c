@@ -29,8 +29,7 @@ static void check_unit(struct check *check, sd_bus *bus, const char *unit)
 		check_add(check, CHECK_UNKNOWN, "systemd", NULL, "cannot ask PID 1 about %s: %s",
 			  unit, strerror(-r));
 	else if (!is_enabled(state))
-		check_add(check, CHECK_WARNING, "systemd",
-			  "systemctl enable luod.service luo-harvest.service",
+		check_add(check, CHECK_WARNING, "systemd", "luoctl enable",
 			  "%s is %s: the services' fd stores will be lost", unit, state);
 	else
 		check_add(check, CHECK_OK, "systemd", NULL, "%s is %s", unit, state);
@@ -72,4 +71,6 @@ void check_systemd(struct check *check)
 	}
 	check_unit(check, bus, "luod.service");
 	check_unit(check, bus, "luo-harvest.service");
+	if (version < LUO_MANAGER_NATIVE)
+		check_unit(check, bus, "luo-pin.service");
 }
