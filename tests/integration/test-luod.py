@@ -50,12 +50,13 @@ def store(luod, unit, **contents):
     return reply["stored"]
 
 
-def as_nobody(function):
-    """What the function returns in a process of another user."""
+def as_nobody(function, first=lambda: None):
+    """What the function returns in a process of another user, in which first() was called as root."""
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
+            first()
             os.setgroups([])
             os.setgid(65534)
             os.setuid(65534)
@@ -880,6 +881,24 @@ def from_the_manager(luod):
     if os.geteuid() == 0:
         os.chmod(luod.directory, 0o755)
         assert as_nobody(not_root) in ("io.luo.NotPermitted", "io.luo.UnknownCaller")
+
+        def register(name):
+            with Connection(luod.path) as connection:
+                connection.call("io.luo.Register", {"unit": name})
+
+        def change():
+            replies = []
+            for method, parameters in (("io.luo.Claim", {}), ("io.luo.OpenEntry", {"name": "m"}),
+                                       ("io.luo.Drop", {}), ("io.luo.Store", {"names": []})):
+                with Connection(luod.path) as connection:
+                    connection.send(method, parameters)
+                    replies.append(connection.receive()[0].get("error"))
+            return replies
+
+        # A process of the unit, but of another user: systemd decides who speaks for it, not luod.
+        assert as_nobody(change, lambda: register(unit)) == ["io.luo.NotPermitted"] * 4
+        store(luod, "plain", m=b"m")
+        assert as_nobody(change, lambda: register("plain")) == [None] * 4
     assert luod.call("io.luo.Drop", {"unit": unit})["dropped"] == 1200
 
 

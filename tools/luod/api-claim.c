@@ -404,9 +404,9 @@ int api_claim(struct call *call)
 
 	r = call_parameters(call, table, ELEMENTSOF(table));
 	if (r == 0)
-		r = call_unit(call, asked, &from);
+		r = call_unit_to_change(call, asked, &from);
 	if (r == 0)
-		r = call_unit(call, asked_to ? asked_to : from, &to);
+		r = call_unit_to_change(call, asked_to ? asked_to : from, &to);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	if (holdings_look(call->luod, 0) < 0 && count_in(call->luod->state.stored, to, name) == 0)
@@ -476,7 +476,7 @@ int api_open_entry(struct call *call)
 
 	r = call_parameters(call, table, ELEMENTSOF(table));
 	if (r == 0)
-		r = call_unit(call, asked, &unit);
+		r = call_unit_to_change(call, asked, &unit);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	if (!unit_is_known(call->luod, unit))

@@ -186,7 +186,7 @@ int api_store(struct call *call)
 
 	r = call_parameters(call, table, ELEMENTSOF(table));
 	if (r == 0)
-		r = call_unit(call, asked, &unit_name);
+		r = call_unit_to_change(call, asked, &unit_name);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	/* Nothing is stored if anything is wrong. */
@@ -268,7 +268,7 @@ int api_drop(struct call *call)
 
 	r = call_parameters(call, table, ELEMENTSOF(table));
 	if (r == 0)
-		r = call_unit(call, asked, &unit);
+		r = call_unit_to_change(call, asked, &unit);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	if (state && !streq(state, "stored") && !streq(state, "held") && !streq(state, "lost"))

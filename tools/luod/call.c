@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "managed.h"
 #include "server.h"
 
 /* ---- answering ------------------------------------------------------------------------------- */
@@ -228,6 +229,37 @@ int call_unit(struct call *call, const char *asked, char **ret_unit)
 		return answered(call_error_text(call, "io.luo.NotPermitted", text));
 	}
 	*ret_unit = TAKE_PTR(own);
+	return 0;
+}
+
+static bool is_managed_in(const struct luo_store *store, const char *name)
+{
+	struct luo_unit *unit = store ? luo_store_find_unit(store, name) : NULL;
+
+	return unit && unit_is_managed(unit);
+}
+
+/*
+ * systemd lets only those processes of a unit speak for it that NotifyAccess= names, and luod knows
+ * nothing of that: so what goes back to PID 1 is for root, which runs the restore helper.
+ */
+int call_unit_to_change(struct call *call, const char *asked, char **ret_unit)
+{
+	_cleanup_free_ char *unit = NULL;
+	struct luod *l = call->luod;
+	int r;
+
+	r = call_unit(call, asked, &unit);
+	if (r != 0)
+		return r;
+	if (!call_is_root(call) &&
+	    (is_managed_in(l->state.stored, unit) || is_managed_in(l->state.held, unit) ||
+	     is_managed_in(holdings_store(l), unit)))
+		return answered(call_error_text(
+			call, "io.luo.NotPermitted",
+			"The fd store of the unit is the service manager's, and goes back there; "
+			"only root may touch it here."));
+	*ret_unit = TAKE_PTR(unit);
 	return 0;
 }
 

@@ -91,6 +91,8 @@ int call_parameters(struct call *call, const struct parameter *table, size_t n);
  * was answered with an error; negative errno.
  */
 int call_unit(struct call *call, const char *asked, char **ret_unit);
+/* The same for what takes or changes something of it. */
+int call_unit_to_change(struct call *call, const char *asked, char **ret_unit);
 /* The same, but NULL, all units, for root who asks for none. */
 int call_unit_or_all(struct call *call, const char *asked, char **ret_unit);
 bool call_is_root(const struct call *call);
