@@ -22,4 +22,7 @@
 int luo_manager_read_dump(sd_bus_message *reply, struct luo_manager_fd **ret_fds, size_t *ret_n,
 			  size_t *ret_bad);
 
+/* Until the job of a unit is done, has failed, or there is none. */
+int luo_manager_wait(sd_bus *bus, const char *unit, uint64_t deadline);
+
 #endif

@@ -608,3 +608,66 @@ int luo_manager_pin(sd_bus *bus, uint64_t deadline, size_t *ret_n)
 	survey_done(&s);
 	return r < 0 ? r : 0;
 }
+
+/* ---- stopping everything --------------------------------------------------------------------- */
+
+/*
+ * A service that comes after shutdown.target, and that shutdown.target does not stop: so it begins
+ * when everything has stopped, and stays. It has After= to all with a store, which keeps them
+ * loaded from the moment its job is there.
+ *
+ * It is no slice, as above: systemd loads a slice before it knows that it is to have no default
+ * dependencies, and then stops it with the others. And it is in the root slice, because all others
+ * are stopped.
+ */
+static int start_last_service(struct survey *s, const char *name, size_t *ret_n)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+	int r;
+
+	r = sd_bus_message_new_method_call(s->bus, &m, MANAGER_NAME, MANAGER_PATH,
+					   MANAGER_INTERFACE, "StartTransientUnit");
+	/* As an exit does: nothing may be started again meanwhile. */
+	if (r >= 0)
+		r = sd_bus_message_append(m, "ss", name, "replace-irreversibly");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'a', "(sv)");
+	if (r >= 0)
+		r = sd_bus_message_append(
+			m, "(sv)(sv)(sv)(sv)(sv)", "Description", "s",
+			"All Services Have Stopped, Their File Descriptor Stores Are Kept",
+			"DefaultDependencies", "b", 0, "Slice", "s", "-.slice", "Type", "s",
+			"oneshot", "RemainAfterExit", "b", 1);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "(sv)(sv)(sv)", "Requires", "as", 1, "shutdown.target",
+					  "After", "as", 1, "shutdown.target", "ExecStart",
+					  "a(sasb)", 1, "/bin/true", 1, "/bin/true", 0);
+	if (r >= 0)
+		r = append_units(m, s, ret_n);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "a(sa(sv))", 0);
+	if (r < 0 || *ret_n == 0)
+		return r;
+	return sd_bus_call(s->bus, m, time_left(s), NULL, NULL);
+}
+
+int luo_manager_stop_services(sd_bus *bus, uint64_t deadline, size_t *ret_n)
+{
+	struct survey s = { .bus = bus, .deadline = deadline };
+	char name[64];
+	int r;
+
+	snprintf(name, sizeof(name), "luo-stopped-%" PRIu64 ".service", now_usec(CLOCK_BOOTTIME));
+	*ret_n = 0;
+	r = list_services(&s);
+	if (r >= 0)
+		r = ask_for_preserve(&s);
+	if (r >= 0)
+		r = start_last_service(&s, name, ret_n);
+	if (r >= 0 && *ret_n > 0)
+		r = luo_manager_wait(bus, name, deadline);
+	survey_done(&s);
+	return r < 0 ? r : 0;
+}

@@ -145,7 +145,12 @@ static int read_table(struct luo_manager_table *t, pid_t pid)
 int luo_manager_table_open(struct luo_manager_table **ret_table)
 {
 	const char *forced = secure_getenv("LUO_MANAGER_PID");
-	pid_t pid = forced ? (pid_t)atoi(forced) : 1;
+
+	return luo_manager_table_open_pid(forced ? (pid_t)atoi(forced) : 1, ret_table);
+}
+
+int luo_manager_table_open_pid(pid_t pid, struct luo_manager_table **ret_table)
+{
 	struct luo_manager_table *t;
 	int r;
 
@@ -160,6 +165,11 @@ int luo_manager_table_open(struct luo_manager_table **ret_table)
 	}
 	*ret_table = t;
 	return 0;
+}
+
+bool luo_manager_table_is_alive(const struct luo_manager_table *t)
+{
+	return syscall(SYS_pidfd_send_signal, t->pidfd, 0, NULL, 0) == 0;
 }
 
 struct luo_manager_table *luo_manager_table_free(struct luo_manager_table *t)

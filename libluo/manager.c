@@ -12,6 +12,9 @@
 #define ADDRESS "unix:path=/run/systemd/private"
 #define PROC_1  "/proc/1/"
 
+/* Between two looks at a job that is waited for. */
+#define JOB_PAUSE_NSEC (20 * USEC_PER_MSEC * NSEC_PER_USEC)
+
 /* ---- version --------------------------------------------------------------------------------- */
 
 /* "257.13-1~deb13u1" and the like; 0 if it is none. */
@@ -96,7 +99,7 @@ int luo_manager_version(unsigned *ret_version)
 /* ---- connection ------------------------------------------------------------------------------ */
 
 /* Whoever else listens there is not who should be believed. */
-static int check_peer(sd_bus *bus)
+static int check_peer(sd_bus *bus, uid_t uid, bool or_root)
 {
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
@@ -106,7 +109,7 @@ static int check_peer(sd_bus *bus)
 		return fd;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
 		return -errno;
-	return peer.uid == 0 || peer.uid == geteuid() ? 0 : -EPERM;
+	return peer.uid == uid || (or_root && peer.uid == 0) ? 0 : -EPERM;
 }
 
 /* sd_bus_call() would do this too, and wait longer than it was told to. */
@@ -133,21 +136,21 @@ static int wait_until_ready(sd_bus *bus, uint64_t timeout_usec)
 	}
 }
 
-int luo_manager_connect(uint64_t timeout_usec, sd_bus **ret_bus)
+static int connect_to(const char *address, uid_t uid, bool or_root, uint64_t timeout_usec,
+		      sd_bus **ret_bus)
 {
 	_cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
-	const char *address = secure_getenv("LUO_MANAGER_ADDRESS");
 	int r;
 
 	r = sd_bus_new(&bus);
 	if (r >= 0)
-		r = sd_bus_set_address(bus, address ?: ADDRESS);
+		r = sd_bus_set_address(bus, address);
 	if (r >= 0)
 		r = sd_bus_set_method_call_timeout(bus, timeout_usec);
 	if (r >= 0)
 		r = sd_bus_start(bus);
 	if (r >= 0)
-		r = check_peer(bus);
+		r = check_peer(bus, uid, or_root);
 	if (r >= 0)
 		r = wait_until_ready(bus, timeout_usec);
 	if (r < 0)
@@ -156,14 +159,46 @@ int luo_manager_connect(uint64_t timeout_usec, sd_bus **ret_bus)
 	return 0;
 }
 
+int luo_manager_connect(uint64_t timeout_usec, sd_bus **ret_bus)
+{
+	const char *address = secure_getenv("LUO_MANAGER_ADDRESS");
+
+	return connect_to(address ?: ADDRESS, geteuid(), true, timeout_usec, ret_bus);
+}
+
+/* The path is the user's, who may have put a link to PID 1's socket there: not even root will do.
+ */
+int luo_manager_connect_user(uid_t uid, uint64_t timeout_usec, sd_bus **ret_bus)
+{
+	const char *forced = secure_getenv("LUO_MANAGER_ADDRESS");
+	char address[64];
+
+	snprintf(address, sizeof(address), "unix:path=/run/user/%u/systemd/private", (unsigned)uid);
+	return connect_to(forced ?: address, uid, false, timeout_usec, ret_bus);
+}
+
 /* ---- the machine ----------------------------------------------------------------------------- */
+
+/* Of a unit that is not loaded there is no object: then it has no job. */
+static int has_job(sd_bus *bus, const char *path)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	const char *job_path;
+	uint32_t job;
+	int r;
+
+	r = sd_bus_get_property(bus, MANAGER_NAME, path, UNIT_INTERFACE, "Job", NULL, &reply,
+				"(uo)");
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "(uo)", &job, &job_path);
+	if (r == -EBADR || r == -ENOENT)
+		return 0;
+	return r < 0 ? r : job != 0;
+}
 
 int luo_manager_is_in_kexec(sd_bus *bus)
 {
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
 	_cleanup_free_ char *state = NULL;
-	const char *path;
-	uint32_t job;
 	int r;
 
 	r = sd_bus_get_property_string(bus, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE,
@@ -172,14 +207,7 @@ int luo_manager_is_in_kexec(sd_bus *bus)
 		return r;
 	if (!streq(state, "stopping"))
 		return 0;
-	r = sd_bus_get_property(bus, MANAGER_NAME, UNIT_PATH("kexec_2etarget"), UNIT_INTERFACE,
-				"Job", NULL, &reply, "(uo)");
-	if (r >= 0)
-		r = sd_bus_message_read(reply, "(uo)", &job, &path);
-	/* Of a unit that was never loaded there is no object. */
-	if (r == -EBADR || r == -ENOENT)
-		return 0;
-	return r < 0 ? r : job != 0;
+	return has_job(bus, UNIT_PATH("kexec_2etarget"));
 }
 
 static int get_times(sd_bus *bus, const char *path, const char *interface, const char *name,
@@ -230,5 +258,43 @@ int luo_manager_unit_file_state(sd_bus *bus, const char *unit, char *buffer, siz
 	if (r < 0)
 		return r == -EBADR ? -ENOENT : r;
 	snprintf(buffer, size, "%s", state);
+	return 0;
+}
+
+/* ---- one unit -------------------------------------------------------------------------------- */
+
+int luo_manager_wait(sd_bus *bus, const char *unit, uint64_t deadline)
+{
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	r = sd_bus_path_encode(MANAGER_PATH "/unit", unit, &path);
+	while (r >= 0) {
+		r = has_job(bus, path);
+		if (r == 0)
+			return 0;
+		if (r > 0 && now_usec(CLOCK_MONOTONIC) >= deadline)
+			r = -ETIMEDOUT;
+		if (r > 0)
+			nanosleep(&(struct timespec){ .tv_nsec = JOB_PAUSE_NSEC }, NULL);
+	}
+	return r;
+}
+
+int luo_manager_main_pid(sd_bus *bus, const char *unit, pid_t *ret_pid)
+{
+	_cleanup_free_ char *path = NULL;
+	uint32_t pid;
+	int r;
+
+	r = sd_bus_path_encode(MANAGER_PATH "/unit", unit, &path);
+	if (r >= 0)
+		r = sd_bus_get_property_trivial(bus, MANAGER_NAME, path, SERVICE_INTERFACE,
+						"MainPID", NULL, 'u', &pid);
+	if (r < 0)
+		return r;
+	if (pid == 0)
+		return -ESRCH;
+	*ret_pid = (pid_t)pid;
 	return 0;
 }

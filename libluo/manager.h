@@ -30,6 +30,11 @@ int luo_manager_version(unsigned *ret_version);
 
 /* Until the connection stands; the timeout is that of each call, too. */
 int luo_manager_connect(uint64_t timeout_usec, sd_bus **ret_bus);
+/*
+ * The manager of a user, for the user and for root. It is as trustworthy as he is: it may say
+ * anything, and nothing; only the times are limited.
+ */
+int luo_manager_connect_user(uid_t uid, uint64_t timeout_usec, sd_bus **ret_bus);
 
 /* One entry of a unit's fd store. */
 struct luo_manager_fd {
@@ -82,11 +87,27 @@ int luo_manager_is_in_kexec(sd_bus *bus);
 /* When the shutdown began. -ENODATA if PID 1 does not know. */
 int luo_manager_shutdown_start(sd_bus *bus, uint64_t *ret_realtime, uint64_t *ret_monotonic);
 
+/*
+ * Stops all that an exit of the manager stops, and keeps the units with a store loaded. For the
+ * manager of a user: PID 1 would end the machine. *ret_n: how many of those there are; nothing is
+ * done if there is none. -ETIMEDOUT: they are still being stopped.
+ */
+int luo_manager_stop_services(sd_bus *bus, uint64_t deadline, size_t *ret_n);
+
+/* -ESRCH if there is none. */
+int luo_manager_main_pid(sd_bus *bus, const char *unit, pid_t *ret_pid);
+
 /* ---- copies of its fds ----------------------------------------------------------------------- */
 
 /* The descriptor table of PID 1, as it was at luo_manager_table_open(). */
 struct luo_manager_table;
 int luo_manager_table_open(struct luo_manager_table **ret_table);
+/*
+ * That of another process. Whoever needs it to be a certain one has to look afterwards whether that
+ * still has this pid, and then ask luo_manager_table_is_alive(): a pid may be used again.
+ */
+int luo_manager_table_open_pid(pid_t pid, struct luo_manager_table **ret_table);
+bool luo_manager_table_is_alive(const struct luo_manager_table *table);
 struct luo_manager_table *luo_manager_table_free(struct luo_manager_table *table);
 
 /*

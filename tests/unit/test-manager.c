@@ -109,6 +109,18 @@ static void test_nobody(void **state)
 	assert_null(bus);
 }
 
+/* What listens there has to be the user's, and root's will not do either. */
+static void test_user(void **state)
+{
+	sd_bus *bus = NULL;
+
+	START("unit=a.service");
+	assert_int_equal(luo_manager_connect_user(geteuid() + 1, USEC_PER_SEC, &bus), -EPERM);
+	assert_null(bus);
+	assert_int_equal(luo_manager_connect_user(geteuid(), USEC_PER_SEC, &bus), 0);
+	sd_bus_close_unref(bus);
+}
+
 static void test_hangs_up_at_once(void **state)
 {
 	sd_bus *bus = NULL;
@@ -427,6 +439,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_version),
 		T(test_nobody),
+		T(test_user),
 		T(test_hangs_up_at_once),
 		T(test_stopped_process),
 		T(test_kexec),
