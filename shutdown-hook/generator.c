@@ -211,15 +211,14 @@ static int format_dropin(const struct generator *g, const struct unit_settings *
 
 	return snprintf(buffer, size,
 			"# Written by luo-generator(8): this unit has fds to get back.\n"
-			"[Unit]\n"
-			"Wants=luod.service\n"
-			"After=luod.service\n"
-			"\n"
+			"%s"
 			"[Service]\n"
 			"%s"
-			"ExecStartPre=%s+%s%s%s -- %%n\n",
+			"ExecStartPre=%s+%s%s%s%s -- %%n\n",
+			g->user ? "" : "[Unit]\nWants=luod.service\nAfter=luod.service\n\n",
 			widen ? "NotifyAccess=exec\n" : "", s->required ? "" : "-", g->helper,
-			widen ? " --notify-access=main" : "", s->required ? " --required" : "");
+			g->user ? " --user" : "", widen ? " --notify-access=main" : "",
+			s->required ? " --required" : "");
 }
 
 static int write_dropin(const struct generator *g, const struct unit_dirs *dirs, const char *unit)

@@ -11,6 +11,7 @@
  * without its drop-in starts without its fds, and those stay held.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Of each drop-in, in the directory of its unit. */
@@ -23,6 +24,7 @@ struct generator {
 	const char *runtime_dir;           /* /run/luo */
 	const char *unit_path;             /* $SYSTEMD_UNIT_PATH, or NULL */
 	const char *helper;                /* luo-restore */
+	bool user;                         /* for the manager of a user, see generator-user.c */
 	unsigned (*manager_version)(void); /* 0: not known */
 	void (*log)(int priority, const char *text);
 };

@@ -15,6 +15,7 @@ static const char help[] =
 	"  -n, --dry-run      only list what is there, and what would become of it\n"
 	"      --force        do it although no kexec is under way, or once more\n"
 	"      --pin          keep the units loaded whose stores are to be kept (luo-pin.service)\n"
+	"      --user=UID     the same for the services of that user's manager (user@UID.service)\n"
 	"      --config=FILE  (" LUO_CONFIG_PATH ")\n"
 	"  -v, --verbose      say more\n"
 	"  -h, --help         show this\n"
@@ -22,13 +23,18 @@ static const char help[] =
 	"\n"
 	"See luo-harvest(8).\n";
 
-enum { OPT_FORCE = 256, OPT_CONFIG, OPT_PIN };
+enum { OPT_FORCE = 256, OPT_CONFIG, OPT_PIN, OPT_USER };
 
 static const struct option longs[] = {
-	{ "dry-run", no_argument, NULL, 'n' }, { "force", no_argument, NULL, OPT_FORCE },
-	{ "pin", no_argument, NULL, OPT_PIN }, { "config", required_argument, NULL, OPT_CONFIG },
-	{ "verbose", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 },
+	{ "dry-run", no_argument, NULL, 'n' },
+	{ "force", no_argument, NULL, OPT_FORCE },
+	{ "pin", no_argument, NULL, OPT_PIN },
+	{ "config", required_argument, NULL, OPT_CONFIG },
+	{ "user", required_argument, NULL, OPT_USER },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ NULL, 0, NULL, 0 },
 };
 
 static int apply(struct harvest_options *o, int c)
@@ -42,6 +48,9 @@ static int apply(struct harvest_options *o, int c)
 		return 1;
 	case OPT_PIN:
 		o->pin = true;
+		return 1;
+	case OPT_USER:
+		o->user = optarg;
 		return 1;
 	case OPT_CONFIG:
 		o->config = optarg;

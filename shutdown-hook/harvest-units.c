@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+#include <luo/store.h>
+
 #include "harvest.h"
 #include "log.h"
 #include "record.h"
@@ -44,18 +46,43 @@ static void note_failure(struct harvest *h, const char *why)
 	record_add_problem(h->record, why);
 }
 
+static struct json_object *name_at_luod(const struct batch *b, const struct luo_manager_fd *entry)
+{
+	char text[LUO_UNIT_NAME_MAX + LUO_FDNAME_MAX + 2];
+
+	if (!b->harvest->owner)
+		return json_object_new_string(entry->name);
+	snprintf(text, sizeof(text), "%s/%s", b->unit->name, entry->name);
+	return json_object_new_string(text);
+}
+
+/* With the name of its unit in front it may be longer than a name can be. */
+static bool fits(const struct batch *b, const struct luo_manager_fd *entry)
+{
+	return !b->harvest->owner ||
+	       strlen(b->unit->name) + 1 + strlen(entry->name) <= LUO_FDNAME_MAX;
+}
+
 static int send_part(struct batch *b, size_t first, size_t n)
 {
 	struct json_object *o = json_object_new_object(), *names = json_object_new_array();
+	const char *owner = b->harvest->owner;
 
 	for (size_t i = 0; i < n; i++)
-		json_object_array_add(names, json_object_new_string(b->entries[first + i]->name));
-	json_object_object_add(o, "unit", json_object_new_string(b->unit->name));
+		json_object_array_add(names, name_at_luod(b, b->entries[first + i]));
+	json_object_object_add(o, "unit", json_object_new_string(owner ?: b->unit->name));
 	json_object_object_add(o, "names", names);
 	/* Neither memory nor a session ever hangs up. */
 	json_object_object_add(o, "poll", json_object_new_boolean(false));
-	json_object_object_add(o, "manager", json_object_new_boolean(true));
+	json_object_object_add(o, "manager", json_object_new_boolean(!owner));
 	return sender_call(b->sender, "Store", o, &b->fds[first], n);
+}
+
+static int send_if_any_use(struct batch *b, size_t first, size_t n)
+{
+	if (b->harvest->luod_is_gone)
+		return -ECONNREFUSED;
+	return b->harvest->owner_is_full ? -EDQUOT : send_part(b, first, n);
 }
 
 static void kept(struct batch *b, size_t n)
@@ -73,6 +100,8 @@ static void lost(struct batch *b, size_t first, size_t n, int error)
 
 	if (sender_is_cut_off(b->sender, error))
 		b->harvest->luod_is_gone = true;
+	if (b->harvest->owner && error == -EDQUOT)
+		b->harvest->owner_is_full = true;
 	note_failure(b->harvest, why);
 	for (size_t i = first; i < first + n; i++)
 		lose(b->harvest, b->unit->name, b->entries[i]->name, b->kinds[i], why);
@@ -82,7 +111,7 @@ static void lost(struct batch *b, size_t first, size_t n, int error)
 static void send_one_by_one(struct batch *b)
 {
 	for (size_t i = 0; i < b->n; i++) {
-		int r = b->harvest->luod_is_gone ? -ECONNREFUSED : send_part(b, i, 1);
+		int r = send_if_any_use(b, i, 1);
 
 		if (r < 0)
 			lost(b, i, 1, r);
@@ -97,10 +126,11 @@ static void flush(struct batch *b)
 
 	if (b->n == 0)
 		return;
-	r = b->harvest->luod_is_gone ? -ECONNREFUSED : send_part(b, 0, b->n);
+	r = send_if_any_use(b, 0, b->n);
 	if (r >= 0)
 		kept(b, b->n);
-	else if (b->n == 1 || b->harvest->luod_is_gone || sender_is_cut_off(b->sender, r))
+	else if (b->n == 1 || b->harvest->luod_is_gone || b->harvest->owner_is_full ||
+		 sender_is_cut_off(b->sender, r))
 		lost(b, 0, b->n, r);
 	else
 		send_one_by_one(b);
@@ -126,7 +156,11 @@ static void harvest_unit(struct batch *b, struct luo_manager_table *table)
 		int fd;
 
 		luo_manager_judge(table, u, &u->fds[i], &v, &fd);
-		if (v.survives)
+		if (v.survives && !fits(b, &u->fds[i])) {
+			safe_close(fd);
+			lose(b->harvest, u->name, u->fds[i].name, v.kind,
+			     "its name and that of the service are too long together");
+		} else if (v.survives)
 			add(b, &u->fds[i], v.kind, fd);
 		else if (v.expected)
 			lose(b->harvest, u->name, u->fds[i].name, v.kind, v.reason);
@@ -144,7 +178,8 @@ static void note_unit_error(struct harvest *h, const struct luo_manager_unit *u)
 
 	if (u->error == 0 || missing == 0 || streq(u->name, "luod.service"))
 		return;
-	snprintf(why, sizeof(why), "PID 1 does not tell what is in the store of %.80s: %s", u->name,
+	snprintf(why, sizeof(why), "%s does not tell what is in the store of %.80s: %s",
+		 h->owner ?: "PID 1", u->name,
 		 u->error == -ETIMEDOUT ? "it did not answer in time" : strerror(-u->error));
 	note_failure(h, why);
 	log_warning("%s; %zu fds will be lost.", why, missing);
@@ -156,12 +191,12 @@ void harvest_units(struct harvest *h, const struct luo_manager_unit *units, size
 	struct sender sender = {
 		.deadline = now_usec(CLOCK_MONOTONIC) + h->config->harvest_timeout_usec,
 	};
-	struct luo_manager_table *table = NULL;
+	struct luo_manager_table *table = h->table;
 	struct batch *b;
 	int r;
 
 	b = calloc(1, sizeof(*b));
-	r = b ? luo_manager_table_open(&table) : -ENOMEM;
+	r = !b ? -ENOMEM : table ? 0 : luo_manager_table_open(&table);
 	if (r < 0) {
 		char why[128];
 
@@ -181,7 +216,8 @@ void harvest_units(struct harvest *h, const struct luo_manager_unit *units, size
 		note_unit_error(h, &units[i]);
 	}
 	sender_done(&sender);
-	luo_manager_table_free(table);
+	if (!h->table)
+		luo_manager_table_free(table);
 	free(b);
 }
 
@@ -199,23 +235,22 @@ static void show_entry(struct luo_manager_table *table, const struct luo_manager
 	safe_close(fd);
 }
 
-int harvest_show(const struct luo_manager_unit *units, size_t n)
+int harvest_show(struct luo_manager_table *table, const struct luo_manager_unit *units, size_t n)
 {
-	struct luo_manager_table *table;
-	int r;
+	struct luo_manager_table *opened = NULL;
+	int r = table ? 0 : luo_manager_table_open(&opened);
 
-	r = luo_manager_table_open(&table);
 	if (r < 0) {
 		log_error("Cannot read the descriptor table of PID 1: %s.", strerror(-r));
 		return EXIT_FAILURE;
 	}
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < units[i].n_fds; k++)
-			show_entry(table, &units[i], &units[i].fds[k]);
+			show_entry(table ?: opened, &units[i], &units[i].fds[k]);
 		if (units[i].error)
-			printf("%s: %u fds of which PID 1 does not tell more: %s\n", units[i].name,
-			       units[i].n_said, strerror(-units[i].error));
+			printf("%s: %u fds of which its manager does not tell more: %s\n",
+			       units[i].name, units[i].n_said, strerror(-units[i].error));
 	}
-	luo_manager_table_free(table);
+	luo_manager_table_free(opened);
 	return EXIT_SUCCESS;
 }

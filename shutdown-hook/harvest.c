@@ -236,7 +236,7 @@ static int harvest_stores(const struct config *config, const struct harvest_opti
 		return tell_loss(bus_error(r));
 	/* The question is answered; PID 1 need not keep the connection. */
 	bus = sd_bus_close_unref(bus);
-	r = o->dry_run ? harvest_show(units, n)
+	r = o->dry_run ? harvest_show(NULL, units, n)
 		       : do_harvest(config, units, n, incomplete, realtime, in_kexec);
 	luo_manager_units_free(units, n);
 	return r;
@@ -297,6 +297,8 @@ static int run(const struct harvest_options *o)
 	int r;
 
 	config_load(o->config, warn_config, NULL, &config);
+	if (o->user)
+		return harvest_user(&config, o);
 	prepare(&config);
 	r = luo_manager_version(&version);
 	if (r == -ENOENT) {

@@ -18,14 +18,18 @@
 #define PAUSE_NSEC   (50 * USEC_PER_MSEC * NSEC_PER_USEC)
 #define FDS_MAX      65536
 
+static void fd_done(struct restore_fd *fd)
+{
+	safe_close(fd->fd);
+	free(fd->name);
+	free(fd->reason);
+	free(fd->path);
+}
+
 void restore_fds_done(struct restore_fds *fds)
 {
-	for (size_t i = 0; i < fds->n; i++) {
-		safe_close(fds->items[i].fd);
-		free(fds->items[i].name);
-		free(fds->items[i].reason);
-		free(fds->items[i].path);
-	}
+	for (size_t i = 0; i < fds->n; i++)
+		fd_done(&fds->items[i]);
 	free(fds->items);
 	*fds = (struct restore_fds){ 0 };
 }
@@ -152,8 +156,25 @@ static struct json_object *parameters_of(const struct restore *restore)
 	struct json_object *o = json_object_new_object();
 
 	if (o)
-		json_object_object_add(o, "unit", json_object_new_string(restore->unit));
+		json_object_object_add(o, "unit",
+				       json_object_new_string(restore->owner ?: restore->unit));
 	return o;
+}
+
+static int add_name(const struct restore *restore, struct json_object *parameters, const char *name)
+{
+	char text[LUO_UNIT_NAME_MAX + LUO_FDNAME_MAX + 2];
+
+	snprintf(text, sizeof(text), "%s%s", restore->owner ? restore->prefix : "", name);
+	return json_object_object_add(parameters, "name", json_object_new_string(text));
+}
+
+/* What is left of the name for the unit; NULL if it is another's. */
+static const char *name_for_unit(const struct restore *restore, const char *name)
+{
+	if (!restore->owner)
+		return name;
+	return startswith(name, restore->prefix) ? name + strlen(restore->prefix) : NULL;
 }
 
 static struct json_object *entries_of(const struct luo_reply *reply)
@@ -176,12 +197,13 @@ void restore_listed_done(struct restore_listed *listed)
 	*listed = (struct restore_listed){ 0 };
 }
 
-static void list_restart(void *userdata)
-{
-	restore_listed_done(userdata);
-}
+struct listing {
+	const struct restore *restore;
+	struct restore_listed listed;
+};
 
-static int list_entry(struct restore_listed *listed, struct json_object *e)
+static int list_entry(const struct restore *restore, struct restore_listed *listed,
+		      struct json_object *e)
 {
 	const char *state = luo_reply_string(e, "state"), *name = luo_reply_string(e, "name");
 	struct restore_entry *more;
@@ -189,7 +211,8 @@ static int list_entry(struct restore_listed *listed, struct json_object *e)
 
 	if (!state || !name || listed->n >= FDS_MAX)
 		return -EBADMSG;
-	if (streq(state, "lost"))
+	name = name_for_unit(restore, name);
+	if (streq(state, "lost") || !name)
 		return 0;
 	more = reallocarray(listed->entries, listed->n + 1, sizeof(*more));
 	if (!more)
@@ -207,39 +230,57 @@ static int list_entry(struct restore_listed *listed, struct json_object *e)
 	return 0;
 }
 
+static void list_restart(void *userdata)
+{
+	struct listing *listing = userdata;
+
+	restore_listed_done(&listing->listed);
+}
+
 static int list_reply(struct luo_reply *reply, void *userdata)
 {
+	struct listing *listing = userdata;
 	struct json_object *entries = entries_of(reply);
 	int r = entries ? 0 : -EBADMSG;
 
 	for (size_t i = 0; r == 0 && i < json_object_array_length(entries); i++)
-		r = list_entry(userdata, json_object_array_get_idx(entries, i));
+		r = list_entry(listing->restore, &listing->listed,
+			       json_object_array_get_idx(entries, i));
 	return r;
 }
 
 int restore_list(const struct restore *restore, struct restore_listed *ret)
 {
 	struct json_object *parameters = parameters_of(restore);
-	struct restore_listed listed = { 0 };
-	struct call call = { "io.luo.ListEntries", parameters, list_reply, list_restart, &listed };
+	struct listing listing = { .restore = restore };
+	struct call call = { "io.luo.ListEntries", parameters, list_reply, list_restart, &listing };
 	int r = -ENOMEM;
 
 	if (parameters)
 		r = call_luod(restore, MAX2(restore->timeout_usec, USEC_PER_SEC), &call);
 	json_object_put(parameters);
 	if (r < 0) {
-		restore_listed_done(&listed);
+		restore_listed_done(&listing.listed);
 		return r;
 	}
-	*ret = listed;
+	*ret = listing.listed;
 	return 0;
 }
 
 /* ---- Claim ----------------------------------------------------------------------------------- */
 
+struct claim {
+	const struct restore *restore;
+	struct restore_fds fds;
+	size_t n_done; /* of those, from calls that have ended */
+};
+
 static void claim_restart(void *userdata)
 {
-	restore_fds_done(userdata);
+	struct claim *claim = userdata;
+
+	while (claim->fds.n > claim->n_done)
+		fd_done(&claim->fds.items[--claim->fds.n]);
 }
 
 /* Moves the fd out of the message. An entry that is lost has none. */
@@ -278,8 +319,8 @@ static int look_at(struct restore_fd *fd)
 	return fd->path ? 0 : -ENOMEM;
 }
 
-static int claim_entry(struct restore_fds *fds, struct json_object *entry,
-		       struct luo_varlink_message *message)
+static int claim_entry(const struct restore *restore, struct restore_fds *fds,
+		       struct json_object *entry, struct luo_varlink_message *message)
 {
 	const char *name = luo_reply_string(entry, "name"),
 		   *reason = luo_reply_string(entry, "reason");
@@ -287,6 +328,8 @@ static int claim_entry(struct restore_fds *fds, struct json_object *entry,
 	struct restore_fd *more;
 	int r;
 
+	if (name)
+		name = name_for_unit(restore, name);
 	/* It goes into a datagram, where a line feed would begin something else. */
 	if (!name || !luo_fdname_is_valid(name) || fds->n >= FDS_MAX)
 		return -EBADMSG;
@@ -309,29 +352,65 @@ static int claim_entry(struct restore_fds *fds, struct json_object *entry,
 
 static int claim_reply(struct luo_reply *reply, void *userdata)
 {
+	struct claim *claim = userdata;
 	struct json_object *entries = entries_of(reply);
 	int r = entries ? 0 : -EBADMSG;
 
 	for (size_t i = 0; r == 0 && i < json_object_array_length(entries); i++)
-		r = claim_entry(userdata, json_object_array_get_idx(entries, i), &reply->message);
+		r = claim_entry(claim->restore, &claim->fds, json_object_array_get_idx(entries, i),
+				&reply->message);
 	return r;
 }
 
-int restore_claim(const struct restore *restore, uint64_t timeout_usec, struct restore_fds *ret)
+/* Of one name, or all if it is NULL. */
+static int claim_some(struct claim *claim, const char *name, uint64_t timeout_usec)
 {
-	struct json_object *parameters = parameters_of(restore);
-	struct restore_fds fds = { 0 };
-	struct call call = { "io.luo.Claim", parameters, claim_reply, claim_restart, &fds };
+	struct json_object *parameters = parameters_of(claim->restore);
+	struct call call = { "io.luo.Claim", parameters, claim_reply, claim_restart, claim };
 	int r = -ENOMEM;
 
 	if (parameters)
-		r = call_luod(restore, timeout_usec, &call);
+		r = name ? add_name(claim->restore, parameters, name) : 0;
+	if (r >= 0)
+		r = call_luod(claim->restore, timeout_usec, &call);
 	json_object_put(parameters);
+	claim->n_done = claim->fds.n;
+	return r;
+}
+
+static bool is_first_of_name(const struct restore_listed *listed, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (streq(listed->entries[k].name, listed->entries[i].name))
+			return false;
+	return true;
+}
+
+/* Not what other services of the user have: that would be paid for by this one. */
+static int claim_by_name(struct claim *claim, const struct restore_listed *listed,
+			 uint64_t timeout_usec)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < listed->n && r >= 0; i++)
+		if (is_first_of_name(listed, i))
+			r = claim_some(claim, listed->entries[i].name, timeout_usec);
+	return r;
+}
+
+int restore_claim(const struct restore *restore, const struct restore_listed *listed,
+		  uint64_t timeout_usec, struct restore_fds *ret)
+{
+	struct claim claim = { .restore = restore };
+	int r;
+
+	r = restore->owner ? claim_by_name(&claim, listed, timeout_usec)
+			   : claim_some(&claim, NULL, timeout_usec);
 	if (r < 0) {
-		restore_fds_done(&fds);
+		restore_fds_done(&claim.fds);
 		return r;
 	}
-	*ret = fds;
+	*ret = claim.fds;
 	return 0;
 }
 
@@ -354,7 +433,7 @@ int restore_forget(const struct restore *restore, const char *name)
 
 	if (parameters) {
 		if (name)
-			json_object_object_add(parameters, "name", json_object_new_string(name));
+			add_name(restore, parameters, name);
 		json_object_object_add(parameters, "state", json_object_new_string("stored"));
 		r = call_luod(restore, CALL_TIMEOUT, &call);
 	}

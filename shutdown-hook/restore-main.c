@@ -21,6 +21,7 @@ static const char help[] =
 	"\n"
 	"  --notify-access=WHO  what NotifyAccess= is to be again afterwards\n"
 	"  --required           say that the unit is not started if this fails\n"
+	"  --user               the unit is of the manager of the user who runs this\n"
 	"  --timeout=SECONDS    wait so long for luod (5)\n"
 	"  -h, --help           show this\n"
 	"  -V, --version        show the version\n";
@@ -44,7 +45,30 @@ static int usage(const char *message)
 	return -EINVAL;
 }
 
-enum { OPT_NOTIFY_ACCESS = 256, OPT_REQUIRED, OPT_TIMEOUT };
+/* ---- in the manager of a user ---------------------------------------------------------------- */
+
+static int dump_user(void *userdata, const char *unit, struct luo_manager_fd **ret, size_t *ret_n)
+{
+	_cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+	int r = luo_manager_connect_user(geteuid(), BUS_TIMEOUT, &bus);
+
+	return r < 0 ? r : luo_manager_dump(bus, unit, ret, ret_n);
+}
+
+static void be_user(struct restore *restore)
+{
+	static char owner[64], prefix[LUO_UNIT_NAME_MAX + 2];
+
+	snprintf(owner, sizeof(owner), "user@%u.service", (unsigned)geteuid());
+	snprintf(prefix, sizeof(prefix), "%s/", restore->unit);
+	restore->owner = owner;
+	restore->prefix = prefix;
+	restore->dump = dump_user;
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+enum { OPT_NOTIFY_ACCESS = 256, OPT_REQUIRED, OPT_TIMEOUT, OPT_USER };
 
 static int apply(struct restore *restore, int c, const char *value)
 {
@@ -59,6 +83,10 @@ static int apply(struct restore *restore, int c, const char *value)
 		return 1;
 	case OPT_REQUIRED:
 		restore->required = true;
+		return 1;
+	case OPT_USER:
+		/* Who that is comes when the unit is known. */
+		restore->owner = "";
 		return 1;
 	case OPT_TIMEOUT:
 		restore->timeout_usec = strtoul(value, &end, 10) * USEC_PER_SEC;
@@ -81,6 +109,7 @@ static int parse(int argc, char *argv[], struct restore *restore)
 	static const struct option longs[] = {
 		{ "notify-access", required_argument, NULL, OPT_NOTIFY_ACCESS },
 		{ "required", no_argument, NULL, OPT_REQUIRED },
+		{ "user", no_argument, NULL, OPT_USER },
 		{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -97,6 +126,8 @@ static int parse(int argc, char *argv[], struct restore *restore)
 	if (argc - optind != 1 || !luo_unit_name_is_valid(argv[optind]))
 		return usage("it takes the name of one unit.");
 	restore->unit = argv[optind];
+	if (restore->owner)
+		be_user(restore);
 	return 1;
 }
 

@@ -67,7 +67,7 @@ static bool is_listed(const struct restore *restore)
 	size_t size;
 
 	snprintf(path, sizeof(path), "%s/units", restore->runtime_dir);
-	return small_file_read(path, LIST_SIZE_MAX, &text, &size) < 0 ||
+	return restore->owner || small_file_read(path, LIST_SIZE_MAX, &text, &size) < 0 ||
 	       has_line(text, restore->unit);
 }
 
@@ -258,7 +258,8 @@ static int forget(const struct restore *restore, const struct restore_fds *fds, 
 	for (size_t i = 0; i < fds->n; i++)
 		n_fds += fds->items[i].fd >= 0;
 	*ret_n = restore_match(fds, have.fds, have.n, taken);
-	return *ret_n == n_fds ? restore_forget(restore, NULL) : forget_some(restore, fds, taken);
+	return *ret_n == n_fds && !restore->owner ? restore_forget(restore, NULL)
+						  : forget_some(restore, fds, taken);
 }
 
 static int push_and_forget(const struct restore *restore, struct restore_fds *fds,
@@ -309,13 +310,15 @@ static int restore_unit(const struct restore *restore, uint64_t start)
 	r = restore_list(restore, &listed);
 	/* luod also says so when it has not seen yet what the kernel has. Claim tells them apart.
 	 */
+	if (restore->owner && (r == -ENOENT || (r == 0 && listed.n == 0)))
+		return 0;
 	if (r == 0 || r == -ENOENT)
 		r = look(restore, &have);
 	if (r < 0)
 		return r;
 	if (!has_room(restore, &listed, &have))
 		return -EXFULL;
-	r = restore_claim(restore, claim_timeout(&listed), &fds);
+	r = restore_claim(restore, &listed, claim_timeout(&listed), &fds);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	return push_and_forget(restore, &fds, &have, start);

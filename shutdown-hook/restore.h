@@ -29,6 +29,11 @@
 
 struct restore {
 	const char *unit;
+	/*
+	 * In the manager of a user: its own unit in PID 1, under which luod has all that is his,
+	 * and what the names begin with there, "a.service/". Else NULL.
+	 */
+	const char *owner, *prefix;
 	const char *notify_access; /* what systemd is told at the end, or NULL; see generator.c */
 	const char *runtime_dir;
 	const char *fdstore;   /* $FDSTORE, or NULL */
@@ -87,8 +92,9 @@ void restore_listed_done(struct restore_listed *listed);
 
 /* Both wait for luod. -ENOENT if it has nothing for the unit, without a word. */
 int restore_list(const struct restore *restore, struct restore_listed *ret);
-int restore_claim(const struct restore *restore, uint64_t timeout_usec, struct restore_fds *ret);
-/* luod forgets @name, or all if it is NULL, of what it has handed out. */
+int restore_claim(const struct restore *restore, const struct restore_listed *listed,
+		  uint64_t timeout_usec, struct restore_fds *ret);
+/* luod forgets @name, or all if it is NULL (not with an owner), of what it has handed out. */
 int restore_forget(const struct restore *restore, const char *name);
 
 /* ---- PID 1: restore-push.c ------------------------------------------------------------------- */

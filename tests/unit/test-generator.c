@@ -227,10 +227,9 @@ static void test_damaged_copy(void **state)
 
 /* ---- drop-ins -------------------------------------------------------------------------------- */
 
-#define UNIT_PART                                                         \
-	"# Written by luo-generator(8): this unit has fds to get back.\n" \
-	"[Unit]\nWants=luod.service\nAfter=luod.service\n\n[Service]\n"
-#define HELPER "/usr/libexec/luo/luo-restore"
+#define HEADER    "# Written by luo-generator(8): this unit has fds to get back.\n"
+#define UNIT_PART HEADER "[Unit]\nWants=luod.service\nAfter=luod.service\n\n[Service]\n"
+#define HELPER    "/usr/libexec/luo/luo-restore"
 
 static void test_first_boot(void **state)
 {
@@ -327,6 +326,22 @@ static void test_notify_access(void **state)
 				      " --notify-access=main -- %n\n");
 }
 
+/* luod is no unit of a user's manager. */
+static void test_user(void **state)
+{
+	struct fixture *f = *state;
+
+	f->g.user = true;
+	put(f->units, "all.service", "[Service]\nNotifyAccess=all\n");
+	put_run(f, "units", "all.service\nmissing.service\n");
+	assert_int_equal(generator_run(&f->g), 0);
+	assert_string_equal(dropin(f, "all.service"),
+			    HEADER "[Service]\nExecStartPre=-+" HELPER " --user -- %n\n");
+	assert_string_equal(dropin(f, "missing.service"),
+			    HEADER "[Service]\nNotifyAccess=exec\nExecStartPre=-+" HELPER
+				   " --user --notify-access=main -- %n\n");
+}
+
 /* All characters that a name may have. One that cannot be written does no harm to the others. */
 static void test_names(void **state)
 {
@@ -370,7 +385,8 @@ int main(void)
 		TEST(test_damaged_copy),   TEST(test_first_boot),
 		TEST(test_second_run),     TEST(test_published),
 		TEST(test_native),         TEST(test_notify_access),
-		TEST(test_names),          TEST(test_copy_fails),
+		TEST(test_user),           TEST(test_names),
+		TEST(test_copy_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

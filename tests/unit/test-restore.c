@@ -497,19 +497,85 @@ static void test_lost(void **state)
 	assert_calls(f, "ListEntries Claim Drop ");
 }
 
+/* ---- in the manager of a user ---------------------------------------------------------------- */
+
+#define USER_LIST(name) "{\"name\":\"" name "\",\"state\":\"held\",\"size\":4096}"
+
+static void be_user(struct fixture *f)
+{
+	f->restore.owner = "user@1000.service";
+	f->restore.prefix = "a.service/";
+	list_answer = "{\"parameters\":{\"entries\":[" USER_LIST("a.service/ram") "," USER_LIST(
+		"b.service/ram") "," USER_LIST("a.service/ram") "," USER_LIST("ram") "]}}";
+	claim_answer = "{\"parameters\":{\"entries\":["
+		       "{\"name\":\"a.service/ram\",\"poll\":true,\"fileDescriptor\":0},"
+		       "{\"name\":\"a.service/ram\",\"poll\":true,\"fileDescriptor\":1}]}}";
+}
+
+static void test_user(void **state)
+{
+	struct fixture *f = *state;
+
+	be_user(f);
+	breaks = 1;
+	assert_int_equal(run(f), 0);
+	assert_int_equal(f->pid1.n, 2);
+	assert_stored(f, 0, "ram", f->files[0]);
+	assert_stored(f, 1, "ram", f->files[1]);
+	assert_calls(f, "ListEntries Claim:a.service/ram Claim:a.service/ram Drop:a.service/ram ");
+	for (size_t i = 0; i + 1 < f->server.n; i++)
+		assert_non_null(strstr(f->server.calls[i], "\"unit\":\"user@1000.service\""));
+}
+
+/* What the user's other services have is not touched, whatever the list of PID 1's units says. */
+static void test_user_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	be_user(f);
+	f->restore.unit = "c.service";
+	f->restore.prefix = "c.service/";
+	assert_int_equal(run(f), 0);
+	assert_calls(f, "ListEntries ");
+}
+
+/* luod, or what is in its place, answers with what was not asked for. */
+static void test_user_wrong_name(void **state)
+{
+	struct fixture *f = *state;
+
+	be_user(f);
+	claim_answer = "{\"parameters\":{\"entries\":["
+		       "{\"name\":\"b.service/ram\",\"poll\":true,\"fileDescriptor\":0}]}}";
+	claim_fds = 1;
+	assert_int_equal(run(f), 1);
+	assert_int_equal(f->pid1.n, 0);
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_no_luod),       TEST(test_no_bus),
-		TEST(test_no_store),      TEST(test_store_too_small),
-		TEST(test_no_room),       TEST(test_deaf),
-		TEST(test_hostile_reply), TEST(test_not_listed),
-		TEST(test_listed),        TEST(test_nothing),
-		TEST(test_restore),       TEST(test_luod_killed),
-		TEST(test_again),         TEST(test_twins),
-		TEST(test_partly),        TEST(test_lost),
+		TEST(test_no_luod),
+		TEST(test_no_bus),
+		TEST(test_no_store),
+		TEST(test_store_too_small),
+		TEST(test_no_room),
+		TEST(test_deaf),
+		TEST(test_hostile_reply),
+		TEST(test_not_listed),
+		TEST(test_listed),
+		TEST(test_nothing),
+		TEST(test_restore),
+		TEST(test_luod_killed),
+		TEST(test_again),
+		TEST(test_twins),
+		TEST(test_partly),
+		TEST(test_lost),
+		TEST(test_user),
+		TEST(test_user_nothing),
+		TEST(test_user_wrong_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
