@@ -11,7 +11,7 @@
 #include "restore.h"
 
 #define LUOD_TIMEOUT (5 * USEC_PER_SEC)
-#define BUS_TIMEOUT  (60 * USEC_PER_SEC)
+#define BUS_TIMEOUT  (RESTORE_LOOK_TIMEOUT / 2) /* to connect, and to be answered */
 
 static const char help[] =
 	"Usage: luo-restore [OPTION]... UNIT\n"
@@ -26,15 +26,17 @@ static const char help[] =
 	"  -h, --help           show this\n"
 	"  -V, --version        show the version\n";
 
-/* One connection for all questions. */
+/*
+ * A connection for each question. PID 1 sends every change of every unit to each connection to its
+ * private socket, and makes the message anew for each: a hundred services that start together, and
+ * have one open meanwhile, would keep it busy for minutes.
+ */
 static int dump(void *userdata, const char *unit, struct luo_manager_fd **ret, size_t *ret_n)
 {
-	sd_bus **bus = userdata;
-	int r = 0;
+	_cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+	int r = luo_manager_connect(BUS_TIMEOUT, &bus);
 
-	if (!*bus)
-		r = luo_manager_connect(BUS_TIMEOUT, bus);
-	return r < 0 ? r : luo_manager_dump(*bus, unit, ret, ret_n);
+	return r < 0 ? r : luo_manager_dump(bus, unit, ret, ret_n);
 }
 
 static int usage(const char *message)
@@ -133,14 +135,12 @@ static int parse(int argc, char *argv[], struct restore *restore)
 
 int main(int argc, char *argv[])
 {
-	_cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
 	const char *directory = secure_getenv("LUO_RUNTIME_DIR");
 	struct restore restore = {
 		.runtime_dir = directory && *directory ? directory : LUO_RUNTIME_DIR,
 		.fdstore = getenv("FDSTORE"),
 		.timeout_usec = LUOD_TIMEOUT,
 		.dump = dump,
-		.userdata = &bus,
 	};
 	int r;
 

@@ -16,10 +16,10 @@
  * For a claim: luod retrieves everything before it answers, and a cgroup above its memory.high is
  * slowed down. What is not ready then goes on in luod, and is there at the next start.
  */
-#define CLAIM_TIMEOUT    (30 * USEC_PER_SEC)
-#define CLAIM_RATE       ((uint64_t)16 << 20) /* bytes a second */
-#define CLAIM_LONGEST    (30 * 60 * USEC_PER_SEC)
-#define AFTER_CLAIM_USEC (90 * USEC_PER_SEC)
+#define CLAIM_TIMEOUT (30 * USEC_PER_SEC)
+#define CLAIM_RATE    ((uint64_t)16 << 20) /* bytes a second */
+#define CLAIM_LONGEST (30 * 60 * USEC_PER_SEC)
+#define AFTER_USEC    (90 * USEC_PER_SEC)
 
 void restore_say(int priority, const char *format, ...)
 {
@@ -86,9 +86,14 @@ static void have_done(struct have *have)
 static int look(const struct restore *restore, struct have *ret)
 {
 	struct have have = { 0 };
-	int r;
+	int r = -ETIMEDOUT;
 
-	r = restore->dump(restore->userdata, restore->unit, &have.fds, &have.n);
+	for (int i = 0; i < RESTORE_LOOKS && r == -ETIMEDOUT; i++) {
+		if (i > 0)
+			restore_notify("EXTEND_TIMEOUT_USEC=%llu",
+				       (unsigned long long)(RESTORE_LOOK_TIMEOUT + AFTER_USEC));
+		r = restore->dump(restore->userdata, restore->unit, &have.fds, &have.n);
+	}
 	if (r < 0) {
 		restore_say(LOG_ERR,
 			    "%s: systemd does not say what is in the fd store: %s. Luod keeps "
@@ -293,7 +298,7 @@ static uint64_t claim_timeout(const struct restore_listed *listed)
 
 	usec = MIN2(usec, (uint64_t)CLAIM_LONGEST);
 	restore_notify("EXTEND_TIMEOUT_USEC=%llu",
-		       (unsigned long long)(usec + AFTER_CLAIM_USEC + 2 * CLAIM_TIMEOUT));
+		       (unsigned long long)(usec + RESTORE_LOOK_TIMEOUT + AFTER_USEC));
 	return usec;
 }
 
@@ -306,7 +311,7 @@ static int restore_unit(const struct restore *restore, uint64_t start)
 
 	/* PID 1 would end the start. It only ever makes the time longer. */
 	restore_notify("EXTEND_TIMEOUT_USEC=%llu",
-		       (unsigned long long)(RESTORE_PATIENCE + AFTER_CLAIM_USEC));
+		       (unsigned long long)(RESTORE_PATIENCE + RESTORE_LOOK_TIMEOUT + AFTER_USEC));
 	r = restore_list(restore, &listed);
 	/* luod also says so when it has not seen yet what the kernel has. Claim tells them apart.
 	 */

@@ -71,6 +71,11 @@ int restore_run(const struct restore *restore);
 void restore_say(int priority, const char *format, ...)
 	__attribute__((__format__(__printf__, 2, 3)));
 
+/* So long one look at PID 1's store may take. It is tried again: what starts without its memory
+ * because PID 1 had much to do would be no better than after a cold boot. */
+#define RESTORE_LOOK_TIMEOUT (120 * USEC_PER_SEC)
+#define RESTORE_LOOKS        5
+
 /* So long a luod that is there and does not answer is waited for. */
 #define RESTORE_PATIENCE (60 * USEC_PER_SEC)
 
