@@ -20,6 +20,8 @@ struct pid1 {
 	unsigned max;
 	bool deaf; /* ignores FDSTORE=1, like one whose NotifyAccess= is too narrow */
 	int dump_error;
+	unsigned n_dumps;
+	unsigned n_errors; /* so many times; 0: always */
 	struct {
 		char name[300];
 		int fd;
@@ -114,7 +116,8 @@ static int dump(void *userdata, const char *unit, struct luo_manager_fd **ret, s
 	struct luo_manager_fd *fds;
 
 	assert_string_equal(unit, "a.service");
-	if (p->dump_error)
+	p->n_dumps++;
+	if (p->dump_error && (p->n_errors == 0 || p->n_dumps <= p->n_errors))
 		return p->dump_error;
 	fds = calloc(p->n + 1, sizeof(*fds));
 	for (size_t i = 0; i < p->n; i++) {
@@ -297,8 +300,34 @@ static void test_no_bus(void **state)
 
 	f->pid1.dump_error = -ETIMEDOUT;
 	assert_int_equal(run(f), 1);
+	assert_int_equal(f->pid1.n_dumps, RESTORE_LOOKS);
 	assert_calls(f, "ListEntries ");
 	assert_string_equal(f->pid1.said, "NOTIFYACCESS=main ");
+}
+
+/* A PID 1 that has a hundred other services to start is asked again. */
+static void test_busy_bus(void **state)
+{
+	struct fixture *f = *state;
+
+	f->pid1.dump_error = -ETIMEDOUT;
+	f->pid1.n_errors = 2;
+	assert_int_equal(run(f), 0);
+	assert_int_equal(f->pid1.n_dumps, 4);
+	assert_calls(f, "ListEntries Claim Drop ");
+	assert_int_equal(f->pid1.n, 2);
+}
+
+/* What is refused is not asked for again. */
+static void test_refused_bus(void **state)
+{
+	struct fixture *f = *state;
+
+	f->pid1.dump_error = -EACCES;
+	f->pid1.n_errors = 1;
+	assert_int_equal(run(f), 1);
+	assert_int_equal(f->pid1.n_dumps, 1);
+	assert_calls(f, "ListEntries ");
 }
 
 static void test_no_store(void **state)
@@ -557,25 +586,13 @@ static void test_user_wrong_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_no_luod),
-		TEST(test_no_bus),
-		TEST(test_no_store),
-		TEST(test_store_too_small),
-		TEST(test_no_room),
-		TEST(test_deaf),
-		TEST(test_hostile_reply),
-		TEST(test_not_listed),
-		TEST(test_listed),
-		TEST(test_nothing),
-		TEST(test_restore),
-		TEST(test_luod_killed),
-		TEST(test_again),
-		TEST(test_twins),
-		TEST(test_partly),
-		TEST(test_lost),
-		TEST(test_user),
-		TEST(test_user_nothing),
-		TEST(test_user_wrong_name),
+		TEST(test_no_luod),     TEST(test_no_bus),       TEST(test_busy_bus),
+		TEST(test_refused_bus), TEST(test_no_store),     TEST(test_store_too_small),
+		TEST(test_no_room),     TEST(test_deaf),         TEST(test_hostile_reply),
+		TEST(test_not_listed),  TEST(test_listed),       TEST(test_nothing),
+		TEST(test_restore),     TEST(test_luod_killed),  TEST(test_again),
+		TEST(test_twins),       TEST(test_partly),       TEST(test_lost),
+		TEST(test_user),        TEST(test_user_nothing), TEST(test_user_wrong_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
