@@ -123,7 +123,7 @@ class Roots(unittest.TestCase):
                 out.write("#!/bin/sh\n" + program)
             os.chmod(fake, 0o755)
             with mock.patch.dict(os.environ, PATH=f"{folder}:{_SBIN}"), \
-                    mock.patch("luovm.apt.mirror", return_value="http://mirror.example/debian"), \
+                    mock.patch("luovm.apt.mirror", return_value="http://mirror.example/archive"), \
                     mock.patch("sys.stderr"):
                 return debian.build(self.cache, "debian-12-backports", refresh)
 
@@ -132,7 +132,7 @@ class Roots(unittest.TestCase):
         place = self.build('printf "%s " "$@" ' + _TO_IMAGE)
         with open(place, encoding="utf-8") as file:
             said = file.read()
-        self.assertIn("bookworm - deb http://mirror.example/debian bookworm main deb", said)
+        self.assertIn("bookworm - deb http://mirror.example/archive bookworm main deb", said)
         self.assertIn('APT::Default-Release "bookworm-backports"', said)
         self.assertEqual(self.build("exit 1"), place)
         self.assertEqual([name for name, _, made in debian.listing(self.cache) if made], ["debian-12-backports"])
