@@ -2,18 +2,10 @@
 """The programs of examples/, with luod, luo-run and luoctl as they are."""
 
 import os
-import re
 import shutil
-import signal
-import subprocess
-import tempfile
-import time
 import unittest
 
-BUILD = os.environ["BUILDDIR"]
-EXAMPLES = os.path.join(os.environ["SRCDIR"], "examples")
-GUIDE = os.path.join(os.environ["SRCDIR"], "docs", "services.md")
-TOOLS = [os.path.join(BUILD, "tools", name) for name in ("luod", "luo-run", "luoctl")]
+from examplestest import EXAMPLES, ExamplesTest, program
 
 # systemd-notify --fd=, for a host whose own is older than 254: the same two messages.
 NOTIFY = """#!/usr/bin/env python3
@@ -29,47 +21,17 @@ os.read(read, 1)
 """
 
 
-class Examples(unittest.TestCase):
-    def setUp(self):
-        self.directory = tempfile.mkdtemp(prefix="luo-cli-")
-        self.addCleanup(shutil.rmtree, self.directory)
-        self.environment = dict(os.environ, LUO_RUNTIME_DIR=self.directory,
-                                PATH=":".join([*TOOLS, os.environ["PATH"]]))
-        for name in ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID"):
-            self.environment.pop(name, None)
-
-    def start_luod(self):
-        luod = subprocess.Popen(["luod", "--supervise", "--no-live-update"],
-                                env=self.environment, stdin=subprocess.DEVNULL,
-                                stderr=subprocess.DEVNULL, start_new_session=True)
-        self.addCleanup(luod.wait, 20)
-        self.addCleanup(luod.terminate)
-        for _ in range(400):
-            if self.run_it("luoctl", "status").returncode == 0:
-                return luod
-            time.sleep(0.05)
-        self.fail("luod does not answer")
-        return None
-
-    def run_it(self, *command):
-        return subprocess.run(command, env=self.environment, text=True, capture_output=True,
-                              timeout=60, check=False)
-
+class Examples(ExamplesTest):
     def numbers(self, *command):
-        p = self.run_it(*command)
-        self.assertEqual((p.returncode, p.stderr), (0, ""))
-        return [int(line) for line in p.stdout.split()]
+        return [int(line) for line in self.output(*command).split()]
 
     def test_counter(self):
         counter = ["luo-run", "--unit", "counter", "--required", "--",
-                   os.path.join(BUILD, "examples/luo-example-counter")]
+                   program("counter")]
         self.start_luod()
         self.assertEqual(self.numbers(*counter, "3"), [1, 2, 3])
         self.assertEqual(self.numbers(*counter, "2"), [4, 5])
-        # luod dies, and is there again
-        pid = int([line.split("pid ")[1] for line in
-                   self.run_it("luoctl", "status").stdout.splitlines() if "pid " in line][0])
-        os.kill(pid, signal.SIGKILL)
+        self.kill_luod()
         self.assertEqual(self.numbers("luo-run", "--restart-safe", *counter[1:], "1"), [6])
         p = self.run_it("luoctl", "list", "counter", "--no-legend")
         self.assertEqual(p.stdout.split()[:4], ["counter", "counter", "stored", "memfd"])
@@ -77,7 +39,7 @@ class Examples(unittest.TestCase):
         self.assertEqual(self.numbers(*counter, "1"), [1])
 
     def test_counter_without_luod(self):
-        p = self.run_it(os.path.join(BUILD, "examples/luo-example-counter"), "2")
+        p = self.run_it(program("counter"), "2")
         self.assertEqual((p.returncode, p.stdout, p.stderr), (0, "1\n2\n", ""))
 
     def test_shell_counter(self):
@@ -92,7 +54,7 @@ class Examples(unittest.TestCase):
     def test_plain(self):
         """Without libluo, and in turns with the one that has it."""
         programs = [["luo-run", "--unit", "counter", "--",
-                     os.path.join(BUILD, "examples/luo-example-" + name)]
+                     program(name)]
                     for name in ("plain", "counter")]
         self.start_luod()
         self.assertEqual(self.numbers(*programs[0], "3"), [1, 2, 3])
@@ -121,17 +83,10 @@ class Examples(unittest.TestCase):
         self.assertEqual(p.stdout.split()[:4], ["notify.sh", "count", "stored", "unlinked"])
 
     def test_guide(self):
-        """What docs/services.md quotes is what is run here."""
-        with open(GUIDE, encoding="utf-8") as f:
-            quotes = re.findall(r"<!-- (examples/\S+) -->\n```\w+\n(.*?)```", f.read(), re.DOTALL)
-        self.assertEqual({name for name, _ in quotes},
-                         {"examples/counter.c", "examples/plain.c", "examples/notify.sh"})
-        for name, text in quotes:
-            with open(os.path.join(EXAMPLES, "..", name), encoding="utf-8") as f:
-                self.assertIn(text, f.read(), name + " in docs/services.md")
+        self.check_quotes("services.md", ["counter.c", "plain.c", "notify.sh"])
 
     def test_session(self):
-        session = os.path.join(BUILD, "examples/luo-example-session")
+        session = program("session")
         p = self.run_it(session)
         self.assertEqual((p.returncode, p.stderr), (
             2, "Usage: luo-example-session save NAME TEXT | restore NAME\n"))
