@@ -3,9 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
-#include <luo/memfd.h>
 #include <luo/session.h>
 
 #include "guess.h"
@@ -40,49 +38,72 @@ static int add(struct luo_guess *guess, size_t *allocated, uint64_t value)
 	return 0;
 }
 
-static int add_numbers_of(struct luo_guess *guess, size_t *allocated, const char *text, size_t size)
+/* A document as it comes, piece by piece: a number may stand across two of them. */
+struct scan {
+	struct luo_guess *guess;
+	size_t allocated;
+	uint64_t value;
+	bool in_number, fits;
+};
+
+static int end_of_number(struct scan *s)
 {
-	for (size_t i = 0; i < size;) {
-		uint64_t value = 0;
-		bool fits = true;
+	bool wanted = s->in_number && s->fits && s->value >= GUESSED_TOKENS;
+
+	s->in_number = false;
+	return wanted ? add(s->guess, &s->allocated, s->value) : 0;
+}
+
+static int add_numbers_of(struct scan *s, const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
 		int r;
 
 		if (!isdigit((unsigned char)text[i])) {
-			i++;
+			r = end_of_number(s);
+			if (r < 0)
+				return r;
 			continue;
 		}
-		for (; i < size && isdigit((unsigned char)text[i]); i++)
-			fits = fits && !__builtin_mul_overflow(value, UINT64_C(10), &value) &&
-			       !__builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value);
-		if (!fits || value < GUESSED_TOKENS)
-			continue;
-		r = add(guess, allocated, value);
-		if (r < 0)
-			return r;
+		if (!s->in_number) {
+			s->in_number = s->fits = true;
+			s->value = 0;
+		}
+		s->fits = s->fits && !__builtin_mul_overflow(s->value, UINT64_C(10), &s->value) &&
+			  !__builtin_add_overflow(s->value, (uint64_t)(text[i] - '0'), &s->value);
 	}
 	return 0;
 }
 
-static int read_document(struct luo_incoming *incoming, struct luo_guess *guess, size_t *allocated)
+/* Whose file it is we do not know: to map it would let them kill us by making it smaller. */
+static int read_numbers(struct scan *s, int fd)
+{
+	char text[4096];
+	off_t at = 0;
+	ssize_t n;
+
+	while ((n = pread(fd, text, sizeof(text), at)) != 0) {
+		int r;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		r = n < 0 ? -errno : add_numbers_of(s, text, (size_t)n);
+		if (r < 0)
+			return r;
+		at += n;
+	}
+	return end_of_number(s);
+}
+
+static int read_document(struct luo_incoming *incoming, struct scan *scan)
 {
 	_cleanup_close_ int fd = -EBADF;
-	void *text;
-	size_t size;
 	int r;
 
 	r = luo_session_restore_fd(incoming->sessions[0], LUO_TOKEN_MAPPING, &fd);
 	if (r == -ENOENT)
 		return 0;
-	if (r < 0)
-		return r;
-	/* Nobody else has this file, so it does not shrink under us. */
-	r = luo_memfd_map(fd, LUO_MAP_READ, &text, &size);
-	if (r < 0)
-		return r;
-	r = add_numbers_of(guess, allocated, text, size);
-	if (size > 0)
-		munmap(text, size);
-	return r;
+	return r < 0 ? r : read_numbers(scan, fd);
 }
 
 static void sort_and_unite(struct luo_guess *guess)
@@ -99,16 +120,16 @@ static void sort_and_unite(struct luo_guess *guess)
 int luo_guess_tokens(struct luo_incoming *incoming, struct luo_guess *ret_guess)
 {
 	struct luo_guess guess = { 0 };
-	size_t allocated = 0;
+	struct scan scan = { .guess = &guess };
 	int r = 0;
 
 	for (uint64_t i = 0; i < GUESSED_TOKENS && r >= 0; i++)
-		r = add(&guess, &allocated, i);
+		r = add(&guess, &scan.allocated, i);
 	if (r < 0) {
 		free(guess.values);
 		return r;
 	}
-	guess.complete = read_document(incoming, &guess, &allocated) >= 0;
+	guess.complete = read_document(incoming, &scan) >= 0;
 	sort_and_unite(&guess);
 	*ret_guess = guess;
 	return 0;
