@@ -18,10 +18,6 @@
 #include <libluo/session-kernel.h>
 #include <libluo/util.h>
 
-#ifndef F_SEAL_EXEC
-#define F_SEAL_EXEC 0x0020
-#endif
-
 #define HUGETLBFS_TYPE    0x958458f6
 #define ANON_INODE_PREFIX "anon_inode:"
 
@@ -176,28 +172,4 @@ _public_ int luo_fd_inspect(int fd, struct luo_fd_info *ret)
 	fill_in_name(name, link, &info);
 	*ret = info;
 	return 0;
-}
-
-_public_ char *luo_seals_to_string(unsigned seals, char buffer[64])
-{
-	static const struct {
-		unsigned seal;
-		const char *name;
-	} names[] = {
-		{ F_SEAL_SEAL, "seal" },
-		{ F_SEAL_SHRINK, "shrink" },
-		{ F_SEAL_GROW, "grow" },
-		{ F_SEAL_WRITE, "write" },
-		{ F_SEAL_FUTURE_WRITE, "future-write" },
-		{ F_SEAL_EXEC, "exec" },
-	};
-	size_t n = 0;
-
-	for (size_t i = 0; i < ELEMENTSOF(names); i++)
-		if (seals & names[i].seal)
-			n += (size_t)snprintf(buffer + n, 64 - n, "%s%s", n ? "," : "",
-					      names[i].name);
-	if (n == 0)
-		snprintf(buffer, 64, "-");
-	return buffer;
 }

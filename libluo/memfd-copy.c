@@ -3,16 +3,54 @@
 /*
  * Copying what a file has, and leaving holes where it has none: 1 GiB with one page of data is
  * copied in a millisecond, and stays one page.
+ *
+ * copy_file_range(2) copies inside the kernel, but only where it likes the two files: both on one
+ * mount, which all memfds are. sendfile(2) does others too, but writes where the offset of the
+ * destination is, so that has to be our own. Both say 0 for files of /proc and the like, where
+ * read(2) finds something: 0 means to try the next. So does any error; the last one, reading and
+ * writing, finds out what is really wrong.
  */
 
 #include <fcntl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 
 #include <luo/memfd.h>
 #include <libluo/memfd-internal.h>
 #include <libluo/util.h>
 
-int luo_pwrite_all(int fd, const void *data, size_t size, off_t offset)
+#define COPY_CHUNK (size_t)(256 * 1024)
+#define RANGE_MAX  (size_t)(64 << 20)
+
+/* Bytes that were read, less than @size only at the end. */
+static ssize_t pread_up_to(int fd, void *data, size_t size, int64_t offset)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = pread(fd, (char *)data + done, size - done, offset + (off_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+int luo_pread_all(int fd, void *data, size_t size, int64_t offset)
+{
+	ssize_t n = pread_up_to(fd, data, size, offset);
+
+	if (n < 0)
+		return (int)n;
+	return (size_t)n < size ? -EIO : 0;
+}
+
+int luo_pwrite_all(int fd, const void *data, size_t size, int64_t offset)
 {
 	const char *p = data;
 
@@ -33,69 +71,106 @@ int luo_pwrite_all(int fd, const void *data, size_t size, off_t offset)
 	return 0;
 }
 
-#define COPY_CHUNK (size_t)(256 * 1024)
+enum method { BY_RANGE, BY_SENDFILE, BY_READING };
 
-static int copy_range(int from, int to, off_t begin, off_t end, char *buffer)
+struct copier {
+	int from, to;
+	enum method method;
+	bool own_offset; /* of the destination */
+	char *buffer;
+};
+
+static ssize_t copy_by_range(struct copier *c, size_t size, int64_t at)
+{
+	loff_t in = at, out = at;
+
+	return copy_file_range(c->from, &in, c->to, &out, size, 0);
+}
+
+static ssize_t copy_by_sendfile(struct copier *c, size_t size, int64_t at)
+{
+	off_t in = at;
+
+	if (!c->own_offset || lseek(c->to, at, SEEK_SET) < 0)
+		return -1;
+	return sendfile(c->to, c->from, &in, size);
+}
+
+static ssize_t copy_by_reading(struct copier *c, size_t size, int64_t at)
+{
+	ssize_t n = pread_up_to(c->from, c->buffer, size, at);
+	int r;
+
+	if (n <= 0)
+		return n;
+	r = luo_pwrite_all(c->to, c->buffer, (size_t)n, at);
+	return r < 0 ? r : n;
+}
+
+/* Bytes that were copied; 0 at the end of the file. */
+static ssize_t copy_some(struct copier *c, int64_t at, int64_t end)
+{
+	while (c->method != BY_READING) {
+		size_t want = (size_t)MIN2(end - at, (int64_t)RANGE_MAX);
+		ssize_t n = c->method == BY_RANGE ? copy_by_range(c, want, at)
+						  : copy_by_sendfile(c, want, at);
+
+		if (n > 0)
+			return n;
+		if (n == 0 || errno != EINTR)
+			c->method++;
+	}
+	return copy_by_reading(c, (size_t)MIN2(end - at, (int64_t)COPY_CHUNK), at);
+}
+
+/* @ret_end: where there was nothing more, at the latest @end. */
+static int copy_range(struct copier *c, int64_t begin, int64_t end, int64_t *ret_end)
 {
 	while (begin < end) {
-		size_t want = MIN2(COPY_CHUNK, (size_t)(end - begin));
-		ssize_t n = pread(from, buffer, want, begin);
-		int r;
+		ssize_t n = copy_some(c, begin, end);
 
-		if (n < 0) {
-			if (errno == EINTR)
-				continue;
-			return -errno;
-		}
+		if (n < 0)
+			return (int)n;
 		if (n == 0)
-			return -EIO; /* it shrank */
-		r = luo_pwrite_all(to, buffer, (size_t)n, begin);
-		if (r < 0)
-			return r;
+			break;
 		begin += n;
 	}
+	*ret_end = begin;
 	return 0;
 }
 
-/* The next extent with data at or after @at; 0 if there is none. EINVAL: all is data. */
-static int next_extent(int fd, off_t at, off_t size, off_t *ret_begin, off_t *ret_end)
-{
-	off_t begin, end;
-
-	begin = lseek(fd, at, SEEK_DATA);
-	if (begin < 0 && errno == EINVAL) {
-		*ret_begin = at;
-		*ret_end = size;
-		return 1;
-	}
-	if (begin < 0)
-		return errno == ENXIO ? 0 : -errno;
-	end = lseek(fd, begin, SEEK_HOLE);
-	if (end < 0)
-		return errno == ENXIO ? -EIO : -errno; /* it shrank */
-	*ret_begin = begin;
-	*ret_end = MIN2(end, size);
-	return begin < size;
-}
-
-static int copy_extents(int from, int to, off_t size)
+int luo_copy_extents(struct luo_extents *from, int to, bool own_offset, uint64_t budget,
+		     int64_t *ret_end)
 {
 	_cleanup_free_ char *buffer = malloc(COPY_CHUNK);
-	off_t at = 0;
+	struct copier c = {
+		.from = from->fd, .to = to, .own_offset = own_offset, .buffer = buffer
+	};
+	int64_t at = 0;
 
 	if (!buffer)
 		return -ENOMEM;
-	while (at < size) {
-		off_t begin = at, end = size;
-		int r = next_extent(from, at, size, &begin, &end);
+	for (;;) {
+		int64_t begin, end, copied = 0;
+		int r = luo_extents_next(from, at, &begin, &end);
 
-		if (r <= 0)
-			return r;
-		r = copy_range(from, to, begin, end, buffer);
 		if (r < 0)
 			return r;
+		if (r == 0)
+			break;
+		if ((uint64_t)(end - begin) > budget)
+			return -ENOMEM;
+		budget -= (uint64_t)(end - begin);
+		r = copy_range(&c, begin, end, &copied);
+		if (r < 0)
+			return r;
+		if (copied < end) {
+			*ret_end = copied;
+			return 0;
+		}
 		at = end;
 	}
+	*ret_end = from->size;
 	return 0;
 }
 
@@ -119,50 +194,40 @@ static int make_hole_of_size(int fd, off_t size)
 	return 0;
 }
 
-/*
- * Finding the extents moves the offset, and pwrite(2) to an O_APPEND fd appends: both are
- * properties of the open file description, which others may share, so we work on our own. Where
- * that cannot be had (no /proc, or a mode that forbids it) the offset is put back afterwards.
- */
-static int copy_with_offset_kept(int from, int to, off_t size)
+/* @ret_own: a description without O_APPEND, with which pwrite(2) would append. */
+static int open_destination(int fd, const struct stat *from, int *ret_own)
 {
-	off_t offset = lseek(from, 0, SEEK_CUR);
-	int r;
+	int flags = fcntl(fd, F_GETFL);
+	struct stat st;
 
-	if (offset < 0)
+	if (flags < 0 || fstat(fd, &st) < 0)
 		return -errno;
-	r = copy_extents(from, to, size);
-	if (lseek(from, offset, SEEK_SET) < 0 && r == 0)
-		r = -errno;
-	return r;
+	if (flags & O_PATH)
+		return -EBADF;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if (st.st_dev == from->st_dev && st.st_ino == from->st_ino)
+		return -EINVAL;
+	return flags & O_APPEND ? luo_memfd_reopen(fd, O_WRONLY, ret_own) : 0;
 }
 
 _public_ int luo_memfd_copy(int from_fd, int to_fd)
 {
-	_cleanup_close_ int from = -EBADF, to = -EBADF;
-	struct stat from_st, to_st;
-	int flags, r;
+	_cleanup_extents_ struct luo_extents from = LUO_EXTENTS_NONE;
+	_cleanup_close_ int own = -EBADF;
+	int64_t end = 0;
+	int to, r;
 
-	if (fstat(from_fd, &from_st) < 0 || fstat(to_fd, &to_st) < 0)
-		return -errno;
-	if (!S_ISREG(from_st.st_mode) || !S_ISREG(to_st.st_mode))
-		return -EINVAL;
-	if (from_st.st_dev == to_st.st_dev && from_st.st_ino == to_st.st_ino)
-		return -EINVAL;
-	flags = fcntl(to_fd, F_GETFL);
-	if (flags < 0)
-		return -errno;
-	if (flags & O_APPEND) {
-		r = luo_memfd_reopen(to_fd, O_WRONLY, &to);
-		if (r < 0)
-			return r;
-		to_fd = to;
-	}
-	r = make_hole_of_size(to_fd, from_st.st_size);
+	r = luo_extents_open(from_fd, &from);
+	if (r >= 0)
+		r = open_destination(to_fd, &from.st, &own);
 	if (r < 0)
 		return r;
-	r = luo_memfd_reopen(from_fd, O_RDONLY, &from);
+	to = own >= 0 ? own : to_fd;
+	r = make_hole_of_size(to, from.size);
+	if (r >= 0)
+		r = luo_copy_extents(&from, to, own >= 0, UINT64_MAX, &end);
 	if (r < 0)
-		return copy_with_offset_kept(from_fd, to_fd, from_st.st_size);
-	return copy_extents(from, to_fd, from_st.st_size);
+		return r;
+	return end < from.size ? -EIO : 0;
 }

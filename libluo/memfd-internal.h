@@ -4,7 +4,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/stat.h>
+
+struct luo_memfd_options;
 
 /* The name of the memfd @fd, whose link and status are known; -ENOTTY if it is none. */
 int luo_memfd_name_of(int fd, const char *link, const struct stat *st, char *buffer, size_t size);
@@ -12,7 +15,93 @@ int luo_memfd_name_of(int fd, const char *link, const struct stat *st, char *buf
 /* Whether @fd lies on a hugetlbfs; in inspect.c. */
 bool luo_fd_is_hugetlb(int fd);
 
-/* All of it or an error; in memfd-copy.c. */
-int luo_pwrite_all(int fd, const void *data, size_t size, off_t offset);
+/* Bytes of a transparent huge page; in memfd-hugetlb.c. */
+size_t luo_huge_page_size(void);
+
+/* ---- making; in memfd.c ---------------------------------------------------------------------- */
+
+/* Those of luo_memfd_create(NULL, ...) for NULL. */
+const struct luo_memfd_options *luo_memfd_options_or_default(const struct luo_memfd_options *o);
+
+/* Everything but the seals. */
+int luo_memfd_create_unsealed(const struct luo_memfd_options *o, int *ret_fd);
+
+/* Moves @fd into @ret_fd when the seals are on. */
+int luo_memfd_seal_and_return(int *fd, unsigned seals, int *ret_fd);
+
+/* ---- extents; in memfd-extents.c ------------------------------------------------------------- */
+
+/*
+ * A regular file, and where it has data. To find that moves the file offset, which others may
+ * share, so the file is opened again; where that cannot be had, the offset is put back at the end.
+ */
+struct luo_extents {
+	int fd;         /* to read from */
+	int own_fd;     /* -EBADF if it could not be opened again */
+	int64_t offset; /* to be put back, if it is not our own */
+	int64_t size;   /* when it was opened; what comes later is not looked at */
+	struct stat st;
+};
+
+#define LUO_EXTENTS_NONE  ((struct luo_extents){ .fd = -EBADF, .own_fd = -EBADF, .offset = -1 })
+#define _cleanup_extents_ _cleanup_(luo_extents_close)
+
+/* -EINVAL if it is not a regular file, -EBADF also for O_PATH. */
+int luo_extents_open(int fd, struct luo_extents *ret);
+void luo_extents_close(struct luo_extents *x);
+
+/* 1 and the next extent with data at or after @at; 0 if there is none; -EIO if the file shrank. */
+int luo_extents_next(struct luo_extents *x, int64_t at, int64_t *ret_begin, int64_t *ret_end);
+
+/* ---- copying; in memfd-copy.c ---------------------------------------------------------------- */
+
+/* All of it or an error. */
+int luo_pread_all(int fd, void *data, size_t size, int64_t offset);
+int luo_pwrite_all(int fd, const void *data, size_t size, int64_t offset);
+
+/*
+ * The data of @from to the same places in @to, which has holes there. -ENOMEM if it is more than
+ * @budget bytes. @own_offset: that of @to is nobody else's, and may be moved. @ret_end: where the
+ * file ended, if that is before its size, and else its size.
+ */
+int luo_copy_extents(struct luo_extents *from, int to, bool own_offset, uint64_t budget,
+		     int64_t *ret_end);
+
+/* ---- windows; in memfd-window.c -------------------------------------------------------------- */
+
+/*
+ * A part of a file that is mapped read-only, aligned so that huge folios are mapped as such. What
+ * of it is in memory has been entered into our page tables; nothing else was touched.
+ */
+struct luo_window {
+	char *address;
+	size_t size;   /* whole pages */
+	int64_t begin; /* in the file */
+};
+
+static inline int64_t luo_window_end(const struct luo_window *w)
+{
+	return w->begin + (int64_t)w->size;
+}
+
+/* Up to a multiple of @unit; of what is almost 2^63, down. */
+static inline int64_t luo_round_up(int64_t n, size_t unit)
+{
+	uint64_t up = ((uint64_t)n + unit - 1) / unit * unit;
+
+	return (int64_t)(up > INT64_MAX ? up - unit : up);
+}
+
+/* Must not touch the memory itself: the file may have been cut off there. */
+typedef int (*luo_window_fn)(void *userdata, const struct luo_window *window);
+
+/* Calls @look for each window that has data, until it returns an error. */
+int luo_windows_with_data(struct luo_extents *x, luo_window_fn look, void *userdata);
+
+/* For the whole of the file, without entering anything into the page tables. */
+int luo_windows(struct luo_extents *x, luo_window_fn look, void *userdata);
+
+/* luo_fd_count_runs(); in runs.c. */
+int luo_extents_count_runs(struct luo_extents *x, uint64_t *ret_pages, uint64_t *ret_runs);
 
 #endif

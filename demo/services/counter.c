@@ -92,6 +92,8 @@ int main(void)
 	r = luo_fdstore_memfd("counters", SIZE, &fd);
 	if (r < 0)
 		errx(1, "cannot get the memory of the counters: %s", strerror(-r));
+	/* Others have this memory as well; none of them can cut it off under us. */
+	(void)luo_memfd_add_seals(fd, LUO_SEALS_SIZE);
 	r = luo_memfd_map(fd, LUO_MAP_SHARED, &memory, &size);
 	if (r < 0)
 		errx(1, "cannot map the counters: %s", strerror(-r));

@@ -64,7 +64,7 @@ static void or_die(int r, const char *what)
 		errx(1, "%s: %s", what, strerror(-r));
 }
 
-static void *map(int fd, enum luo_memfd_map how, const char *name)
+static void *map(int fd, unsigned how, const char *name)
 {
 	void *address;
 	size_t size;
@@ -245,6 +245,8 @@ static int get_memory(struct vmm *vmm, const char *name, uint64_t size)
 
 	r = luo_fdstore_memfd(name, size, &fd);
 	or_die(r, name);
+	/* Whoever has the window cannot cut it off under us. */
+	(void)luo_memfd_add_seals(fd, LUO_SEALS_SIZE);
 	if (r == 1)
 		strcat(strcat(vmm->made, vmm->made[0] ? " " : ""), name);
 	return fd;
@@ -262,7 +264,9 @@ int main(void)
 		power_on(&vmm);
 	get(&vmm, "config", make_config);
 	get(&vmm, "window", make_window);
-	vmm.visits = map(get(&vmm, "visits", make_visits), LUO_MAP_READ, "visits");
+	/* We trust counter.service, which may not have sealed it yet. */
+	vmm.visits = map(get(&vmm, "visits", make_visits), LUO_MAP_READ | LUO_MAP_MAY_SHRINK,
+			 "visits");
 	control = get(&vmm, "control", make_control);
 	get(&vmm, "irq", make_irq);
 

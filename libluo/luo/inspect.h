@@ -96,11 +96,23 @@ int luo_memory_available(uint64_t *ret_bytes);
 
 /**
  * luo_seals_to_string() - "seal,shrink,grow,write,future-write,exec" or "-".
+ * @seals: F_SEAL_*, or enum luo_seal of luo/memfd.h
  * @buffer: at least 64 bytes
  *
- * Returns @buffer. Since: 0.1
+ * A seal without a name is written as a number. Returns @buffer. Since: 0.1
  */
 char *luo_seals_to_string(unsigned seals, char buffer[64]);
+
+/**
+ * luo_seals_from_string() - what luo_seals_to_string() writes.
+ *
+ * Names or numbers (0x40, 64) with commas between them; "-" and "" are none. -EINVAL for anything
+ * else. Since: 0.1
+ */
+int luo_seals_from_string(const char *text, unsigned *ret_seals);
+
+/** luo_seal_name() - the name of one seal; NULL if @seal is not just one. Since: 0.1 */
+const char *luo_seal_name(unsigned seal);
 
 #ifdef __cplusplus
 }

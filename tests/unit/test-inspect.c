@@ -155,7 +155,7 @@ static void test_seals_to_string(void **state)
 	assert_string_equal(luo_seals_to_string(F_SEAL_WRITE, buffer), "write");
 	assert_string_equal(luo_seals_to_string(F_SEAL_SEAL | F_SEAL_EXEC, buffer), "seal,exec");
 	assert_string_equal(luo_seals_to_string(~0U, buffer),
-			    "seal,shrink,grow,write,future-write,exec");
+			    "seal,shrink,grow,write,future-write,exec,0xffffffc0");
 }
 
 /* Runs */

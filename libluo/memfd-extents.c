@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Where a file has data, and where it has holes. */
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <luo/memfd.h>
+#include <libluo/memfd-internal.h>
+#include <libluo/util.h>
+
+int luo_extents_open(int fd, struct luo_extents *ret)
+{
+	struct luo_extents x = LUO_EXTENTS_NONE;
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fstat(fd, &x.st) < 0)
+		return -errno;
+	/* It could be opened through /proc: but whoever gave it to us has not opened it. */
+	if (flags & O_PATH)
+		return -EBADF;
+	if (!S_ISREG(x.st.st_mode))
+		return -EINVAL;
+	x.size = x.st.st_size;
+	if (luo_memfd_reopen(fd, O_RDONLY, &x.own_fd) < 0) {
+		if ((flags & O_ACCMODE) == O_WRONLY)
+			return -EACCES;
+		x.offset = lseek(fd, 0, SEEK_CUR);
+		if (x.offset < 0)
+			return -errno;
+	}
+	x.fd = x.own_fd >= 0 ? x.own_fd : fd;
+	*ret = x;
+	return 0;
+}
+
+void luo_extents_close(struct luo_extents *x)
+{
+	if (x->offset >= 0)
+		(void)lseek(x->fd, x->offset, SEEK_SET);
+	safe_close(x->own_fd);
+	*x = LUO_EXTENTS_NONE;
+}
+
+int luo_extents_next(struct luo_extents *x, int64_t at, int64_t *ret_begin, int64_t *ret_end)
+{
+	off_t begin, end;
+
+	if (at >= x->size)
+		return 0;
+	begin = lseek(x->fd, at, SEEK_DATA);
+	if (begin < 0 && errno == EINVAL) { /* it does not know holes: all is data */
+		*ret_begin = at;
+		*ret_end = x->size;
+		return 1;
+	}
+	if (begin < 0)
+		return errno == ENXIO ? 0 : -errno;
+	if (begin >= x->size)
+		return 0;
+	end = lseek(x->fd, begin, SEEK_HOLE);
+	if (end < 0)
+		return errno == ENXIO ? -EIO : -errno;
+	*ret_begin = begin;
+	*ret_end = MIN2(end, x->size);
+	return 1;
+}
