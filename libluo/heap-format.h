@@ -139,7 +139,8 @@ enum heap_page_kind {
 
 struct heap_desc {
 	/* bits 0-3 kind, 4-11 size class of a slab, 12-27 slot that owns a slab,
-	 * 28 content is zeros (FREE), 32-63 pages of the run (TAILs: too) */
+	 * 28 all content is zeros (FREE), 29 some of it may be holes (FREE), 32-63 pages of the run
+	 * (TAILs: too) */
 	uint64_t word;
 	uint64_t links; /* FREE: previous run in its list in the low half, next in the high; or 0 */
 };
@@ -148,6 +149,7 @@ struct heap_desc {
 #define HEAP_DESC_CLASS(w)     ((unsigned)((w) >> 4 & 0xff))
 #define HEAP_DESC_OWNER(w)     ((unsigned)((w) >> 12 & 0xffff))
 #define HEAP_DESC_ZERO         (UINT64_C(1) << 28)
+#define HEAP_DESC_HOLES        (UINT64_C(1) << 29)
 #define HEAP_DESC_PAGES(w)     ((uint32_t)((w) >> 32))
 #define HEAP_DESC(kind, pages) ((uint64_t)(kind) | (uint64_t)(pages) << 32)
 #define HEAP_DESC_SLAB(class, owner, pages) \

@@ -31,20 +31,26 @@ struct heap_slot_state { /* of this process, for one slot */
 	bool claimed;
 	bool shared; /* the last slot: for all threads that found no other */
 	bool in_tx;
+	bool tx_frees; /* the transaction has something to free */
 	unsigned index;
 };
 
 struct luo_heap {
 	uint8_t *base;
 	uint64_t max_size;
+	uint64_t file_size;
 	uint64_t serial; /* of this opening; never used again in this process */
-	int fd;          /* an open file description of our own, which carries the lock */
+	int fd;          /* of its memory; given out by luo_heap_get_fd() */
+	int lock_fd;     /* an open file description that nobody else ever has */
 	bool read_only;
+	bool beside_owner; /* read-only, and somebody may be changing it */
+	bool private_copy; /* what we see is ours alone, with what a death had interrupted mended */
 	bool limited; /* its file system may be full: pages are allocated before they are used */
 	bool recovered;
 	enum luo_heap_state state;
-	uint64_t dirty_pages; /* free pages that were used since they were last given back */
-	pthread_mutex_t lock;
+	uint64_t dirty_pages;       /* free pages that were used since they were last given back */
+	pthread_mutex_t lock;       /* recursive */
+	pthread_mutex_t roots_lock; /* taken before all others, while a root is made */
 	struct heap_desc *leaves[HEAP_LEAVES]; /* verified; NULL: look in the directory */
 	struct heap_slot_state slots[HEAP_SLOTS];
 	struct luo_heap *next; /* all that are open in this process */
@@ -185,6 +191,7 @@ struct heap_change {
 	struct luo_heap *heap;
 	unsigned n;
 	unsigned n_leaves;
+	bool damaged;         /* something that it needs makes no sense */
 	bool indexed;         /* words that the sum of the index covers are in it */
 	uint64_t index_delta; /* to the sum of the index */
 	struct {
@@ -199,11 +206,16 @@ uint64_t heap_change_get(const struct heap_change *c, const uint64_t *word);
 void heap_change_put(struct heap_change *c, uint64_t *word, uint64_t value);
 uint32_t heap_change_get32(const struct heap_change *c, const uint32_t *half);
 void heap_change_put32(struct heap_change *c, uint32_t *half, uint32_t value);
-struct heap_desc *heap_change_desc(struct heap_change *c, uint32_t page);
-uint64_t heap_change_get_desc(struct heap_change *c, uint32_t page);
+uint8_t heap_change_get8(const struct heap_change *c, const uint8_t *byte);
+void heap_change_put8(struct heap_change *c, uint8_t *byte, uint8_t value);
+
+/* A page that is not there, or whose leaf is damaged, makes the change damaged and reads as 0. */
+struct heap_desc heap_change_get_desc(struct heap_change *c, uint32_t page);
 void heap_change_put_desc(struct heap_change *c, uint32_t page, uint64_t word, uint64_t links);
-void heap_change_commit(struct heap_change *c);                              /* to the heap's log */
-void heap_change_commit_slot(struct heap_change *c, struct heap_slot *slot); /* to the slot's */
+
+/* To the heap's log, or a slot's. -EUCLEAN if the change is damaged; nothing is done then. */
+int heap_change_commit(struct heap_change *c);
+int heap_change_commit_slot(struct heap_change *c, struct heap_slot *slot);
 
 /* Whether a log that is committed is sound; what its completion stores. */
 bool heap_log_is_sound(const struct luo_heap *h, const uint64_t *commit,
@@ -218,10 +230,12 @@ void heap_log_complete(struct luo_heap *h, uint64_t *commit, const struct heap_l
  */
 int heap_pages_alloc(struct heap_change *c, uint32_t n, uint32_t align, uint32_t *ret_page,
 		     bool *ret_zero);
-int heap_pages_free(struct heap_change *c, uint32_t page, uint32_t n);
-/* After a commit that freed pages: perhaps give some back to the system. */
-void heap_pages_settle(struct luo_heap *h);
-int heap_pages_trim(struct luo_heap *h);
+/* Makes the descriptors of a run of @n pages; of a slab with HEAP_DESC_SLAB. */
+void heap_pages_describe(struct heap_change *c, uint32_t page, uint64_t word);
+void heap_pages_free(struct heap_change *c, uint32_t page);
+/* After a commit that freed @n pages: perhaps give some back to the system. */
+void heap_pages_settle(struct luo_heap *h, uint32_t n);
+int heap_pages_trim(struct luo_heap *h, uint32_t min_pages);
 
 /* --------------------------------- slabs (heap-slab.c) --------------------------------- */
 
@@ -232,11 +246,15 @@ static inline struct heap_slab *heap_slab(const struct luo_heap *h, uint32_t pag
 
 /* Fills an empty magazine. 0, or -ENOMEM and so on. */
 int heap_refill(struct luo_heap *h, struct heap_slot_state *s, unsigned class);
-/* Makes room in a full magazine. */
-void heap_evict(struct luo_heap *h, struct heap_slot_state *s, unsigned class);
+/* Makes room in a magazine that has at least half of what fits. */
+int heap_evict(struct luo_heap *h, struct heap_slot_state *s, unsigned class);
+/* Drops all hints. */
+int heap_flush(struct luo_heap *h, struct heap_slot_state *s, unsigned class);
 /* Puts the freeing of a block of a slab that @owner owns into the change; the slab gets listed. */
-int heap_change_free_block(struct heap_change *c, uint32_t page, uint32_t block,
-			   struct heap_slot *owner);
+void heap_change_free_block(struct heap_change *c, uint32_t page, uint32_t block,
+			    struct heap_slot *owner);
+/* Gives slabs back that are empty and that their list can do without. */
+void heap_slabs_trim(struct luo_heap *h, struct heap_slot_state *s);
 /* The blocks that others have freed become free. */
 int heap_drain(struct luo_heap *h, struct heap_slot_state *s);
 
@@ -247,6 +265,12 @@ struct heap_block {
 	uint64_t desc;
 };
 
+/* The second word of a block in a remote list: to notice that it is freed twice. */
+static inline uint64_t heap_freed_mark(const struct luo_heap *h, uint64_t offset)
+{
+	return heap_mix(heap_super(h)->id, offset, UINT64_C(0x6672656564206279));
+}
+
 /* Finds the block that begins at @offset: -EINVAL if none does, -EALREADY if it is free. */
 int heap_block_find(struct luo_heap *h, uint64_t offset, struct heap_block *ret);
 
@@ -256,38 +280,50 @@ int heap_block_find(struct luo_heap *h, uint64_t offset, struct heap_block *ret)
 struct heap_slot_state *heap_slot_enter(struct luo_heap *h);
 void heap_slot_leave(struct heap_slot_state *s);
 
-void heap_slots_open(struct luo_heap *h); /* the heap is open: threads may claim */
+int heap_slots_open(struct luo_heap *h); /* the heap is open: threads may claim */
 void heap_slots_close(struct luo_heap *h);
 
 /* -------------------------------- transactions (heap-tx.c) -------------------------------- */
 
 int heap_tx_note_alloc(struct luo_heap *h, struct heap_slot_state *s, uint64_t offset);
 int heap_tx_note_free(struct luo_heap *h, struct heap_slot_state *s, uint64_t offset);
-/* The same as part of a change of the heap. */
-int heap_tx_reserve(struct luo_heap *h, struct heap_slot_state *s, unsigned words);
+/* Makes room in the log for the allocation that a change of the heap will note. */
+int heap_tx_reserve(struct luo_heap *h, struct heap_slot_state *s);
 void heap_tx_put_alloc(struct heap_change *c, struct heap_slot *slot, uint64_t offset);
+/* Puts the commit into a change of the heap, to make it one instant with that. */
+void heap_tx_put_commit(struct heap_change *c, struct heap_slot *slot);
+/* After a commit: frees what is to be freed; otherwise undoes all. */
 bool heap_tx_is_sound(struct luo_heap *h, struct heap_slot *slot);
 int heap_tx_unwind(struct luo_heap *h, struct heap_slot_state *s);
+/* The same for the transaction that the thread has open, which ends. */
+int heap_tx_end(struct luo_heap *h, struct heap_slot_state *s);
+bool heap_in_tx(struct luo_heap *h);
 
 /* ---------------------------- opening (heap-open.c and others) ---------------------------- */
 
-/* Remembers the sentence for luo_heap_problem() and returns @r. */
+/* For luo_heap_problem(): what is tried, on what; why it failed, returns @r; the end of it. */
+void heap_problem_begin(const char *verb, const char *name);
+int heap_problem_end(int r);
 int heap_problem(int r, const char *format, ...) __attribute__((__format__(__printf__, 2, 3)));
 
 /* heap-make.c: makes a heap in the file, which is empty. */
 int heap_make(int fd, const char *name, uint64_t address);
+/* heap-map.c */
+int heap_map(struct luo_heap *h, uint64_t address, unsigned flags);
+void heap_unmap(struct luo_heap *h);
 /* heap-attach.c: maps, verifies, recovers. */
+int heap_verify_super(const struct heap_super *super);
 int heap_attach(struct luo_heap *h, const struct luo_heap_options *o);
 uint64_t heap_index_sum(const struct luo_heap *h);
 uint64_t heap_leaf_sum(const struct luo_heap *h, uint32_t leaf);
 uint64_t heap_super_sum(const struct heap_super *super);
 /* heap-file.c: the file below. */
-int heap_file_grow(struct luo_heap *h, uint64_t from, uint64_t to);
+int heap_file_grow(struct luo_heap *h, uint64_t size);
 int heap_file_reserve(struct luo_heap *h, uint64_t offset, uint64_t size);
 int heap_file_give_back(struct luo_heap *h, uint64_t offset, uint64_t size);
 bool heap_file_is_limited(int fd);
 /* heap-owner.c: who has it open. */
-int heap_owner_lock(struct luo_heap *h);
+int heap_owner_lock(struct luo_heap *h, const struct heap_owner *owner);
 bool heap_owner_is_alive(const struct luo_heap *h);
 void heap_owner_record(struct luo_heap *h);
 bool heap_same_boot(const struct heap_owner *owner);

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Allocating and freeing. Up to 128 KiB from slabs, without a lock; larger objects have pages of
+ * their own, under the lock of the heap.
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include <libluo/heap-internal.h>
+#include <libluo/util.h>
+
+#define ALIGN_MAX ((size_t)2 << 20)
+
+/* ---------------------------------- small objects ---------------------------------- */
+
+static void *alloc_block(struct luo_heap *h, struct heap_slot_state *s, unsigned class)
+{
+	struct heap_magazine *m = &s->slot->magazines[class];
+	const struct heap_class *k = &heap_classes[class];
+
+	for (;;) {
+		uint32_t top = m->top, page, block;
+		uint64_t hint, *word, bits, bit, offset;
+		int r;
+
+		if (__builtin_expect(top == m->bottom, 0)) {
+			r = heap_refill(h, s, class);
+			if (r < 0) {
+				errno = -r;
+				return NULL;
+			}
+			continue;
+		}
+		hint = m->ring[(top - 1) % HEAP_MAGAZINE];
+		page = HEAP_HINT_PAGE(hint);
+		block = HEAP_HINT_BLOCK(hint);
+		word = &heap_slab(h, page)->used[block / 64];
+		bits = heap_load(word);
+		bit = UINT64_C(1) << block % 64;
+		if (__builtin_expect((bits & bit) != 0, 0)) {
+			heap_store32(&m->top, top - 1); /* used meanwhile */
+			continue;
+		}
+		offset = ((uint64_t)page << HEAP_PAGE_SHIFT) + k->first + block * k->size;
+		if (__builtin_expect(s->in_tx, 0)) {
+			r = heap_tx_note_alloc(h, s, offset);
+			if (r < 0) {
+				errno = -r;
+				return NULL;
+			}
+		}
+		heap_store(word, bits | bit);
+		heap_store32(&m->top, top - 1);
+		return heap_at(h, offset);
+	}
+}
+
+/* The bit of a block of our own slab is cleared; a hint to it comes first. */
+static int free_block(struct luo_heap *h, struct heap_slot_state *s, const struct heap_block *b)
+{
+	unsigned class = HEAP_DESC_CLASS(b->desc);
+	struct heap_magazine *m = &s->slot->magazines[class];
+	uint64_t *word = &heap_slab(h, b->page)->used[b->block / 64];
+	int r;
+
+	if (__builtin_expect(m->top - m->bottom == HEAP_MAGAZINE, 0)) {
+		r = heap_evict(h, s, class);
+		if (r < 0)
+			return r;
+	}
+	heap_store(&m->ring[m->top % HEAP_MAGAZINE], HEAP_HINT(b->page, b->block));
+	heap_store32(&m->top, m->top + 1);
+	heap_store(word, heap_load(word) & ~(UINT64_C(1) << b->block % 64));
+	return 0;
+}
+
+/*
+ * Into the remote list of the slot that owns the slab. The block's own memory is the link; its
+ * second word says so, to notice when it is freed again.
+ */
+static int free_remote(struct luo_heap *h, uint64_t offset)
+{
+	uint64_t *words = heap_at(h, offset), mark = heap_freed_mark(h, offset);
+
+	for (;;) {
+		struct heap_slot_state *owner;
+		struct heap_block b;
+		int r;
+
+		r = heap_block_find(h, offset, &b);
+		if (r < 0)
+			return r;
+		owner = &h->slots[HEAP_DESC_OWNER(b.desc)];
+		pthread_mutex_lock(&owner->remote_lock);
+		if (heap_load(&heap_desc(h, b.page)->word) != b.desc) {
+			pthread_mutex_unlock(&owner->remote_lock);
+			continue; /* the slab has another owner now */
+		}
+		if (heap_load(&words[1]) == mark) {
+			r = -EALREADY;
+		} else {
+			heap_store(&words[0], heap_load(&owner->slot->remote));
+			heap_store(&owner->slot->remote, offset);
+			heap_store(&words[1], mark);
+		}
+		pthread_mutex_unlock(&owner->remote_lock);
+		return r;
+	}
+}
+
+/* ---------------------------------- large objects ---------------------------------- */
+
+static void *alloc_run(struct luo_heap *h, struct heap_slot_state *s, size_t size, size_t alignment,
+		       bool *ret_zero)
+{
+	uint64_t pages = ((uint64_t)size + HEAP_PAGE - 1) >> HEAP_PAGE_SHIFT;
+	uint32_t align = (uint32_t)MAX2(alignment >> HEAP_PAGE_SHIFT, (size_t)1), page;
+	struct heap_change c;
+	int r = 0;
+
+	if (size > LUO_HEAP_MAX) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (s->in_tx)
+		r = heap_tx_reserve(h, s);
+	pthread_mutex_lock(&h->lock);
+	heap_change_init(&c, h);
+	if (r == 0)
+		r = heap_pages_alloc(&c, (uint32_t)pages, align, &page, ret_zero);
+	if (r == 0) {
+		heap_pages_describe(&c, page, HEAP_DESC(HEAP_PAGE_RUN, pages));
+		if (s->in_tx)
+			heap_tx_put_alloc(&c, s->slot, (uint64_t)page << HEAP_PAGE_SHIFT);
+		r = heap_change_commit(&c);
+	}
+	pthread_mutex_unlock(&h->lock);
+	if (r < 0) {
+		errno = -r;
+		return NULL;
+	}
+	return heap_page(h, page);
+}
+
+static int free_run(struct luo_heap *h, uint64_t offset)
+{
+	struct heap_change c;
+	struct heap_block b;
+	int r;
+
+	pthread_mutex_lock(&h->lock);
+	r = heap_block_find(h, offset, &b); /* again: another thread may be freeing it, too */
+	if (r == 0 && HEAP_DESC_KIND(b.desc) != HEAP_PAGE_RUN)
+		r = -EINVAL;
+	if (r == 0) {
+		heap_change_init(&c, h);
+		heap_pages_free(&c, b.page);
+		r = heap_change_commit(&c);
+	}
+	if (r == 0)
+		heap_pages_settle(h, HEAP_DESC_PAGES(b.desc));
+	pthread_mutex_unlock(&h->lock);
+	return r;
+}
+
+/* ------------------------------------- both ------------------------------------- */
+
+static void *alloc(struct luo_heap *h, size_t size, size_t alignment, bool *ret_zero)
+{
+	struct heap_slot_state *s = heap_slot_enter(h);
+	void *p;
+
+	if (__builtin_expect(!s, 0))
+		return NULL;
+	*ret_zero = false;
+	if (size <= HEAP_CLASS_MAX && alignment <= 16) {
+		p = alloc_block(h, s, heap_class_of(size));
+	} else if (size <= HEAP_CLASS_MAX && alignment <= 4096) {
+		/* A multiple of the alignment, of which the blocks of its class are one, too. */
+		unsigned class = heap_class_of(MAX2(size, alignment));
+
+		while (class < HEAP_CLASSES && heap_classes[class].size % alignment)
+			class ++;
+		p = alloc_block(h, s, class);
+	} else {
+		p = alloc_run(h, s, size ?: 1, alignment, ret_zero);
+	}
+	heap_slot_leave(s);
+	return p;
+}
+
+_public_ void *luo_heap_alloc(struct luo_heap *h, size_t size)
+{
+	bool zero;
+
+	return alloc(h, size, 1, &zero);
+}
+
+_public_ void *luo_heap_calloc(struct luo_heap *h, size_t n, size_t size)
+{
+	size_t bytes;
+	bool zero;
+	void *p;
+
+	if (__builtin_mul_overflow(n, size, &bytes)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	p = alloc(h, bytes, 1, &zero);
+	if (p && !zero)
+		memset(p, 0, bytes);
+	return p;
+}
+
+_public_ void *luo_heap_aligned_alloc(struct luo_heap *h, size_t alignment, size_t size)
+{
+	bool zero;
+
+	if (alignment == 0 || (alignment & (alignment - 1)) || alignment > ALIGN_MAX) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return alloc(h, size, alignment, &zero);
+}
+
+static int free_offset(struct luo_heap *h, struct heap_slot_state *s, uint64_t offset)
+{
+	struct heap_block b;
+	const uint64_t *words;
+	int r;
+
+	r = heap_block_find(h, offset, &b);
+	if (r < 0)
+		return r;
+	words = heap_at(h, offset);
+	if (HEAP_DESC_KIND(b.desc) == HEAP_PAGE_SLAB &&
+	    __builtin_expect(heap_load(&h->slots[HEAP_DESC_OWNER(b.desc)].slot->remote) != 0, 0) &&
+	    heap_load(&words[1]) == heap_freed_mark(h, offset))
+		return -EALREADY;
+	if (__builtin_expect(s->in_tx, 0))
+		return heap_tx_note_free(h, s, offset);
+	if (HEAP_DESC_KIND(b.desc) == HEAP_PAGE_RUN)
+		return free_run(h, offset);
+	if (HEAP_DESC_OWNER(b.desc) != s->index)
+		return free_remote(h, offset);
+	return free_block(h, s, &b);
+}
+
+_public_ int luo_heap_free(struct luo_heap *h, void *ptr)
+{
+	struct heap_slot_state *s;
+	int r;
+
+	if (!ptr)
+		return 0;
+	s = heap_slot_enter(h);
+	if (__builtin_expect(!s, 0))
+		return -errno;
+	r = free_offset(h, s, heap_offset(h, ptr));
+	heap_slot_leave(s);
+	return r;
+}
+
+_public_ size_t luo_heap_usable_size(struct luo_heap *h, const void *ptr)
+{
+	struct heap_block b;
+
+	if (!ptr || heap_block_find(h, heap_offset(h, ptr), &b) < 0)
+		return 0;
+	if (HEAP_DESC_KIND(b.desc) == HEAP_PAGE_RUN)
+		return (size_t)HEAP_DESC_PAGES(b.desc) << HEAP_PAGE_SHIFT;
+	return heap_classes[HEAP_DESC_CLASS(b.desc)].size;
+}
+
+_public_ void *luo_heap_realloc(struct luo_heap *h, void *ptr, size_t size)
+{
+	size_t usable;
+	void *p;
+	int r;
+
+	if (!ptr)
+		return luo_heap_alloc(h, size);
+	usable = luo_heap_usable_size(h, ptr);
+	if (usable == 0) {
+		errno = EINVAL;
+		return NULL;
+	}
+	/* Where it is, unless more than half would be wasted. */
+	if (!h->read_only && size <= usable && (size >= usable / 2 || usable <= 32))
+		return ptr;
+	p = luo_heap_alloc(h, size);
+	if (!p)
+		return NULL;
+	memcpy(p, ptr, MIN2(size, usable));
+	r = luo_heap_free(h, ptr);
+	if (r < 0) {
+		(void)luo_heap_free(h, p);
+		errno = -r;
+		return NULL;
+	}
+	return p;
+}
+
+_public_ int luo_heap_trim(struct luo_heap *h)
+{
+	struct heap_slot_state *s = heap_slot_enter(h);
+	int r;
+
+	if (!s)
+		return -errno;
+	pthread_mutex_lock(&h->lock);
+	heap_slabs_trim(h, s);
+	for (unsigned i = 0; i < HEAP_SLOTS; i++)
+		if (h->slots[i].slot && !h->slots[i].claimed && !h->slots[i].shared)
+			heap_slabs_trim(h, &h->slots[i]);
+	r = heap_pages_trim(h, 1);
+	pthread_mutex_unlock(&h->lock);
+	heap_slot_leave(s);
+	return r;
+}
