@@ -127,8 +127,10 @@ int check_begin(struct check *c, struct luo_heap *heap)
 	if (fstat(heap->fd, &st) < 0)
 		return -errno;
 	readable = MIN2((uint64_t)st.st_size, heap->max_size) >> HEAP_PAGE_SHIFT;
-	if (readable == 0)
+	if (readable == 0) {
+		check_problem(c, "the file has only %" PRIu64 " bytes", (uint64_t)st.st_size);
 		return -EUCLEAN;
+	}
 	c->id = check_load(c, HEAP_SUPER_OFFSET + offsetof(struct heap_super, id));
 	c->pages = check_load32(c, HEAP_INDEX_OFFSET + offsetof(struct heap_index, pages));
 	if (c->pages > readable) {

@@ -262,7 +262,8 @@ int heap_tx_unwind(struct luo_heap *h, struct heap_slot_state *s)
 		if (r < 0 && r != -EAGAIN)
 			return r;
 	}
-	heap_store(&tx->word, 0);
+	if (heap_load(&tx->word)) /* it may be mapped read-only */
+		heap_store(&tx->word, 0);
 	return 0;
 }
 
