@@ -16,7 +16,7 @@
 
 /* ---------------------------------- small objects ---------------------------------- */
 
-static void *alloc_block(struct luo_heap *h, struct heap_slot_state *s, unsigned class)
+static inline void *alloc_block(struct luo_heap *h, struct heap_slot_state *s, unsigned class)
 {
 	struct heap_magazine *m = &s->slot->magazines[class];
 	const struct heap_class *k = &heap_classes[class];
@@ -56,6 +56,45 @@ static void *alloc_block(struct luo_heap *h, struct heap_slot_state *s, unsigned
 		heap_store32(&m->top, top - 1);
 		return heap_at(h, offset);
 	}
+}
+
+/*
+ * The common case, in few instructions: a block of our own slab, no transaction, room in the
+ * magazine, nothing freed by others. Whatever else it is, false: the long way finds out.
+ */
+static inline bool free_at_once(struct luo_heap *h, struct heap_slot_state *s, uint64_t offset)
+{
+	uint32_t page = (uint32_t)(offset >> HEAP_PAGE_SHIFT), rel, block;
+	const struct heap_class *k;
+	const struct heap_desc *leaf;
+	struct heap_magazine *m;
+	uint64_t word, *bits, old, bit;
+
+	if (offset >= h->max_size || page >= heap_pages(h))
+		return false;
+	leaf = __atomic_load_n(&h->leaves[page / HEAP_LEAF_PAGES], __ATOMIC_ACQUIRE);
+	if (!leaf)
+		return false;
+	word = heap_load(&leaf[page % HEAP_LEAF_PAGES].word);
+	if ((word & (HEAP_DESC_SLAB(0, UINT16_MAX, 0) | 0xf)) != HEAP_DESC_SLAB(0, s->index, 0) ||
+	    HEAP_DESC_CLASS(word) >= HEAP_CLASSES || s->in_tx || heap_load(&s->slot->remote))
+		return false;
+	k = &heap_classes[HEAP_DESC_CLASS(word)];
+	m = &s->slot->magazines[HEAP_DESC_CLASS(word)];
+	rel = (uint32_t)(offset % HEAP_PAGE) - k->first;
+	block = (uint32_t)(rel * k->reciprocal >> 40);
+	if ((int32_t)rel < 0 || block >= k->blocks || block * k->size != rel ||
+	    m->top - m->bottom == HEAP_MAGAZINE)
+		return false;
+	bits = &heap_slab(h, page)->used[block / 64];
+	old = heap_load(bits);
+	bit = UINT64_C(1) << block % 64;
+	if (!(old & bit))
+		return false;
+	heap_store(&m->ring[m->top % HEAP_MAGAZINE], HEAP_HINT(page, block));
+	heap_store32(&m->top, m->top + 1);
+	heap_store(bits, old & ~bit);
+	return true;
 }
 
 /* The bit of a block of our own slab is cleared; a hint to it comes first. */
@@ -194,7 +233,18 @@ static void *alloc(struct luo_heap *h, size_t size, size_t alignment, bool *ret_
 
 _public_ void *luo_heap_alloc(struct luo_heap *h, size_t size)
 {
+	struct heap_slot_state *s;
 	bool zero;
+	void *p;
+
+	if (__builtin_expect(size <= HEAP_CLASS_MAX, 1)) {
+		s = heap_slot_enter(h);
+		if (__builtin_expect(!s, 0))
+			return NULL;
+		p = alloc_block(h, s, heap_class_of(size));
+		heap_slot_leave(s);
+		return p;
+	}
 
 	return alloc(h, size, 1, &zero);
 }
@@ -259,6 +309,10 @@ _public_ int luo_heap_free(struct luo_heap *h, void *ptr)
 	s = heap_slot_enter(h);
 	if (__builtin_expect(!s, 0))
 		return -errno;
+	if (__builtin_expect(free_at_once(h, s, heap_offset(h, ptr)), 1)) {
+		heap_slot_leave(s);
+		return 0;
+	}
 	r = free_offset(h, s, heap_offset(h, ptr));
 	heap_slot_leave(s);
 	return r;

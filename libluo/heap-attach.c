@@ -309,6 +309,7 @@ static int look_beside(struct luo_heap *h, unsigned flags)
 		pending = find_pending(h);
 		if (pending < 0)
 			return pending;
+		h->recovered = pending;
 		return pending ? recover_copy(h, flags) : recover(h);
 	}
 	r = verify_sizes(h);

@@ -63,16 +63,3 @@ const struct heap_class heap_classes[HEAP_CLASSES] = {
 	{ 131072, 4096, 8, 17, UINT64_C(8388608) },
 };
 /* clang-format on */
-
-#define FINE_MAX 128 /* up to here in steps of 16 */
-
-unsigned heap_class_of(size_t size)
-{
-	unsigned shift;
-
-	if (size <= FINE_MAX)
-		return size ? (unsigned)((size - 1) >> 4) : 0;
-	/* Doublings above 128, and which quarter of the next one. */
-	shift = 63 - (unsigned)__builtin_clzll(size - 1);
-	return 8 + (shift - 7) * 4 + (unsigned)((size - 1) >> (shift - 2) & 3);
-}

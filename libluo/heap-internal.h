@@ -182,7 +182,16 @@ struct heap_class {
 extern const struct heap_class heap_classes[HEAP_CLASSES];
 
 /* The smallest class for @size, 1 to HEAP_CLASS_MAX. */
-unsigned heap_class_of(size_t size);
+static inline unsigned heap_class_of(size_t size)
+{
+	unsigned shift;
+
+	if (size <= 128) /* in steps of 16 */
+		return size ? (unsigned)((size - 1) >> 4) : 0;
+	/* Doublings above 128, and which quarter of the next one. */
+	shift = 63 - (unsigned)__builtin_clzll(size - 1);
+	return 8 + (shift - 7) * 4 + (unsigned)((size - 1) >> (shift - 2) & 3);
+}
 
 /* ------------------------------- changes (heap-change.c) ------------------------------- */
 
@@ -276,9 +285,31 @@ int heap_block_find(struct luo_heap *h, uint64_t offset, struct heap_block *ret)
 
 /* --------------------------------- slots (heap-slot.c) --------------------------------- */
 
+#define HEAP_SLOTS_CACHED 4 /* heaps whose slot a thread finds at once */
+struct heap_slot_cache {
+	uint64_t serial;
+	struct heap_slot_state *slot;
+};
+extern _Thread_local struct heap_slot_cache heap_slot_cache[HEAP_SLOTS_CACHED]
+	__attribute__((tls_model("initial-exec")));
+
 /* The slot of this thread, claimed if need be; NULL and errno. To be left afterwards. */
-struct heap_slot_state *heap_slot_enter(struct luo_heap *h);
-void heap_slot_leave(struct heap_slot_state *s);
+struct heap_slot_state *heap_slot_enter_slow(struct luo_heap *h);
+
+static inline struct heap_slot_state *heap_slot_enter(struct luo_heap *h)
+{
+	const struct heap_slot_cache *cached = &heap_slot_cache[h->serial % HEAP_SLOTS_CACHED];
+
+	if (__builtin_expect(cached->serial == h->serial && !cached->slot->shared, 1))
+		return cached->slot;
+	return heap_slot_enter_slow(h);
+}
+
+static inline void heap_slot_leave(struct heap_slot_state *s)
+{
+	if (__builtin_expect(s->shared, 0))
+		pthread_mutex_unlock(&s->shared_lock);
+}
 
 int heap_slots_open(struct luo_heap *h); /* the heap is open: threads may claim */
 void heap_slots_close(struct luo_heap *h);

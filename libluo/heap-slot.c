@@ -14,8 +14,6 @@
 #include <libluo/heap-internal.h>
 #include <libluo/util.h>
 
-#define CACHED 4 /* heaps that a thread finds its slot of at once */
-
 /* What a thread has, in a list that is walked when it ends. */
 struct claim {
 	uint64_t serial;
@@ -23,10 +21,7 @@ struct claim {
 	struct claim *next;
 };
 
-static _Thread_local struct {
-	uint64_t serial;
-	struct heap_slot_state *slot;
-} cache[CACHED] __attribute__((tls_model("initial-exec")));
+_Thread_local struct heap_slot_cache heap_slot_cache[HEAP_SLOTS_CACHED];
 
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct luo_heap *open_heaps;
@@ -45,8 +40,10 @@ static struct luo_heap *find_open(uint64_t serial)
 
 static void give_up(struct luo_heap *h, struct heap_slot_state *s)
 {
-	if (s->in_tx && !s->shared)
-		luo_heap_abort(h);
+	if (s->in_tx && !s->shared) {
+		(void)heap_tx_unwind(h, s);
+		s->in_tx = false;
+	}
 	pthread_mutex_lock(&h->lock);
 	s->claimed = false;
 	pthread_mutex_unlock(&h->lock);
@@ -57,6 +54,8 @@ static void end_claims(void *p)
 {
 	struct claim *claim = p;
 
+	/* A destructor that runs after this one claims again. */
+	memset(heap_slot_cache, 0, sizeof(heap_slot_cache));
 	pthread_mutex_lock(&open_lock);
 	while (claim) {
 		struct claim *next = claim->next;
@@ -179,6 +178,27 @@ static int choose_slot(struct luo_heap *h, struct heap_slot_state **ret)
 	return 0;
 }
 
+/* Heaps that were closed meanwhile are forgotten. */
+static struct claim *prune(struct claim *claim)
+{
+	struct claim *kept = NULL;
+
+	pthread_mutex_lock(&open_lock);
+	while (claim) {
+		struct claim *next = claim->next;
+
+		if (find_open(claim->serial)) {
+			claim->next = kept;
+			kept = claim;
+		} else {
+			free(claim);
+		}
+		claim = next;
+	}
+	pthread_mutex_unlock(&open_lock);
+	return kept;
+}
+
 static struct heap_slot_state *claim_slot(struct luo_heap *h)
 {
 	struct claim *claim = malloc(sizeof(*claim));
@@ -192,7 +212,7 @@ static struct heap_slot_state *claim_slot(struct luo_heap *h)
 		claim->slot->claimed = true;
 	pthread_mutex_unlock(&h->lock);
 	claim->serial = h->serial;
-	claim->next = r == 0 ? pthread_getspecific(claims_key) : NULL;
+	claim->next = r == 0 ? prune(pthread_getspecific(claims_key)) : NULL;
 	if (r == 0)
 		r = -pthread_setspecific(claims_key, claim);
 	if (r < 0) {
@@ -218,25 +238,19 @@ static struct heap_slot_state *find_slot(struct luo_heap *h)
 	return claim_slot(h);
 }
 
-struct heap_slot_state *heap_slot_enter(struct luo_heap *h)
+struct heap_slot_state *heap_slot_enter_slow(struct luo_heap *h)
 {
-	unsigned i = h->serial % CACHED;
-	struct heap_slot_state *s = cache[i].slot;
+	struct heap_slot_cache *cached = &heap_slot_cache[h->serial % HEAP_SLOTS_CACHED];
+	struct heap_slot_state *s = cached->slot;
 
-	if (__builtin_expect(cache[i].serial != h->serial, 0)) {
+	if (cached->serial != h->serial) {
 		s = find_slot(h);
 		if (!s)
 			return NULL;
-		cache[i].serial = h->serial;
-		cache[i].slot = s;
+		cached->serial = h->serial;
+		cached->slot = s;
 	}
-	if (__builtin_expect(s->shared, 0))
+	if (s->shared)
 		pthread_mutex_lock(&s->shared_lock);
 	return s;
-}
-
-void heap_slot_leave(struct heap_slot_state *s)
-{
-	if (__builtin_expect(s->shared, 0))
-		pthread_mutex_unlock(&s->shared_lock);
 }
