@@ -342,6 +342,8 @@ int heap_make(int fd, const char *name, uint64_t address);
 /* heap-map.c */
 int heap_map(struct luo_heap *h, uint64_t address, unsigned flags);
 void heap_unmap(struct luo_heap *h);
+/* An address for a new heap that shall stay where it is. */
+uint64_t heap_find_address(uint64_t size);
 /* heap-attach.c: maps, verifies, recovers. */
 int heap_verify_super(const struct heap_super *super);
 int heap_attach(struct luo_heap *h, const struct luo_heap_options *o);

@@ -20,6 +20,30 @@
 
 #define BASE_ALIGN ((size_t)2 << 20) /* a huge page; also the largest alignment of an object */
 
+/*
+ * Fixed addresses: below where x86-64 puts position-independent programs, far from where mmap(2)
+ * puts things by itself, and where the sanitizers allow mappings.
+ */
+#define FIXED_FIRST UINT64_C(0x551000000000)
+#define FIXED_COUNT 8 /* heaps of the largest size, side by side */
+
+uint64_t heap_find_address(uint64_t size)
+{
+	for (unsigned i = 0; i < FIXED_COUNT; i++) {
+		uint64_t address = FIXED_FIRST + i * LUO_HEAP_MAX;
+		void *p = mmap((void *)(uintptr_t)address, size, PROT_NONE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+			       -1, 0);
+
+		if (p == MAP_FAILED)
+			continue;
+		munmap(p, size);
+		if ((uintptr_t)p == address)
+			return address;
+	}
+	return FIXED_FIRST; /* mapping it says what is there */
+}
+
 /* The line of /proc/self/maps that overlaps the range, for the message. */
 static void find_taken(uintptr_t begin, uintptr_t end, char *text, size_t size)
 {

@@ -18,8 +18,6 @@
 #define MAX_SIZE_DEFAULT (UINT64_C(16) << 30)
 #define NAME_MAX_LEN     63
 #define ADDRESS_ALIGN    ((uint64_t)2 << 20)
-/* Where neither the loader, nor the stack, nor mmap(2) put anything by themselves on x86-64. */
-#define ADDRESS_DEFAULT (UINT64_C(0x10) << 40)
 
 #define ALL_FLAGS                                                                    \
 	(unsigned)(LUO_HEAP_READ_ONLY | LUO_HEAP_FIXED_ADDRESS | LUO_HEAP_HUGEPAGE | \
@@ -154,7 +152,8 @@ static int make_if_needed(struct luo_heap *h, const struct luo_heap_options *o, 
 	if (o->flags & (LUO_HEAP_MUST_EXIST | LUO_HEAP_READ_ONLY))
 		return heap_problem(-ENOENT, "there is no heap in it yet");
 	if (o->flags & LUO_HEAP_FIXED_ADDRESS)
-		address = o->address ? (uint64_t)(uintptr_t)o->address : ADDRESS_DEFAULT;
+		address = o->address ? (uint64_t)(uintptr_t)o->address
+				     : heap_find_address(h->max_size);
 	h->state = LUO_HEAP_NEW;
 	r = heap_make(h->fd, name, address);
 	if (r == 0 && h->limited)
