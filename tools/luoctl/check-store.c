@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The fds: which of them will be lost, how much memory the commit needs, and what they cost the
- * early boot of the next kernel.
+ * The fds: which of them will be lost, how much memory the commit needs, and what they cost: while
+ * they are preserved and restored, and in the early boot of the next kernel.
  */
 
 #include <stdio.h>
 
 #include <luo/inspect.h>
+#include <luo/memfd.h>
 
 #include "check.h"
 #include "format.h"
@@ -121,12 +122,17 @@ static void check_memory(struct check *check, struct json_object *entries)
 	json_add(item, "availableBytes", json_object_new_uint64(available));
 }
 
-/* ---- runs ------------------------------------------------------------------------------------ */
+/* ---- what they cost -------------------------------------------------------------------------- */
 
-struct runs {
+/* In small pages: about a tenth of a second. */
+#define SLOW_BYTES (UINT64_C(1) << 30)
+
+struct costs {
 	uint64_t pages, runs;
-	size_t counted, skipped; /* files */
-	int error;               /* the first */
+	uint64_t huge, small, holes;        /* bytes */
+	size_t looked_at, counted, skipped; /* files; counted: runs are known */
+	int error;                          /* the first */
+	struct json_object *slow;           /* what was said about them */
 };
 
 /* Which of several of that name in its unit. */
@@ -146,26 +152,45 @@ static size_t nth_of(struct json_object *entries, size_t i)
 	return n;
 }
 
-static int count_one(struct check *check, struct json_object *entries, size_t i, struct runs *total)
+static void say_what_is_slow(struct json_object *e, unsigned advice, struct costs *total)
+{
+	char line[1024];
+
+	for (; advice; advice &= advice - 1) {
+		snprintf(line, sizeof(line), "%s \"%s\": %s", json_string(e, "unit") ?: "?",
+			 json_string(e, "name") ?: "?", luo_memfd_advice_to_string(advice));
+		json_object_array_add(total->slow, json_object_new_string(line));
+	}
+}
+
+static int look_at_one(struct check *check, struct json_object *entries, size_t i,
+		       struct costs *total)
 {
 	struct json_object *e = json_at(entries, i);
 	_cleanup_close_ int fd = -EBADF;
-	uint64_t pages, runs;
+	struct luo_memfd_cost cost;
 	int r;
 
 	r = luo_client_open_entry(check->context->client, json_string(e, "unit"),
 				  json_string(e, "name"), nth_of(entries, i), &fd);
 	if (r == 0)
-		r = luo_fd_count_runs(fd, &pages, &runs);
+		r = luo_memfd_cost(fd, &cost);
 	if (r < 0)
 		return r;
-	total->pages += pages;
-	total->runs += runs;
+	total->looked_at++;
+	total->huge += cost.huge;
+	total->small += cost.small;
+	total->holes += cost.holes;
+	say_what_is_slow(e, cost.advice, total);
+	if (!cost.runs_known)
+		return -EPERM;
+	total->pages += cost.data / (uint64_t)sysconf(_SC_PAGESIZE);
+	total->runs += cost.runs;
 	total->counted++;
 	return 0;
 }
 
-static void count_all(struct check *check, struct json_object *entries, struct runs *total)
+static void look_at_all(struct check *check, struct json_object *entries, struct costs *total)
 {
 	for (size_t i = 0; i < json_length(entries); i++) {
 		struct json_object *e = json_at(entries, i);
@@ -175,56 +200,84 @@ static void count_all(struct check *check, struct json_object *entries, struct r
 		if (!json_true(e, "preservable") || json_true(e, "alias"))
 			continue;
 		/* To look at one that lies in the kernel would be to take it out. */
-		r = streq(where, "luod") ? count_one(check, entries, i, total) : -ENODATA;
+		r = streq(where, "luod") ? look_at_one(check, entries, i, total) : -ENODATA;
 		if (r == 0)
 			continue;
 		total->skipped++;
 		if (total->error == 0 && r != -ENODATA)
 			total->error = r;
-		if (r == -EPERM || r == -EACCES)
+		if (r == -EACCES)
 			return;
 	}
 }
 
-static void check_runs(struct check *check, struct json_object *entries)
+static void check_speed(struct check *check, const struct costs *t)
 {
-	struct runs t = { 0 };
+	char huge[FORMAT_MAX], small[FORMAT_MAX], holes[FORMAT_MAX];
+	bool slow = t->small + t->holes > SLOW_BYTES;
+	size_t n = json_length(t->slow);
+	struct json_object *item;
+
+	if (t->looked_at == 0)
+		return;
+	item = check_add(check, slow ? CHECK_WARNING : CHECK_OK, "speed",
+			 slow ? "Services should use huge pages or luo_memfd_prepare(); see "
+				"luo-memfd(3)."
+			      : NULL,
+			 "%s in huge pages, %s in small ones; %s of holes",
+			 format_size(huge, t->huge), format_size(small, t->small),
+			 format_size(holes, t->holes));
+	json_add(item, "hugeBytes", json_object_new_uint64(t->huge));
+	json_add(item, "smallBytes", json_object_new_uint64(t->small));
+	json_add(item, "holeBytes", json_object_new_uint64(t->holes));
+	for (size_t i = 0; i < n && i < DETAILS_MAX; i++)
+		check_detail(item, "%s", json_object_get_string(json_at(t->slow, i)));
+	if (n > DETAILS_MAX)
+		check_detail(item, "and %zu more", n - DETAILS_MAX);
+}
+
+static void check_runs(struct check *check, const struct costs *t)
+{
 	struct json_object *item;
 	char cost[FORMAT_MAX];
 	double seconds;
 	bool slow;
 
-	count_all(check, entries, &t);
-	if (t.error < 0 && t.counted == 0) {
+	if (t->error < 0 && t->counted == 0) {
 		check_add(check, CHECK_UNKNOWN, "early boot",
-			  t.error == -EPERM || t.error == -EACCES ? "Try it as root." : NULL,
-			  "cannot count where the pages lie: %s", strerror(-t.error));
+			  t->error == -EPERM || t->error == -EACCES ? "Try it as root." : NULL,
+			  "cannot count where the pages lie: %s", strerror(-t->error));
 		return;
 	}
-	seconds = SECONDS_PER_RUN_SQUARED * (double)t.runs * (double)t.runs;
+	seconds = SECONDS_PER_RUN_SQUARED * (double)t->runs * (double)t->runs;
 	slow = seconds > 1;
 	item = check_add(check, slow ? CHECK_WARNING : CHECK_OK, "early boot",
-			 slow ? "Services should use huge pages, MADV_COLLAPSE or fewer and larger "
-				"memfds; it is the number of runs that counts, not of bytes."
+			 slow ? "Services should use huge pages, luo_memfd_prepare() or fewer and "
+				"larger memfds; it is the number of runs that counts, not of bytes."
 			      : NULL,
 			 "%llu pages in %llu runs cost the next kernel about %s",
-			 (unsigned long long)t.pages, (unsigned long long)t.runs,
+			 (unsigned long long)t->pages, (unsigned long long)t->runs,
 			 format_usec(cost, (uint64_t)(seconds * 1e6)));
-	json_add(item, "pages", json_object_new_uint64(t.pages));
-	json_add(item, "runs", json_object_new_uint64(t.runs));
+	json_add(item, "pages", json_object_new_uint64(t->pages));
+	json_add(item, "runs", json_object_new_uint64(t->runs));
 	json_add(item, "seconds", json_object_new_double(seconds));
-	if (t.skipped > 0)
+	if (t->skipped > 0)
 		check_detail(item,
 			     "%zu fds were not counted: they still lie in the kernel, or "
 			     "cannot be looked at",
-			     t.skipped);
+			     t->skipped);
 }
 
 void check_store(struct check *check, struct json_object *entries)
 {
+	_cleanup_json_ struct json_object *slow = json_object_new_array();
+	struct costs costs = { .slow = slow };
+
 	check_kinds(check, entries);
 	if (json_length(entries) == 0)
 		return;
 	check_memory(check, entries);
-	check_runs(check, entries);
+	look_at_all(check, entries, &costs);
+	check_speed(check, &costs);
+	check_runs(check, &costs);
 }

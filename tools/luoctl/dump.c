@@ -118,12 +118,9 @@ static int dump(struct context *c, const char *unit, const char *name, size_t nt
 	struct stat st;
 	int r;
 
-	r = connect_to_luod(c);
+	r = open_entry(c, unit, name, nth, &fd);
 	if (r != LUOCTL_OK)
 		return r;
-	r = luo_client_open_entry(c->client, unit, name, nth, &fd);
-	if (r < 0)
-		return explain(c, "open the fd", r);
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		complain("\"%s\" of unit %s is not memory, it has no content to dump", name, unit);
 		return LUOCTL_FAILED;

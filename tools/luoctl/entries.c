@@ -55,6 +55,16 @@ int ask_all_entries(struct context *c, const char *what, const char *unit, const
 	return LUOCTL_OK;
 }
 
+int open_entry(struct context *c, const char *unit, const char *name, size_t nth, int *ret_fd)
+{
+	int r = connect_to_luod(c);
+
+	if (r != LUOCTL_OK)
+		return r;
+	r = luo_client_open_entry(c->client, unit, name, nth, ret_fd);
+	return r < 0 ? explain(c, "open the fd", r) : LUOCTL_OK;
+}
+
 /* What a live update will do with it, or has done. */
 static const char *fate(struct json_object *entry)
 {

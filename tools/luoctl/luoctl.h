@@ -42,6 +42,8 @@ struct verb {
 	const char *options; /* lines for `luoctl help VERB`, or NULL */
 	/* argv[0] is for messages, the rest as on the command line; an exit code */
 	int (*run)(struct context *context, int argc, char **argv);
+	const char
+		*ways; /* lines for `luoctl help VERB`: what its first argument may be, or NULL */
 };
 
 /* The verbs; the list ends with one without a name. */
@@ -55,6 +57,7 @@ int verb_dump(struct context *context, int argc, char **argv);
 int verb_store(struct context *context, int argc, char **argv);
 int verb_claim(struct context *context, int argc, char **argv);
 int verb_drop(struct context *context, int argc, char **argv);
+int verb_heap(struct context *context, int argc, char **argv);
 int verb_mapping(struct context *context, int argc, char **argv);
 int verb_check(struct context *context, int argc, char **argv);
 int verb_harvest(struct context *context, int argc, char **argv);

@@ -29,6 +29,15 @@ const struct verb verbs[] = {
 	  "  --session NAME    the one in an incoming session\n"
 	  "  --raw             the text as it is\n",
 	  verb_mapping },
+	{ "heap", "HOW FILE|UNIT [NAME]", "look into a persistent heap",
+	  "  --nth N           which of several fds of that name, from 0\n"
+	  "  --root NAME       dump: only this root\n"
+	  "  --raw             dump: the bytes of the root's object as they are\n"
+	  "  --blocks          dump: every block in use instead of the roots\n",
+	  verb_heap,
+	  "  check             does everything in it fit together?\n"
+	  "  stat              what it is, how much is in it, and its roots\n"
+	  "  dump              the objects of its roots\n" },
 	{ "check", "", "is this machine ready for a live update?",
 	  "  --kernel FILE     also compare the kernel that is to come with this one\n",
 	  verb_check },
@@ -98,9 +107,11 @@ void print_help(void)
 
 void print_verb_help(const struct verb *v)
 {
-	printf("Usage: luoctl %s%s%s%s\n\n%c%s.\n\nOptions:\n%s%s", v->name,
-	       v->options ? " [OPTION...]" : "", *v->arguments ? " " : "", v->arguments,
-	       v->help[0] - 'a' + 'A', v->help + 1, v->options ?: "", common_help);
+	printf("Usage: luoctl %s%s%s%s\n\n%c%s.\n", v->name, v->options ? " [OPTION...]" : "",
+	       *v->arguments ? " " : "", v->arguments, v->help[0] - 'a' + 'A', v->help + 1);
+	if (v->ways)
+		printf("\nHow:\n%s", v->ways);
+	printf("\nOptions:\n%s%s", v->options ?: "", common_help);
 }
 
 int verb_help(struct context *c, int argc, char **argv)

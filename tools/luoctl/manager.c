@@ -39,12 +39,11 @@ int stores_open(struct stores *ret)
 static void add_seals(struct json_object *o, unsigned seals)
 {
 	struct json_object *list = json_object_new_array();
-	char text[64], *rest = text, *seal;
+	char text[64];
 
-	luo_seals_to_string(seals, text);
-	while ((seal = strsep(&rest, ",")))
-		if (!streq(seal, "-"))
-			json_object_array_add(list, json_object_new_string(seal));
+	for (; seals; seals &= seals - 1)
+		json_object_array_add(
+			list, json_object_new_string(luo_seals_to_string(seals & -seals, text)));
 	json_add(o, "seals", list);
 }
 

@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include <luo/memfd.h>
 
@@ -29,16 +28,18 @@ static int append_all(int from, int to)
 	return lseek(to, 0, SEEK_SET) < 0 ? -errno : 0;
 }
 
-/* Holes stay holes, where the content comes from something that can have them. */
-static int fill(int from, int to)
+/* A file on stdin of which somebody has read the beginning: what is left of it. */
+static int make_from_rest(const struct luo_memfd_options *options, int from, int *ret_fd)
 {
-	struct stat st;
+	_cleanup_close_ int fd = -EBADF;
+	int r;
 
-	if (fstat(from, &st) < 0)
-		return -errno;
-	if (S_ISREG(st.st_mode) && st.st_size > 0 && lseek(from, 0, SEEK_CUR) == 0)
-		return luo_memfd_copy(from, to);
-	return append_all(from, to);
+	r = luo_memfd_create(options, &fd);
+	if (r == 0)
+		r = append_all(from, fd);
+	if (r == 0)
+		*ret_fd = TAKE_FD(fd);
+	return r;
 }
 
 static int make(const char *name, const char *path, int *ret_fd)
@@ -57,9 +58,8 @@ static int make(const char *name, const char *path, int *ret_fd)
 			return LUOCTL_FAILED;
 		}
 	}
-	r = luo_memfd_create(&options, &fd);
-	if (r == 0)
-		r = fill(from, fd);
+	r = lseek(from, 0, SEEK_CUR) > 0 ? make_from_rest(&options, from, &fd)
+					 : luo_memfd_new_from_fd(&options, from, 0, &fd);
 	if (r < 0) {
 		complain("cannot copy %s into memory: %s", path, strerror(-r));
 		return LUOCTL_FAILED;
