@@ -207,8 +207,8 @@ static int commit(struct heap_change *c, uint64_t *commit_word, struct heap_log_
 	if (c->damaged)
 		return -EUCLEAN;
 	assert(c->n <= capacity);
-	if (c->n == 1) { /* one store is one instant */
-		write_words(c->heap, c->entries, 1);
+	if (c->n <= 1) { /* one store is one instant */
+		write_words(c->heap, c->entries, c->n);
 		return 0;
 	}
 	for (unsigned i = 0; i < c->n; i++) {

@@ -288,11 +288,12 @@ static int make_slab(struct luo_heap *h, struct heap_slot_state *s, unsigned cla
 	if (r < 0)
 		return r;
 	heap_pages_describe(&c, page, HEAP_DESC_SLAB(class, s->index, pages));
-	/* The pages are nobody's before the commit. */
+	/* The pages are nobody's before the commit; but those that are known to be zeros stay so.
+	 */
 	slab = heap_slab(h, page);
 	if (!zero)
 		memset(slab, 0, heap_classes[class].first);
-	heap_store(&slab->check, heap_mix(heap_super(h)->id, page, class));
+	heap_change_put(&c, &slab->check, heap_mix(heap_super(h)->id, page, class));
 	put_listed(&c, page, m);
 	return heap_change_commit(&c);
 }

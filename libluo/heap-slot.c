@@ -147,7 +147,7 @@ static int make_slot(struct luo_heap *h, uint32_t slot)
 	memory = (struct heap_slot *)(heap_page(h, at) +
 				      slot % HEAP_SLOTS_PER_PAGE * HEAP_SLOT_SIZE);
 	memset(memory, 0, HEAP_SLOT_SIZE);
-	heap_store(&memory->check, heap_mix(heap_super(h)->id, slot, 0));
+	heap_change_put(&c, &memory->check, heap_mix(heap_super(h)->id, slot, 0));
 	heap_change_put32(&c, &index->slots, slot + 1);
 	r = heap_change_commit(&c);
 	if (r == 0)

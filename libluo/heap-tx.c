@@ -54,8 +54,8 @@ static int add_segment(struct luo_heap *h, struct heap_tx *tx)
 	r = heap_pages_alloc(&c, SEGMENT_PAGES, 1, &page, &zero);
 	if (r == 0) {
 		segment = (struct heap_tx_segment *)heap_page(h, page);
-		heap_store(&segment->previous, heap_load(&tx->segment));
-		heap_store(&segment->previous_word, TX_USED(heap_load(&tx->word)));
+		heap_change_put(&c, &segment->previous, heap_load(&tx->segment));
+		heap_change_put(&c, &segment->previous_word, TX_USED(heap_load(&tx->word)));
 		heap_pages_describe(&c, page, HEAP_DESC(HEAP_PAGE_LOG, SEGMENT_PAGES));
 		heap_change_put(&c, &tx->segment, heap_offset(h, segment));
 		heap_change_put(&c, &tx->word, TX_WORD(HEAP_TX_ACTIVE, 0));
