@@ -109,14 +109,6 @@ _public_ int luo_seals_from_string(const char *text, unsigned *ret_seals)
 	return from_string(seal_names, ELEMENTSOF(seal_names), text, ret_seals);
 }
 
-_public_ const char *luo_seal_name(unsigned seal)
-{
-	for (size_t i = 0; i < ELEMENTSOF(seal_names); i++)
-		if (seal_names[i].bit == seal)
-			return seal_names[i].name;
-	return NULL;
-}
-
 _public_ char *luo_memfd_flags_to_string(unsigned flags, char buffer[96])
 {
 	return to_string(flag_names, ELEMENTSOF(flag_names), flags, buffer, 96);

@@ -111,9 +111,6 @@ char *luo_seals_to_string(unsigned seals, char buffer[64]);
  */
 int luo_seals_from_string(const char *text, unsigned *ret_seals);
 
-/** luo_seal_name() - the name of one seal; NULL if @seal is not just one. Since: 0.1 */
-const char *luo_seal_name(unsigned seal);
-
 #ifdef __cplusplus
 }
 #endif

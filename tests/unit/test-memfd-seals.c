@@ -142,14 +142,6 @@ static void test_seals_from_text(void **state)
 	assert_int_equal(seals, 0x44);
 }
 
-static void test_name_of_one_seal(void **state)
-{
-	assert_string_equal(luo_seal_name(LUO_SEAL_FUTURE_WRITE), "future-write");
-	assert_null(luo_seal_name(0));
-	assert_null(luo_seal_name(0x40));
-	assert_null(luo_seal_name(LUO_SEALS_SIZE));
-}
-
 static void test_flags_as_text(void **state)
 {
 	char buffer[96];
@@ -239,7 +231,6 @@ int main(void)
 		TEST(test_write_seal_is_busy_while_mapped),
 		TEST(test_seals_as_text),
 		TEST(test_seals_from_text),
-		TEST(test_name_of_one_seal),
 		TEST(test_flags_as_text),
 		TEST(test_size_refused),
 		TEST(test_resize_refused),

@@ -10,11 +10,11 @@
 static void add_seals(struct json_object *o, unsigned seals)
 {
 	struct json_object *array = json_object_new_array();
-	char buffer[64], *save = NULL;
+	char name[64];
 
-	luo_seals_to_string(seals, buffer);
-	for (char *s = strtok_r(buffer, ",-", &save); s; s = strtok_r(NULL, ",", &save))
-		json_object_array_add(array, json_object_new_string(s));
+	for (; seals; seals &= seals - 1)
+		json_object_array_add(
+			array, json_object_new_string(luo_seals_to_string(seals & -seals, name)));
 	add_object(o, "seals", array);
 }
 
