@@ -555,6 +555,30 @@ warn  session: t: 2 entries were skipped
         self.assertEqual(item["details"], ["1 fds were not counted: they still lie in the kernel, "
                                            "or cannot be looked at"])
 
+    def test_speed(self):
+        small, sparse = os.memfd_create("small"), os.memfd_create("sparse")
+        for _ in range(17):
+            os.write(small, bytes(1 << 20))
+        os.truncate(sparse, 2 << 30)
+        self.luod.answers["io.luo.ListEntries"] = {"entries": [
+            entry("a", "x"), entry("a", "y"), entry("a", "z", where="kernel")]}
+        fds = {"x": small, "y": sparse}
+        self.luod.answers["io.luo.OpenEntry"] = lambda p: Reply(
+            {"entry": entry("a", p["name"], fileDescriptor=0)}, [fds[p["name"]]])
+        item = self.item("speed")
+        self.assertEqual(item["result"], "warning")
+        self.assertEqual(item["hugeBytes"] + item["smallBytes"], 17 << 20)
+        self.assertEqual(item["holeBytes"], 2 << 30)
+        self.assertIn('a "y": its holes will be filled with memory: shrink it, or fill them '
+                      'before', item["details"])
+        if item["smallBytes"] == 17 << 20:
+            self.assertIn('a "x": much of it is in small pages: huge ones are preserved 100 times '
+                          'faster', item["details"])
+        self.assertEqual(os.fstat(sparse).st_blocks, 0)
+        os.truncate(sparse, 4096)
+        item = self.item("speed")
+        self.assertEqual(item["result"], "ok")
+
     # ---- the kernel that is to come
 
     def next_kernel(self, image):
