@@ -146,6 +146,19 @@ z.service  x     stored  memfd  4.0 KiB  -      3min  -
                    stderr="luoctl: cannot show the unit: luod knows no unit \"nothing.service\"\n")
 
 
+    def test_dump(self):
+        self.start_manager("unit=a.service", "fd=state,memfd,5", "fd=state,memfd,7", "fd=c,socket")
+        for error in "NoSuchUnit", "NoSuchEntry":
+            self.luod.answers["io.luo.OpenEntry"] = Error("io.luo." + error, {
+                "unit": "a.service", "name": "state", "text": "luod has no such thing"})
+            self.check(["dump", "a.service", "state"], "\0" * 5)
+            self.check(["dump", "a.service", "state", "--nth", "1"], "\0" * 7)
+            self.check(["dump", "a.service", "other"], code=4,
+                       stderr="luoctl: cannot open the fd: luod has no such thing\n")
+            self.check(["dump", "b.service", "state"], code=4,
+                       stderr="luoctl: cannot open the fd: luod has no such thing\n")
+
+
 class Check(SystemdTest):
     def checks(self, *words, version="257"):
         self.luod.answers["io.luo.Status"] = STATUS

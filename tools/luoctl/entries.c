@@ -62,6 +62,8 @@ int open_entry(struct context *c, const char *unit, const char *name, size_t nth
 	if (r != LUOCTL_OK)
 		return r;
 	r = luo_client_open_entry(c->client, unit, name, nth, ret_fd);
+	if (r == -ENOENT && manager_open_entry(unit, name, nth, ret_fd) >= 0)
+		return LUOCTL_OK;
 	return r < 0 ? explain(c, "open the fd", r) : LUOCTL_OK;
 }
 

@@ -27,7 +27,8 @@ bool state_is_valid(const struct context *context, const char *state);
 bool unit_is_valid(const struct context *context, const char *unit);
 bool name_is_valid(const struct context *context, const char *name);
 
-/* The fd of an entry of luod's. LUOCTL_OK, or the exit code after it has said why not. */
+/* The fd of an entry of luod's, or of systemd's. LUOCTL_OK, or the exit code after it has said why
+ * not. */
 int open_entry(struct context *context, const char *unit, const char *name, size_t nth,
 	       int *ret_fd);
 

@@ -103,3 +103,16 @@ size_t manager_add_entries(struct json_object *entries, const char *unit)
 	}
 	return n;
 }
+
+int manager_open_entry(const char *unit, const char *name, size_t nth, int *ret_fd)
+{
+	_cleanup_stores_ struct stores s = { 0 };
+
+	if (stores_open(&s) < 0)
+		return -ENOENT;
+	for (size_t i = 0; i < s.n; i++)
+		for (size_t k = 0; streq(unit, s.units[i].name) && k < s.units[i].n_fds; k++)
+			if (streq(name, s.units[i].fds[k].name) && nth-- == 0)
+				return luo_manager_table_fetch(s.table, &s.units[i].fds[k], ret_fd);
+	return -ENOENT;
+}

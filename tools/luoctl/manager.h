@@ -28,4 +28,7 @@ void stores_close(struct stores *stores);
  */
 size_t manager_add_entries(struct json_object *entries, const char *unit);
 
+/* A copy of the @nth fd of that name, the oldest first. -ENOENT if there is none for us. */
+int manager_open_entry(const char *unit, const char *name, size_t nth, int *ret_fd);
+
 #endif
