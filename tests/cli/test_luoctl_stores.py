@@ -157,6 +157,8 @@ z.service  x     stored  memfd  4.0 KiB  -      3min  -
                        stderr="luoctl: cannot open the fd: luod has no such thing\n")
             self.check(["dump", "b.service", "state"], code=4,
                        stderr="luoctl: cannot open the fd: luod has no such thing\n")
+        self.check(["dump", "a.service", "state", "--socket", "/nowhere"], "\0" * 5)
+        self.assertEqual(self.luoctl("dump", "a.service", "x", "--socket", "/nowhere").returncode, 3)
 
 
 class Check(SystemdTest):

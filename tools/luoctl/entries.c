@@ -57,8 +57,13 @@ int ask_all_entries(struct context *c, const char *what, const char *unit, const
 
 int open_entry(struct context *c, const char *unit, const char *name, size_t nth, int *ret_fd)
 {
-	int r = connect_to_luod(c);
+	int r;
 
+	/* Where systemd hands its stores over itself luod need not run. */
+	if (!c->client && luo_client_connect(c->socket, c->timeout_usec, &c->client) < 0 &&
+	    manager_open_entry(unit, name, nth, ret_fd) >= 0)
+		return LUOCTL_OK;
+	r = connect_to_luod(c);
 	if (r != LUOCTL_OK)
 		return r;
 	r = luo_client_open_entry(c->client, unit, name, nth, ret_fd);
