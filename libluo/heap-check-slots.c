@@ -203,22 +203,27 @@ static void check_tx(struct check *c, unsigned slot, uint64_t at)
 
 /* ---- magazines ------------------------------------------------------------------------------- */
 
-static void check_hint(struct check *c, unsigned slot, unsigned class, uint64_t hint, uint64_t at)
+static bool check_hint(struct check *c, unsigned slot, unsigned class, uint64_t hint, uint64_t at)
 {
 	const struct check_run *run =
 		check_run_at(c, hint >> 48 ? UINT64_MAX : HEAP_HINT_PAGE(hint), HEAP_PAGE_SLAB);
 
-	if (!run || run->class != class || run->owner != slot)
+	if (!run || run->class != class || run->owner != slot) {
 		check_problem(c,
 			      "slot %u, class %u: the hint 0x%" PRIx64 " (offset 0x%" PRIx64
 			      ") names page %" PRIu32 ", which is no slab of that slot and class",
 			      slot, class, hint, at, HEAP_HINT_PAGE(hint));
-	else if (HEAP_HINT_BLOCK(hint) >= heap_classes[class].blocks)
+		return false;
+	}
+	if (HEAP_HINT_BLOCK(hint) >= heap_classes[class].blocks) {
 		check_problem(c,
 			      "slot %u, class %u: the hint 0x%" PRIx64 " (offset 0x%" PRIx64
 			      ") names block %" PRIu32 " of a slab that has %" PRIu32,
 			      slot, class, hint, at, HEAP_HINT_BLOCK(hint),
 			      heap_classes[class].blocks);
+		return false;
+	}
+	return true;
 }
 
 static void check_magazine(struct check *c, unsigned slot, unsigned class, uint64_t at)
@@ -238,11 +243,13 @@ static void check_magazine(struct check *c, unsigned slot, unsigned class, uint6
 			      "slot %u, class %u: the magazine (offset 0x%" PRIx64
 			      ") has something where zeros belong",
 			      slot, class, at);
+	/* Where one is wrong, most are. */
 	for (uint32_t i = bottom; i != top; i++) {
 		uint64_t word = at + offsetof(struct heap_magazine, ring) +
 				i % HEAP_MAGAZINE * sizeof(uint64_t);
 
-		check_hint(c, slot, class, check_load(c, word), word);
+		if (!check_hint(c, slot, class, check_load(c, word), word))
+			return;
 	}
 }
 
