@@ -217,6 +217,9 @@ int luo_heap_trim(struct luo_heap *heap);
  *
  * It holds the distance from itself, so it stays right wherever the heap is mapped, and 0 (as from
  * luo_heap_calloc()) is null. It must not be copied as bytes: luo_set(copy, luo_get(original)).
+ *
+ * The distance is counted from its second byte: nothing that can be referred to begins there, so 0
+ * is free to be null, and an object can refer to itself with its first member.
  */
 #define LUO_REF(T)                              \
 	union {                                 \
@@ -239,12 +242,12 @@ static inline void *luo_ref_get(const int64_t *distance)
 {
 	int64_t d = __atomic_load_n(distance, __ATOMIC_ACQUIRE);
 
-	return d ? (void *)((uintptr_t)distance + (uintptr_t)d) : NULL;
+	return d ? (void *)((uintptr_t)distance + 1 + (uintptr_t)d) : NULL;
 }
 
 static inline void luo_ref_set(int64_t *distance, const volatile void *target)
 {
-	int64_t d = target ? (int64_t)((uintptr_t)target - (uintptr_t)distance) : 0;
+	int64_t d = target ? (int64_t)((uintptr_t)target - (uintptr_t)distance - 1) : 0;
 
 	__atomic_store_n(distance, d, __ATOMIC_RELEASE);
 }
