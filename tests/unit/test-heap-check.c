@@ -252,7 +252,7 @@ static void test_walk(void **state)
 /* A heap with something of everything; where things are. */
 static struct {
 	uint64_t object; /* of the root */
-	uint32_t slab, listed_slab, second_slab, run, free_run, log;
+	uint32_t slab, listed_slab, second_slab, run, before_free, free_run, log;
 	uint64_t remote;
 	struct heap_slot *slot;
 } at;
@@ -276,7 +276,8 @@ static void build(void)
 	};
 	static void *blocks[3 * SLAB_BLOCKS];
 	void *root, *first, *second;
-	uint64_t free_run;
+	bool log_is_before;
+	uint32_t n;
 
 	assert_int_equal(luo_heap_root(heap, &type, &root), 1);
 	at.object = heap_offset(heap, root);
@@ -305,10 +306,13 @@ static void build(void)
 	assert_int_equal(luo_heap_save(heap, first, 8000), 0);
 	at.log = (uint32_t)(at.slot->tx.segment >> HEAP_PAGE_SHIFT);
 	assert_int_not_equal(at.log, 0);
-	/* The log has taken the first page of what was free. */
-	at.free_run = page_of(second) + 1;
-	free_run = heap_desc(heap, at.free_run)->word;
-	assert_int_equal(HEAP_DESC_KIND(free_run), HEAP_PAGE_FREE);
+	/* The log may have taken the first page of what was free. */
+	log_is_before = at.log == page_of(second);
+	at.free_run = page_of(second) + log_is_before;
+	at.before_free = log_is_before ? at.log : at.run;
+	assert_int_equal(HEAP_DESC_KIND(heap_desc(heap, at.free_run)->word), HEAP_PAGE_FREE);
+	n = HEAP_DESC_PAGES(heap_desc(heap, at.before_free)->word);
+	assert_int_equal(at.before_free + n, at.free_run);
 	assert_sound();
 }
 
@@ -401,9 +405,10 @@ static void test_damaged_pages(void **state)
 {
 	struct heap_leaf_entry *leaf = heap_directory(heap);
 	struct heap_index *index = heap_index(heap);
-	uint32_t n, last = heap_pages(heap) - 1;
+	uint32_t n, before, last;
 
 	build();
+	last = heap_pages(heap) - 1;
 	n = HEAP_DESC_PAGES(desc(at.free_run)->word);
 	damage64(&leaf->page, 0, "leaf 0 (directory, offset 0x6000) is said to be page 0");
 	damage64(&leaf->page, UINT64_C(1) << 40, "is said to be page 1099511627776");
@@ -429,7 +434,8 @@ static void test_damaged_pages(void **state)
 	damage64(&desc(at.free_run)->word, HEAP_DESC(HEAP_PAGE_FREE, n - 1) | HEAP_DESC_HOLES,
 		 "is in list");
 	damage64(&desc(at.free_run)->word, HEAP_DESC(HEAP_PAGE_RUN, n), "where none begins");
-	damage64(&desc(at.log)->word, HEAP_DESC(HEAP_PAGE_FREE, 1), "are neighbours");
+	before = HEAP_DESC_PAGES(desc(at.before_free)->word);
+	damage64(&desc(at.before_free)->word, HEAP_DESC(HEAP_PAGE_FREE, before), "are neighbours");
 	damage64(&desc(at.run)->word, HEAP_DESC(HEAP_PAGE_FREE, 5), "in no list of free runs");
 	damage64(&desc(at.free_run)->links, at.free_run, "names page");
 	damage64(&desc(at.free_run)->links, (uint64_t)at.free_run << 32, "is in a list twice");
