@@ -334,6 +334,9 @@ int heap_attach(struct luo_heap *h, const struct luo_heap_options *o)
 	r = heap_verify_super(&super);
 	if (r < 0)
 		return r;
+	if ((o->flags & LUO_HEAP_FIXED_ADDRESS) && super.address == 0)
+		return heap_problem(-EINVAL,
+				    "it was made without a fixed address, and cannot get one");
 	if (h->file_size < MIN_PAGES * HEAP_PAGE)
 		return heap_problem(-EUCLEAN, "it is cut off: the file has only %" PRIu64 " bytes",
 				    h->file_size);

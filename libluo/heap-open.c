@@ -141,6 +141,13 @@ static int is_unmade(int fd)
 	return pread(fd, &magic, sizeof(magic), 0) == sizeof(magic) && magic == HEAP_MAGIC_MAKING;
 }
 
+/* What was empty shall be that again. */
+static void unmake(const struct luo_heap *h)
+{
+	if (ftruncate(h->fd, 0) < 0)
+		return; /* sealed meanwhile: then there is a heap with nothing in it */
+}
+
 static int make_if_needed(struct luo_heap *h, const struct luo_heap_options *o, const char *name)
 {
 	uint64_t address = 0;
@@ -158,7 +165,10 @@ static int make_if_needed(struct luo_heap *h, const struct luo_heap_options *o, 
 	r = heap_make(h->fd, name, address);
 	if (r == 0 && h->limited)
 		r = heap_file_reserve(h, 0, 4 * HEAP_PAGE);
-	return r < 0 ? heap_problem(r, "making a heap in it: %s", strerror(-r)) : 0;
+	if (r == 0)
+		return 0;
+	unmake(h);
+	return heap_problem(r, "making a heap in it: %s", strerror(-r));
 }
 
 static int reopen_problem(int r)
@@ -195,14 +205,17 @@ static int open_own(int fd, const char *name, const struct luo_heap_options *o,
 	r = make_if_needed(h, o, o->name ?: name);
 	if (r < 0)
 		return r;
-	/* Nobody shall make it shorter under our mapping. Not all files can be sealed. */
-	if (!h->read_only)
-		(void)luo_memfd_add_seals(fd, F_SEAL_SHRINK);
 	r = heap_attach(h, o);
-	if (r < 0)
+	if (r < 0) {
+		if (h->state == LUO_HEAP_NEW)
+			unmake(h);
 		return r;
-	if (!h->read_only)
+	}
+	if (!h->read_only) {
+		/* Nobody shall make it shorter under our mapping. Not all files can be sealed. */
+		(void)luo_memfd_add_seals(fd, F_SEAL_SHRINK);
 		heap_owner_record(h);
+	}
 	r = heap_slots_open(h);
 	if (r < 0)
 		return r;

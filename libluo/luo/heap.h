@@ -38,7 +38,8 @@ enum luo_heap_flags {
 	/** Attach beside a possible owner, without changing anything. Allocating gives EROFS. */
 	LUO_HEAP_READ_ONLY = 1 << 0,
 	/** Map it where it was mapped first, always: then plain pointers into it stay right. The
-	 * heap remembers that; later openings need not say it. */
+	 * heap remembers that; later openings need not say it. -EINVAL for a heap that was made
+	 * without. */
 	LUO_HEAP_FIXED_ADDRESS = 1 << 1,
 	/** Ask for transparent huge pages: preserved and restored 100 times faster by LUO. */
 	LUO_HEAP_HUGEPAGE = 1 << 2,
