@@ -12,7 +12,7 @@
 int luo_extents_open(int fd, struct luo_extents *ret)
 {
 	struct luo_extents x = LUO_EXTENTS_NONE;
-	int flags = fcntl(fd, F_GETFL);
+	int flags = fcntl(fd, F_GETFL), r;
 
 	if (flags < 0 || fstat(fd, &x.st) < 0)
 		return -errno;
@@ -22,9 +22,10 @@ int luo_extents_open(int fd, struct luo_extents *ret)
 	if (!S_ISREG(x.st.st_mode))
 		return -EINVAL;
 	x.size = x.st.st_size;
-	if (luo_memfd_reopen(fd, O_RDONLY, &x.own_fd) < 0) {
+	r = luo_memfd_reopen(fd, O_RDONLY, &x.own_fd);
+	if (r < 0) {
 		if ((flags & O_ACCMODE) == O_WRONLY)
-			return -EACCES;
+			return r;
 		x.offset = lseek(fd, 0, SEEK_CUR);
 		if (x.offset < 0)
 			return -errno;

@@ -78,6 +78,25 @@ _public_ int luo_memfd_map(int fd, unsigned how, void **ret_address, size_t *ret
 	return 0;
 }
 
+/*
+ * Whoever has the file can take a lease on it (fcntl(2)), and then open(2) waits for him, 45 s by
+ * default. O_NONBLOCK does not wait; for a regular file it has no other meaning.
+ */
+static int open_at_once(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	if (fcntl(fd, F_SETFL, flags & O_APPEND) < 0) {
+		int r = -errno;
+
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
 _public_ int luo_memfd_reopen(int fd, int flags, int *ret_fd)
 {
 	char path[sizeof("/proc/self/fd/") + 11];
@@ -91,9 +110,9 @@ _public_ int luo_memfd_reopen(int fd, int flags, int *ret_fd)
 	if (!S_ISREG(st.st_mode)) /* opening a device or a FIFO again has effects */
 		return -EINVAL;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	copy = open(path, flags | O_CLOEXEC);
+	copy = open_at_once(path, flags);
 	if (copy < 0)
-		return -errno;
+		return copy;
 	*ret_fd = copy;
 	return 0;
 }

@@ -335,8 +335,8 @@ int luo_memfd_map(int fd, unsigned how, void **ret_address, size_t *ret_size);
  * @ret_fd: offset 0
  *
  * What is given to others as O_RDONLY they can open again for writing, if the mode of the file lets
- * them: only a seal keeps them from it. -EACCES, -ENOENT (no /proc), -EINVAL if it is not a regular
- * file. Since: 0.1
+ * them: only a seal keeps them from it. -EACCES, -ENOENT (no /proc), -EAGAIN if somebody has a
+ * lease on it (F_SETLEASE), -EINVAL if it is not a regular file. Since: 0.1
  */
 int luo_memfd_reopen(int fd, int flags, int *ret_fd);
 

@@ -164,6 +164,42 @@ static void test_reopen_read_only(void **state)
 	assert_int_equal(luo_memfd_add_seals(again, LUO_SEAL_GROW), -EPERM);
 }
 
+/* A file whose owner wants to be asked before others open it so: for 45 seconds, by default. */
+static void refuse_lease(int fd, int type, int flags)
+{
+	_cleanup_close_ int again = -EBADF, copy = -EBADF;
+	int untouched = UNTOUCHED;
+
+	if (fcntl(fd, F_SETLEASE, type) < 0)
+		return; /* this kernel does not have them, or not for this file */
+	alarm(20);
+	assert_int_equal(luo_memfd_reopen(fd, flags, &untouched), -EAGAIN);
+	assert_int_equal(untouched, UNTOUCHED);
+	/* Reading does without. */
+	assert_int_equal(lseek(fd, 2, SEEK_SET), 2);
+	assert_int_equal(luo_memfd_new_from_fd(NULL, fd, 0, &copy), 0);
+	assert_int_equal(luo_memfd_equal(fd, copy), 1);
+	assert_int_equal(lseek(fd, 0, SEEK_CUR), 2);
+	alarm(0);
+	assert_int_equal(fcntl(fd, F_SETLEASE, F_UNLCK), 0);
+	assert_int_equal(luo_memfd_reopen(fd, O_RDWR | O_APPEND, &again), 0);
+	assert_int_equal(fcntl(again, F_GETFL) & (O_NONBLOCK | O_APPEND), O_APPEND);
+}
+
+static void test_reopen_of_a_lease(void **state)
+{
+	char name[] = "/tmp/luo-test-XXXXXX";
+	_cleanup_close_ int fd = memfd_of("text"), file = mkostemp(name, O_CLOEXEC);
+
+	assert_true(file >= 0);
+	unlink(name);
+	write_at(file, "text", 0);
+	signal(SIGIO, SIG_IGN); /* which tells the owner */
+	refuse_lease(fd, F_RDLCK, O_RDWR);
+	refuse_lease(file, F_WRLCK, O_RDONLY);
+	signal(SIGIO, SIG_DFL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +209,7 @@ int main(void)
 		TEST(test_map),
 		TEST(test_reopen),
 		TEST(test_reopen_read_only),
+		TEST(test_reopen_of_a_lease),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
