@@ -43,7 +43,7 @@ struct scanner {
 
 static int scan_window(void *userdata, const struct luo_window *w)
 {
-	struct scan_region regions[REGIONS];
+	struct scan_region regions[REGIONS] = {};
 	struct scanner *s = userdata;
 	struct scan_arg arg = {
 		.size = sizeof(arg),

@@ -98,6 +98,23 @@ static void test_size_that_there_is_not(void **state)
 		      -ENODEV);
 }
 
+/* More pages than the pool has may be made when they are wanted. */
+static bool overcommits(uint64_t size)
+{
+	char path[128], c = '0';
+	int fd;
+
+	snprintf(path, sizeof(path),
+		 "/sys/kernel/mm/hugepages/hugepages-%llukB/nr_overcommit_hugepages",
+		 (unsigned long long)size / 1024);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		assert_int_equal(read(fd, &c, 1), 1);
+		close(fd);
+	}
+	return c != '0';
+}
+
 /* Of each size: what is there, one page more than there is, and what is no multiple. */
 static void test_every_size(void **state)
 {
@@ -113,7 +130,9 @@ static void test_every_size(void **state)
 		assert_int_equal(status(fd).st_blksize, list[i].size);
 		o.size = list[i].size / 2;
 		assert_create(o, -EINVAL);
-		o.size = list[i].size * (list[i].free + (UINT64_C(1) << 16));
+		if (overcommits(list[i].size))
+			continue;
+		o.size = list[i].size * (list[i].free + 2);
 		assert_create(o, -ENOMEM);
 	}
 }

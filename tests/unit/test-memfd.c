@@ -84,6 +84,29 @@ static void test_create_noexec(void **state)
 	assert_int_equal(seals_of(fd), F_SEAL_EXEC);
 }
 
+static void test_create_without_cloexec(void **state)
+{
+	_cleanup_close_ int fd =
+		create((struct luo_memfd_options){ .flags = LUO_MEMFD_NO_CLOEXEC });
+
+	assert_int_equal(fcntl(fd, F_GETFD), 0);
+}
+
+static void test_create_with_every_seal(void **state)
+{
+	for (unsigned seal = LUO_SEAL_SEAL; seal <= LUO_SEAL_EXEC; seal <<= 1) {
+		struct luo_memfd_options o = { .size = 10, .seals = seal };
+		int fd = UNTOUCHED, r = luo_memfd_create(&o, &fd);
+
+		if (r == -EINVAL && seal == LUO_SEAL_EXEC) /* before 6.3 */
+			continue;
+		assert_int_equal(r, 0);
+		assert_int_equal(seals_of(fd), seal);
+		close(fd);
+	}
+	assert_create((struct luo_memfd_options){ .seals = LUO_SEAL_GROW | 1U << 31 }, -EINVAL);
+}
+
 static void test_create_allocated(void **state)
 {
 	_cleanup_close_ int fd = create((struct luo_memfd_options){
@@ -119,10 +142,16 @@ static void test_create_hugetlb(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_create_refused),        TEST(test_create_default),
-		TEST(test_create_size_and_seals), TEST(test_create_without_sealing),
-		TEST(test_create_exec),           TEST(test_create_noexec),
-		TEST(test_create_allocated),      TEST(test_create_hugetlb),
+		TEST(test_create_refused),
+		TEST(test_create_default),
+		TEST(test_create_size_and_seals),
+		TEST(test_create_without_sealing),
+		TEST(test_create_exec),
+		TEST(test_create_noexec),
+		TEST(test_create_allocated),
+		TEST(test_create_hugetlb),
+		TEST(test_create_without_cloexec),
+		TEST(test_create_with_every_seal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
