@@ -28,10 +28,8 @@ static inline void *alloc_block(struct luo_heap *h, struct heap_slot_state *s, u
 
 		if (__builtin_expect(top == m->bottom, 0)) {
 			r = heap_refill(h, s, class);
-			if (r < 0) {
-				errno = -r;
-				return NULL;
-			}
+			if (r < 0)
+				return heap_alloc_failed(h, r);
 			continue;
 		}
 		hint = m->ring[(top - 1) % HEAP_MAGAZINE];
@@ -47,10 +45,8 @@ static inline void *alloc_block(struct luo_heap *h, struct heap_slot_state *s, u
 		offset = ((uint64_t)page << HEAP_PAGE_SHIFT) + k->first + block * k->size;
 		if (__builtin_expect(s->in_tx, 0)) {
 			r = heap_tx_note_alloc(h, s, offset);
-			if (r < 0) {
-				errno = -r;
-				return NULL;
-			}
+			if (r < 0)
+				return heap_alloc_failed(h, r);
 		}
 		heap_store(word, bits | bit);
 		heap_store32(&m->top, top - 1);
@@ -160,10 +156,8 @@ static void *alloc_run(struct luo_heap *h, struct heap_slot_state *s, size_t siz
 	struct heap_change c;
 	int r = 0;
 
-	if (size > LUO_HEAP_MAX) {
-		errno = ENOMEM;
-		return NULL;
-	}
+	if (size > LUO_HEAP_MAX)
+		return heap_alloc_failed(h, -ENOMEM);
 	if (s->in_tx)
 		r = heap_tx_reserve(h, s);
 	pthread_mutex_lock(&h->lock);
@@ -177,11 +171,7 @@ static void *alloc_run(struct luo_heap *h, struct heap_slot_state *s, size_t siz
 		r = heap_change_commit(&c);
 	}
 	pthread_mutex_unlock(&h->lock);
-	if (r < 0) {
-		errno = -r;
-		return NULL;
-	}
-	return heap_page(h, page);
+	return r < 0 ? heap_alloc_failed(h, r) : heap_page(h, page);
 }
 
 static int free_run(struct luo_heap *h, uint64_t offset)
@@ -255,10 +245,8 @@ _public_ void *luo_heap_calloc(struct luo_heap *h, size_t n, size_t size)
 	bool zero;
 	void *p;
 
-	if (__builtin_mul_overflow(n, size, &bytes)) {
-		errno = ENOMEM;
-		return NULL;
-	}
+	if (__builtin_mul_overflow(n, size, &bytes))
+		return heap_alloc_failed(h, -ENOMEM);
 	p = alloc(h, bytes, 1, &zero);
 	if (p && !zero)
 		memset(p, 0, bytes);
@@ -269,10 +257,8 @@ _public_ void *luo_heap_aligned_alloc(struct luo_heap *h, size_t alignment, size
 {
 	bool zero;
 
-	if (alignment == 0 || (alignment & (alignment - 1)) || alignment > ALIGN_MAX) {
-		errno = EINVAL;
-		return NULL;
-	}
+	if (alignment == 0 || (alignment & (alignment - 1)) || alignment > ALIGN_MAX)
+		return heap_alloc_failed(h, -EINVAL);
 	return alloc(h, size, alignment, &zero);
 }
 
@@ -315,7 +301,11 @@ _public_ int luo_heap_free(struct luo_heap *h, void *ptr)
 	}
 	r = free_offset(h, s, heap_offset(h, ptr));
 	heap_slot_leave(s);
-	return r;
+	if (r == -EINVAL)
+		return heap_refused(h, "freeing in the heap", r, "no block begins at that address");
+	if (r == -EALREADY)
+		return heap_refused(h, "freeing in the heap", r, "the block is free already");
+	return r < 0 ? heap_failed(h, "freeing in the heap", r) : 0;
 }
 
 _public_ size_t luo_heap_usable_size(struct luo_heap *h, const void *ptr)
@@ -338,10 +328,8 @@ _public_ void *luo_heap_realloc(struct luo_heap *h, void *ptr, size_t size)
 	if (!ptr)
 		return luo_heap_alloc(h, size);
 	usable = luo_heap_usable_size(h, ptr);
-	if (usable == 0) {
-		errno = EINVAL;
-		return NULL;
-	}
+	if (usable == 0)
+		return heap_alloc_failed(h, -EINVAL);
 	/* Where it is, unless more than half would be wasted. */
 	if (!h->read_only && size <= usable && (size >= usable / 2 || usable <= 32))
 		return ptr;
@@ -352,8 +340,7 @@ _public_ void *luo_heap_realloc(struct luo_heap *h, void *ptr, size_t size)
 	r = luo_heap_free(h, ptr);
 	if (r < 0) {
 		(void)luo_heap_free(h, p);
-		errno = -r;
-		return NULL;
+		return heap_alloc_failed(h, r);
 	}
 	return p;
 }
@@ -373,5 +360,5 @@ _public_ int luo_heap_trim(struct luo_heap *h)
 	r = heap_pages_trim(h, 1);
 	pthread_mutex_unlock(&h->lock);
 	heap_slot_leave(s);
-	return r;
+	return r < 0 ? heap_failed(h, "trimming the heap", r) : 0;
 }

@@ -335,6 +335,12 @@ bool heap_in_tx(struct luo_heap *h);
 /* For luo_heap_problem(): what is tried, on what; why it failed, returns @r; the end of it. */
 void heap_problem_begin(const char *verb, const char *name);
 int heap_problem_end(int r);
+/* All of it for the functions that are called too often to say what they do before it fails. */
+int heap_failed(const struct luo_heap *h, const char *verb, int r) __attribute__((__cold__));
+int heap_refused(const struct luo_heap *h, const char *verb, int r, const char *why)
+	__attribute__((__cold__));
+/* The same for a block: sets errno, and returns NULL. */
+void *heap_alloc_failed(const struct luo_heap *h, int r) __attribute__((__cold__));
 int heap_problem(int r, const char *format, ...) __attribute__((__format__(__printf__, 2, 3)));
 
 /* heap-make.c: makes a heap in the file, which is empty. */

@@ -245,8 +245,13 @@ struct heap_slot_state *heap_slot_enter_slow(struct luo_heap *h)
 
 	if (cached->serial != h->serial) {
 		s = find_slot(h);
-		if (!s)
+		if (!s) {
+			int error = errno;
+
+			(void)heap_failed(h, "changing the heap", -error);
+			errno = error;
 			return NULL;
+		}
 		cached->serial = h->serial;
 		cached->slot = s;
 	}

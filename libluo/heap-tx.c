@@ -334,6 +334,10 @@ bool heap_in_tx(struct luo_heap *h)
 
 /* ------------------------------------- public ------------------------------------- */
 
+#define BEGINNING  "beginning a transaction of the heap"
+#define SAVING     "saving what a transaction will change in the heap"
+#define COMMITTING "committing a transaction of the heap"
+
 _public_ int luo_heap_begin(struct luo_heap *h)
 {
 	struct heap_slot_state *s = heap_slot_enter(h); /* the shared one stays entered */
@@ -344,7 +348,8 @@ _public_ int luo_heap_begin(struct luo_heap *h)
 	if (s->in_tx || heap_load(&s->slot->tx.word) != 0) {
 		r = s->in_tx ? -EBUSY : -EUCLEAN; /* one that could not be ended, for damage */
 		heap_slot_leave(s);
-		return r;
+		return r == -EBUSY ? heap_refused(h, BEGINNING, r, "this thread has one open")
+				   : heap_failed(h, BEGINNING, r);
 	}
 	heap_store(&s->slot->tx.word, TX_WORD(HEAP_TX_ACTIVE, 0));
 	s->tx_frees = false;
@@ -371,7 +376,9 @@ _public_ int luo_heap_save(struct luo_heap *h, void *ptr, size_t size)
 		size -= n;
 	}
 	heap_slot_leave(s);
-	return r;
+	if (r == -EINVAL)
+		return heap_refused(h, SAVING, r, "not in a transaction, or not in this heap");
+	return r < 0 ? heap_failed(h, SAVING, r) : 0;
 }
 
 int heap_tx_end(struct luo_heap *h, struct heap_slot_state *s)
@@ -393,7 +400,7 @@ _public_ int luo_heap_commit(struct luo_heap *h)
 		return -errno;
 	if (!s->in_tx) {
 		heap_slot_leave(s);
-		return -EINVAL;
+		return heap_refused(h, COMMITTING, -EINVAL, "this thread has none open");
 	}
 	tx = &s->slot->tx;
 	if (!s->tx_frees && heap_load(&tx->segment) == 0) {
@@ -405,7 +412,7 @@ _public_ int luo_heap_commit(struct luo_heap *h)
 		r = heap_tx_end(h, s);
 	}
 	heap_slot_leave(s);
-	return r;
+	return r < 0 ? heap_failed(h, COMMITTING, r) : 0;
 }
 
 _public_ void luo_heap_abort(struct luo_heap *h)
