@@ -76,6 +76,12 @@ class LuoctlTest(unittest.TestCase):
         return subprocess.run([LUOCTL, *arguments], env=self.environment, text=text,
                               input=stdin, capture_output=True, timeout=60, check=False)
 
+    def luoctl_as(self, user, *arguments):
+        """As somebody else, which takes root."""
+        return subprocess.run([LUOCTL, *arguments], env=self.environment, text=True, user=user,
+                              group=user, extra_groups=[], capture_output=True, timeout=60,
+                              check=False)
+
     def on_terminal(self, *arguments, answer=None):
         """Standard input and output are a terminal. Exit code, and what is seen on it."""
         master, slave = pty.openpty()

@@ -10,8 +10,8 @@ import unittest
 from fakeluod import Error, Hangup, Reply
 from luoctltest import STATUS, SRCDIR, LuoctlTest, entry, socket_entry
 
-VERBS = ["status", "list", "show", "dump", "store", "claim", "drop", "mapping", "check", "harvest", "preserve",
-         "commit", "abort", "kexec", "enable", "disable", "monitor", "help"]
+VERBS = ["status", "list", "show", "dump", "store", "claim", "drop", "mapping", "heap", "check", "harvest",
+         "preserve", "commit", "abort", "kexec", "enable", "disable", "monitor", "help"]
 
 
 def memfd(content):

@@ -92,14 +92,14 @@ void heap_print_notes(const struct heap_view *v)
 
 /* ---- finding it ------------------------------------------------------------------------------ */
 
-static int open_file(const char *path, int *ret_fd)
+static int open_file(const char *path, const char *where, int *ret_fd)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
 	if (fd < 0) {
 		bool denied = errno == EACCES || errno == EPERM;
 
-		complain("cannot open %s: %m", path);
+		complain("cannot open %s: %m", where);
 		return denied ? LUOCTL_NOT_PERMITTED : LUOCTL_FAILED;
 	}
 	*ret_fd = fd;
@@ -166,20 +166,18 @@ static int look_at(struct context *c, struct heap_view *v, char **names, uint64_
 	_cleanup_close_ int fd = -EBADF;
 	int r;
 
-	if (is_path(names[0])) {
-		r = open_file(names[0], &fd);
+	if (is_path(names[0]))
 		where = escape(names[0]);
-	} else {
-		r = open_entry(c, names[0], names[1], nth, &fd);
-		if (asprintf(&where, "\"%s\" of unit %s", names[1], names[0]) < 0)
-			where = NULL;
-	}
-	if (r != LUOCTL_OK)
-		return r;
+	else if (asprintf(&where, "\"%s\" of unit %s", names[1], names[0]) < 0)
+		where = NULL;
 	if (!where) {
 		complain("out of memory");
 		return LUOCTL_FAILED;
 	}
+	r = is_path(names[0]) ? open_file(names[0], where, &fd)
+			      : open_entry(c, names[0], names[1], nth, &fd);
+	if (r != LUOCTL_OK)
+		return r;
 	return look(v, fd, where, how);
 }
 
