@@ -160,10 +160,15 @@ static void *alloc_run(struct luo_heap *h, struct heap_slot_state *s, size_t siz
 		return heap_alloc_failed(h, -ENOMEM);
 	if (s->in_tx)
 		r = heap_tx_reserve(h, s);
+	if (r < 0)
+		return heap_alloc_failed(h, r);
 	pthread_mutex_lock(&h->lock);
 	heap_change_init(&c, h);
-	if (r == 0)
+	r = heap_pages_alloc(&c, (uint32_t)pages, align, &page, ret_zero);
+	if (r < 0 && r != -EUCLEAN && heap_slabs_reclaim(h, s)) {
+		heap_change_init(&c, h);
 		r = heap_pages_alloc(&c, (uint32_t)pages, align, &page, ret_zero);
+	}
 	if (r == 0) {
 		heap_pages_describe(&c, page, HEAP_DESC(HEAP_PAGE_RUN, pages));
 		if (s->in_tx)
@@ -353,10 +358,7 @@ _public_ int luo_heap_trim(struct luo_heap *h)
 	if (!s)
 		return -errno;
 	pthread_mutex_lock(&h->lock);
-	heap_slabs_trim(h, s);
-	for (unsigned i = 0; i < HEAP_SLOTS; i++)
-		if (h->slots[i].slot && !h->slots[i].claimed && !h->slots[i].shared)
-			heap_slabs_trim(h, &h->slots[i]);
+	heap_slabs_trim(h, s, heap_pages(h));
 	r = heap_pages_trim(h, 1);
 	pthread_mutex_unlock(&h->lock);
 	heap_slot_leave(s);

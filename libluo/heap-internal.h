@@ -262,8 +262,14 @@ int heap_flush(struct luo_heap *h, struct heap_slot_state *s, unsigned class);
 /* Puts the freeing of a block of a slab that @owner owns into the change; the slab gets listed. */
 void heap_change_free_block(struct heap_change *c, uint32_t page, uint32_t block,
 			    struct heap_slot *owner);
-/* Gives slabs back that are empty and that their list can do without. */
-void heap_slabs_trim(struct luo_heap *h, struct heap_slot_state *s);
+/* Gives back the empty slabs of this slot, and of those that no thread has, as far as they are
+ * among the first @steps of their lists. Called with heap->lock. */
+void heap_slabs_trim(struct luo_heap *h, struct heap_slot_state *s, uint32_t steps);
+/*
+ * Before it is said that there is no memory: gives back the slabs that only hints hold, in a time
+ * that does not depend on the heap's size. Whether there are more free pages now.
+ */
+bool heap_slabs_reclaim(struct luo_heap *h, struct heap_slot_state *s);
 /* The blocks that others have freed become free. */
 int heap_drain(struct luo_heap *h, struct heap_slot_state *s);
 

@@ -154,19 +154,20 @@ static void give_back_if_empty(struct luo_heap *h, struct heap_slot *slot, unsig
 		give_back_slab(h, slot, class, page);
 }
 
-void heap_slabs_trim(struct luo_heap *h, struct heap_slot_state *s)
+/* Drops all hints, and gives back what is empty among the first @steps slabs of each list. */
+static void trim_slot(struct luo_heap *h, struct heap_slot_state *s, uint32_t steps)
 {
 	(void)heap_drain(h, s);
 	for (unsigned class = 0; class < HEAP_CLASSES; class ++) {
 		struct heap_magazine *m = &s->slot->magazines[class];
-		uint32_t page, steps = heap_pages(h);
+		uint32_t page, left = steps;
 
 		while (m->top - m->bottom >= EVICT)
 			if (heap_evict(h, s, class) < 0)
 				return;
 		if (heap_flush(h, s, class) < 0)
 			return;
-		for (page = m->list; page && steps > 0; steps--) {
+		for (page = m->list; page && left > 0; left--) {
 			uint32_t next;
 
 			if (!slab_is_sound(h, page, class, s->index))
@@ -177,6 +178,23 @@ void heap_slabs_trim(struct luo_heap *h, struct heap_slot_state *s)
 			page = next;
 		}
 	}
+}
+
+void heap_slabs_trim(struct luo_heap *h, struct heap_slot_state *s, uint32_t steps)
+{
+	trim_slot(h, s, steps);
+	for (unsigned i = 0; i < HEAP_SLOTS; i++)
+		if (h->slots[i].slot && !h->slots[i].claimed && !h->slots[i].shared)
+			trim_slot(h, &h->slots[i], steps);
+}
+
+bool heap_slabs_reclaim(struct luo_heap *h, struct heap_slot_state *s)
+{
+	uint32_t before = heap_load32(&heap_index(h)->free_pages);
+
+	/* Those that only hints held are first in their lists then. */
+	heap_slabs_trim(h, s, HEAP_MAGAZINE + 1);
+	return heap_load32(&heap_index(h)->free_pages) > before;
 }
 
 /* --------------------------------- magazines --------------------------------- */
@@ -344,6 +362,8 @@ static int more_slabs(struct luo_heap *h, struct heap_slot_state *s, unsigned cl
 		if (!h->slots[i].claimed && !h->slots[i].shared && &h->slots[i] != s)
 			r = adopt_slab(h, s, &h->slots[i], class);
 	if (r == 0)
+		r = make_slab(h, s, class);
+	if (r < 0 && r != -EUCLEAN && heap_slabs_reclaim(h, s))
 		r = make_slab(h, s, class);
 	pthread_mutex_unlock(&h->lock);
 	return r < 0 ? r : 0;
