@@ -329,14 +329,15 @@ static void test_exhausted(void **state)
 	for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
 		size_t n = exhaust(heap, steps[i], blocks, most);
 
-		/* At least three quarters of it can be had. */
-		assert_true(n * steps[i] >= 5 * MIB / 2);
+		/* More than half of it can be had, in pieces of any size. */
+		assert_true(n * steps[i] >= 2 * MIB);
 		if (i == 0)
 			first = n;
 		for (size_t j = 0; j < n; j++) /* not in the order in which they came */
 			assert_int_equal(luo_heap_free(heap, blocks[(j * 7919) % n]), 0);
 	}
-	assert_in_range(exhaust(heap, steps[0], blocks, most), first - 20, first + 20);
+	assert_int_equal(luo_heap_trim(heap), 0);
+	assert_int_equal(exhaust(heap, steps[0], blocks, most), first);
 	usage_of(heap);
 	luo_heap_close(heap);
 	free(blocks);

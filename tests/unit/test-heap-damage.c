@@ -35,10 +35,9 @@ static struct heap_super *super_of(const struct image *image)
 	return (struct heap_super *)(image->bytes + HEAP_SUPER_OFFSET);
 }
 
-static void put_super(int fd, struct heap_super super, bool right_sum)
+static void put_super(int fd, struct heap_super super)
 {
-	if (right_sum)
-		super.sum = heap_super_sum(&super);
+	super.sum = heap_super_sum(&super);
 	assert_int_equal(pwrite(fd, &super, sizeof(super), HEAP_SUPER_OFFSET), sizeof(super));
 }
 
@@ -52,7 +51,7 @@ static void test_foreign_magic(void **state)
 	int fd = memfd_of_image(&image);
 
 	super.magic ^= 1;
-	put_super(fd, super, true);
+	put_super(fd, super);
 	assert_refused(fd, -EUCLEAN);
 	close(fd);
 	free_image(&image);
@@ -66,19 +65,15 @@ static void test_newer_format(void **state)
 	int fd = memfd_of_image(&image);
 
 	super.format = HEAP_FORMAT + 1;
-	put_super(fd, super, true);
+	put_super(fd, super);
 	assert_refused(fd, -EPROTONOSUPPORT);
 	assert_non_null(strstr(luo_heap_problem(), "format"));
 	super.format = 0x7fffffff;
-	put_super(fd, super, true);
+	put_super(fd, super);
 	assert_refused_with(fd, (struct luo_heap_options){ .flags = LUO_HEAP_READ_ONLY },
 			    -EPROTONOSUPPORT);
-	/* Only damage can have made this. */
-	super.format = HEAP_FORMAT + 1;
-	put_super(fd, super, false);
-	assert_refused(fd, -EUCLEAN);
 	super.format = 0;
-	put_super(fd, super, true);
+	put_super(fd, super);
 	assert_refused(fd, -EUCLEAN);
 	close(fd);
 	free_image(&image);
@@ -91,7 +86,7 @@ static void test_other_page_size(void **state)
 	int fd = memfd_of_image(&image);
 
 	super.page_shift = 12;
-	put_super(fd, super, true);
+	put_super(fd, super);
 	assert_refused(fd, -EUCLEAN);
 	close(fd);
 	free_image(&image);
@@ -102,7 +97,8 @@ static bool opens(int fd)
 	struct luo_heap *heap = NULL;
 	int r = luo_heap_open_fd(fd, &(struct luo_heap_options){ .max_size = 64 * MIB }, &heap);
 
-	assert_true(r == 0 || r == -EUCLEAN);
+	/* A byte of the format makes it newer: what a newer one sums up cannot be known. */
+	assert_true(r == 0 || r == -EUCLEAN || r == -EPROTONOSUPPORT);
 	luo_heap_close(heap);
 	return r == 0;
 }
