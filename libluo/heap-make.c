@@ -85,7 +85,7 @@ static int fill(struct image *image, const char *name, uint64_t address)
 	return 0;
 }
 
-static int write_image(int fd, const struct image *image)
+static int write_rest(int fd, const struct image *image)
 {
 	static const uint64_t magic = HEAP_MAGIC;
 	const struct {
@@ -93,7 +93,6 @@ static int write_image(int fd, const struct image *image)
 		size_t size;
 		uint64_t offset;
 	} parts[] = {
-		{ image->super, sizeof(image->super), 0 },
 		{ image->directory, sizeof(image->directory), HEAP_DIRECTORY_OFFSET },
 		{ image->leaf, sizeof(image->leaf), PAGE_LEAF * HEAP_PAGE },
 		{ &image->slot_check, sizeof(image->slot_check), PAGE_SLOTS * HEAP_PAGE },
@@ -117,7 +116,13 @@ int heap_make(int fd, const char *name, uint64_t address)
 	if (r < 0)
 		return r;
 	/* Without this, what an earlier attempt left could show. */
-	if (ftruncate(fd, 0) < 0 || ftruncate(fd, PAGES * HEAP_PAGE) < 0)
+	if (ftruncate(fd, 0) < 0)
 		return -errno;
-	return write_image(fd, image);
+	/* First of all, that it is being made: a death must not leave a file that is nothing. */
+	r = luo_pwrite_all(fd, image->super, sizeof(image->super), 0);
+	if (r < 0)
+		return r;
+	if (ftruncate(fd, PAGES * HEAP_PAGE) < 0)
+		return -errno;
+	return write_rest(fd, image);
 }
