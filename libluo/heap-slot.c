@@ -40,9 +40,14 @@ static struct luo_heap *find_open(uint64_t serial)
 
 static void give_up(struct luo_heap *h, struct heap_slot_state *s)
 {
-	if (s->in_tx && !s->shared) {
-		(void)heap_tx_unwind(h, s);
-		s->in_tx = false;
+	/* Who has a transaction open in the shared one has its lock, and gets it once more. */
+	if (!s->shared || pthread_mutex_trylock(&s->shared_lock) == 0) {
+		if (s->in_tx) {
+			(void)heap_tx_unwind(h, s);
+			s->in_tx = false;
+			heap_slot_leave(s);
+		}
+		heap_slot_leave(s);
 	}
 	pthread_mutex_lock(&h->lock);
 	s->claimed = false;
