@@ -391,7 +391,7 @@ int main(int argc, char **argv)
 		close(to_watcher[0]);
 		close(to_worker[1]);
 		trap_init(to_watcher[1], to_worker[0]);
-		_exit(step_work(w.fd, w.operation, argc > 1 ? strtoul(argv[1], NULL, 0) : 300,
+		_exit(step_work(w.fd, w.operation, argc > 1 ? strtoul(argv[1], NULL, 0) : 150,
 				w.seed));
 	}
 	close(to_watcher[1]);
