@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <errno.h>
+#include <malloc.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,10 +14,18 @@ static char *spare[SPARE_MAX];
 static unsigned n_spare;
 
 static size_t large, large_max;
+static bool gave_large;
 
 void buffer_set_limit(size_t limit)
 {
 	large_max = limit;
+}
+
+void buffer_trim(void)
+{
+	if (gave_large)
+		malloc_trim(0);
+	gave_large = false;
 }
 
 static char *take(size_t size)
@@ -34,8 +44,10 @@ static char *take(size_t size)
 
 static void give(char *data, size_t size)
 {
-	if (size > BUFFER_SIZE)
+	if (size > BUFFER_SIZE) {
 		large -= size;
+		gave_large = true;
+	}
 	if (size == BUFFER_SIZE && n_spare < SPARE_MAX)
 		spare[n_spare++] = data;
 	else

@@ -20,6 +20,8 @@ struct buffer {
 
 /* How many bytes all larger buffers may have together. */
 void buffer_set_limit(size_t limit);
+/* Now and then: malloc() keeps what was freed, even if it was much and will not be needed again. */
+void buffer_trim(void);
 
 static inline char *buffer_begin(const struct buffer *b)
 {

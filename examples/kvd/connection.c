@@ -171,6 +171,7 @@ int server_loop(struct server *server)
 		if (now < next_sweep)
 			continue;
 		next_sweep = now + (store_sweep(&server->store) ? 10000 : 1000000);
+		buffer_trim();
 		/* Fds may be had again that another process has used up. */
 		server_accept_again(server);
 	}
