@@ -207,8 +207,8 @@ _public_ const char *luo_memfd_advice_to_string(unsigned advice)
 {
 	static const char *const texts[] = {
 		"the kernel can preserve memory files only: memfds and unlinked files on tmpfs",
-		"hugetlb memory cannot be preserved: copy it into a memfd with transparent huge "
-		"pages",
+		("hugetlb memory cannot be preserved: copy it into a memfd with transparent huge "
+		 "pages"), /* one: clang asks */
 		"it has more pages than the kernel can preserve in one file: use several",
 		"it has a seal that the kernel cannot preserve",
 		"sealed against exec it would come back read-only: it travels as a copy",
