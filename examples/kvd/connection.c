@@ -41,11 +41,14 @@ static void connection_close(struct connection *c)
 {
 	struct server *server = c->source.server;
 
+	if (c->next)
+		c->next->previous = c->previous;
+	*(c->previous ? &c->previous->next : &server->first) = c->next;
+	server->connections--;
 	close(c->source.fd);
 	buffer_clear(&c->in);
 	buffer_clear(&c->out);
 	free(c);
-	server->connections--;
 	server_accept_again(server);
 }
 
@@ -137,8 +140,12 @@ void connection_open(struct server *server, int fd)
 		close(fd);
 		return;
 	}
-	c->source = (struct source){ .fd = fd, .ready = connection_ready };
+	c->source = (struct source){ .fd = fd, .ready = connection_ready, .server = server };
 	c->events = EPOLLIN;
+	c->next = server->first;
+	if (c->next)
+		c->next->previous = c;
+	server->first = c;
 	server->connections++;
 	server->counters.total_connections++;
 	if (server_watch(server, &c->source, c->events) < 0)
@@ -176,4 +183,10 @@ int server_loop(struct server *server)
 		server_accept_again(server);
 	}
 	return 0;
+}
+
+void server_close(struct server *server)
+{
+	while (server->first)
+		connection_close(server->first);
 }

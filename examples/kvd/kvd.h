@@ -56,6 +56,8 @@ struct source {
 	struct server *server;
 };
 
+struct connection;
+
 struct server {
 	struct store store;
 	struct counters counters;
@@ -66,6 +68,7 @@ struct server {
 	bool accepting;
 	bool stop;
 	int verbosity;
+	struct connection *first;
 	unsigned connections;
 	unsigned max_connections;
 	size_t item_max; /* bytes of the largest value */
@@ -84,6 +87,7 @@ struct get {
 
 struct connection {
 	struct source source;
+	struct connection *next, *previous; /* of all */
 	struct buffer in, out;
 	size_t wanted;    /* nothing can be done before so many bytes are in */
 	uint64_t swallow; /* so many bytes that come next belong to a value that was refused */
@@ -99,6 +103,7 @@ int64_t clock_usec(int clock);
 int server_watch(struct server *server, struct source *source, uint32_t events);
 void connection_open(struct server *server, int fd);
 int server_loop(struct server *server);
+void server_close(struct server *server);
 
 /* listen.c */
 int listen_unix(struct server *server, const char *path, unsigned mode);

@@ -259,6 +259,7 @@ int main(int argc, char **argv)
 	r = server_loop(&server);
 	/* Nothing has to be saved. */
 	sd_notify(0, "STOPPING=1");
+	server_close(&server);
 	store_close(&server.store);
 	if (o.socket)
 		unlink(o.socket);
