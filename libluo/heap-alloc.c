@@ -305,6 +305,7 @@ _public_ int luo_heap_free(struct luo_heap *h, void *ptr)
 		return 0;
 	}
 	r = free_offset(h, s, heap_offset(h, ptr));
+	heap_tx_spoil(s, r);
 	heap_slot_leave(s);
 	if (r == -EINVAL)
 		return heap_refused(h, "freeing in the heap", r, "no block begins at that address");

@@ -110,6 +110,7 @@ static bool add_run(struct check *c, uint64_t word, uint32_t page)
 		.kind = HEAP_DESC_KIND(word),
 		.class = (uint8_t)HEAP_DESC_CLASS(word),
 		.owner = (uint16_t)HEAP_DESC_OWNER(word),
+		.zero = (word & HEAP_DESC_ZERO) != 0,
 	};
 	for (uint32_t i = 0; i < run->pages; i++)
 		c->run_of[page + i] = (uint32_t)c->n_runs;
@@ -164,6 +165,40 @@ void check_runs(struct check *c)
 }
 
 /* ---- free runs ------------------------------------------------------------------------------- */
+
+#define CHUNK 4096
+
+/* With pread(2): reading a hole through the mapping would fill it. The next data, or @end. */
+static uint64_t next_data(const struct check *c, uint64_t offset, uint64_t end)
+{
+	off_t data = lseek(c->heap->fd, (off_t)offset, SEEK_DATA);
+
+	if (data < 0)
+		return errno == ENXIO ? end : offset;
+	return MIN2((uint64_t)data, end);
+}
+
+/* What calloc relies on. */
+static void check_zero_run(struct check *c, const struct check_run *run)
+{
+	static const uint8_t zeros[CHUNK];
+	uint64_t offset = check_page_offset(run->page),
+		 end = offset + check_page_offset(run->pages);
+	uint8_t data[CHUNK];
+
+	for (offset = next_data(c, offset, end); offset < end;
+	     offset = next_data(c, offset + CHUNK, end)) {
+		offset -= offset % CHUNK;
+		if (pread(c->heap->fd, data, CHUNK, (off_t)offset) != CHUNK ||
+		    memcmp(data, zeros, CHUNK) != 0) {
+			check_problem(c,
+				      "the free run at page %" PRIu32
+				      " is said to be zeros, and is not at offset 0x%" PRIx64,
+				      run->page, offset);
+			return;
+		}
+	}
+}
 
 static void list_of(uint32_t pages, unsigned *ret_fl, unsigned *ret_sl)
 {
@@ -248,9 +283,13 @@ void check_free_lists(struct check *c)
 			      "the bitmap of all lists of free runs is 0x%06" PRIx32
 			      ", and those that are not empty are 0x%06" PRIx32,
 			      fl_bitmap, expected_fl);
-	for (size_t i = 0; i < c->n_runs; i++)
-		if (c->runs[i].kind == HEAP_PAGE_FREE)
-			free_pages += c->runs[i].pages;
+	for (size_t i = 0; i < c->n_runs; i++) {
+		if (c->runs[i].kind != HEAP_PAGE_FREE)
+			continue;
+		free_pages += c->runs[i].pages;
+		if (c->runs[i].zero)
+			check_zero_run(c, &c->runs[i]);
+	}
 	if (check_load32(c, INDEX(free_pages)) != free_pages)
 		check_problem(c, "the index has %" PRIu32 " free pages, and there are %" PRIu32,
 			      check_load32(c, INDEX(free_pages)), free_pages);

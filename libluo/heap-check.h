@@ -9,7 +9,7 @@
  * alive): each word is read once into a table of our own, judged there, and from then on the table
  * counts. What has been reached is marked in the table, so a list that is a circle ends.
  *
- * A free page is never read: that would give memory to what may be a hole.
+ * A free page is never read through the mapping: that would give memory to what may be a hole.
  */
 
 #include <libluo/heap-internal.h>
@@ -22,6 +22,7 @@ struct check_run {
 	uint16_t owner;  /* slab */
 	uint8_t class;   /* slab */
 	uint8_t kind : 4;
+	bool zero : 1;    /* free run: it says that it is zeros */
 	bool listed : 1;  /* slab: it says that it is in a list */
 	bool reached : 1; /* in a list, or named by what it belongs to */
 };

@@ -44,7 +44,8 @@ struct heap_owner {
 	char name[16];
 	uint8_t boot_id[16];
 	uint64_t openings;
-	uint64_t reserved[10];
+	uint64_t kernels; /* boots under which it was opened */
+	uint64_t reserved[9];
 };
 
 /*

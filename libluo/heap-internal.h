@@ -31,6 +31,7 @@ struct heap_slot_state { /* of this process, for one slot */
 	bool claimed;
 	bool shared; /* the last slot: for all threads that found no other */
 	bool in_tx;
+	int tx_error;  /* the first failure that the commit will return */
 	bool tx_frees; /* the transaction has something to free */
 	unsigned index;
 };
@@ -335,6 +336,7 @@ int heap_tx_unwind(struct luo_heap *h, struct heap_slot_state *s);
 /* The same for the transaction that the thread has open, which ends. */
 int heap_tx_end(struct luo_heap *h, struct heap_slot_state *s);
 bool heap_in_tx(struct luo_heap *h);
+void heap_tx_spoil(struct heap_slot_state *s, int r);
 
 /* ---------------------------- opening (heap-open.c and others) ---------------------------- */
 

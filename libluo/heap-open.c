@@ -507,6 +507,7 @@ _public_ int luo_heap_stat(struct luo_heap *h, struct luo_heap_stat *ret)
 	*ret = (struct luo_heap_stat){
 		.id = super->id,
 		.format = super->format,
+		.kernels = heap_load(&owner->kernels),
 		.openings = heap_load(&owner->openings),
 		.created_usec = super->created_usec,
 		.size = pages << HEAP_PAGE_SHIFT,

@@ -111,6 +111,8 @@ void heap_owner_record(struct luo_heap *h)
 
 	(void)prctl(PR_GET_NAME, name);
 	read_boot_id(boot_id);
+	if (memcmp(owner->boot_id, boot_id, sizeof(boot_id)) != 0 || owner->kernels == 0)
+		heap_store(&owner->kernels, heap_load(&owner->kernels) + 1);
 	heap_store(&owner->pid, (uint64_t)getpid());
 	memcpy(owner->name, name, sizeof(owner->name));
 	memcpy(owner->boot_id, boot_id, sizeof(owner->boot_id));

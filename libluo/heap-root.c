@@ -113,6 +113,12 @@ static int commit_entry(struct luo_heap *h, uint32_t i, const struct heap_root *
 
 	if (!s)
 		return -errno;
+	if (s->tx_error < 0) { /* of a callback that did not look */
+		r = s->tx_error;
+		luo_heap_abort(h);
+		heap_slot_leave(s);
+		return r;
+	}
 	pthread_mutex_lock(&h->lock);
 	heap_change_init(&c, h);
 	put_entry(&c, i, entry);

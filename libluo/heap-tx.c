@@ -322,6 +322,13 @@ bool heap_tx_is_sound(struct luo_heap *h, struct heap_slot *slot)
 	return used <= HEAP_TX_INLINE && entries_are_sound(h, slot->tx.words, used);
 }
 
+/* What could not be noted cannot be undone: the transaction can only be aborted. */
+void heap_tx_spoil(struct heap_slot_state *s, int r)
+{
+	if (s->in_tx && r < 0 && s->tx_error == 0)
+		s->tx_error = r;
+}
+
 bool heap_in_tx(struct luo_heap *h)
 {
 	struct heap_slot_state *s = h->read_only ? NULL : heap_slot_enter(h);
@@ -353,6 +360,7 @@ _public_ int luo_heap_begin(struct luo_heap *h)
 	}
 	heap_store(&s->slot->tx.word, TX_WORD(HEAP_TX_ACTIVE, 0));
 	s->tx_frees = false;
+	s->tx_error = 0;
 	s->in_tx = true;
 	return 0;
 }
@@ -375,6 +383,7 @@ _public_ int luo_heap_save(struct luo_heap *h, void *ptr, size_t size)
 		offset += n;
 		size -= n;
 	}
+	heap_tx_spoil(s, r);
 	heap_slot_leave(s);
 	if (r == -EINVAL)
 		return heap_refused(h, SAVING, r, "not in a transaction, or not in this heap");
@@ -403,6 +412,13 @@ _public_ int luo_heap_commit(struct luo_heap *h)
 		return heap_refused(h, COMMITTING, -EINVAL, "this thread has none open");
 	}
 	tx = &s->slot->tx;
+	if (s->tx_error < 0) {
+		r = s->tx_error;
+		(void)heap_tx_end(h, s);
+		heap_slot_leave(s);
+		return heap_refused(h, COMMITTING, r,
+				    "saving or freeing failed in it, so it was undone");
+	}
 	if (!s->tx_frees && heap_load(&tx->segment) == 0) {
 		heap_store(&tx->word, 0);
 		s->in_tx = false;

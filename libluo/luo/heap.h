@@ -148,6 +148,7 @@ struct luo_heap_stat {
 	uint32_t format;          /**< version of the format in memory */
 	uint32_t owner_pid;       /**< who has it open for writing now; 0: nobody */
 	char owner_name[16];      /**< its name, or that of the last owner */
+	uint64_t kernels;         /**< boots of a kernel under which it was opened for writing */
 	uint64_t openings;        /**< how often it was opened for writing */
 	uint64_t created_usec;    /**< CLOCK_REALTIME */
 	uint64_t size;            /**< bytes it has grown to */
@@ -273,7 +274,13 @@ int luo_heap_begin(struct luo_heap *heap);
  */
 int luo_heap_save(struct luo_heap *heap, void *ptr, size_t size);
 
-/** luo_heap_commit() - make it all so, at one instant. -EINVAL without a transaction. Since: 0.1 */
+/**
+ * luo_heap_commit() - make it all so, at one instant.
+ *
+ * If a luo_heap_save() or luo_heap_free() failed since luo_heap_begin(), the transaction is undone
+ * instead, and that error returned: a program may look at errors here only. -EINVAL without a
+ * transaction. Since: 0.1
+ */
 int luo_heap_commit(struct luo_heap *heap);
 
 /** luo_heap_abort() - undo it all; nothing without a transaction. Since: 0.1 */

@@ -117,7 +117,7 @@ static void test_structs(void **state)
 		      MEMBER(heap_super, sum));
 	ASSERT_STRUCT(heap_owner, MEMBER(heap_owner, pid), MEMBER(heap_owner, name),
 		      MEMBER(heap_owner, boot_id), MEMBER(heap_owner, openings),
-		      MEMBER(heap_owner, reserved));
+		      MEMBER(heap_owner, kernels), MEMBER(heap_owner, reserved));
 	ASSERT_STRUCT(heap_index, MEMBER(heap_index, sum), MEMBER(heap_index, pages),
 		      MEMBER(heap_index, free_pages), MEMBER(heap_index, leaves),
 		      MEMBER(heap_index, slots), MEMBER(heap_index, roots),

@@ -134,7 +134,7 @@ static void test_refusals(void **state)
 	/* Another heap has transactions of its own. */
 	assert_int_equal(luo_heap_begin(other), 0);
 	assert_int_equal(luo_heap_commit(other), 0);
-	assert_int_equal(luo_heap_commit(f.heap), 0);
+	luo_heap_abort(f.heap);
 	assert_int_equal(luo_heap_commit(f.heap), -EINVAL);
 	assert_old(&f);
 	luo_heap_close(other);
@@ -422,6 +422,33 @@ static void test_realloc_within(void **state)
 	finish_table(&f);
 }
 
+/* Who does not look at each call learns of it at the commit, and has lost nothing. */
+static void test_failure_within(void **state)
+{
+	struct fixture f;
+	uint8_t *block;
+
+	setup_table(&f);
+	assert_int_equal(luo_heap_begin(f.heap), 0);
+	assert_int_equal(luo_heap_save(f.heap, f.table->cells, sizeof(f.table->cells)), 0);
+	f.table->cells[3] = 1234;
+	block = luo_heap_alloc(f.heap, 100);
+	assert_non_null(block);
+	assert_int_equal(luo_heap_free(f.heap, block + 16), -EINVAL);
+	assert_int_equal(luo_heap_save(f.heap, &f, sizeof(f)), -EINVAL);
+	assert_int_equal(luo_heap_commit(f.heap), -EINVAL);
+	assert_non_null(strstr(luo_heap_problem(), "undone"));
+	assert_old(&f);
+
+	/* The next one is not spoilt by it. */
+	assert_int_equal(luo_heap_begin(f.heap), 0);
+	assert_int_equal(luo_heap_save(f.heap, f.table->cells, 8), 0);
+	f.table->cells[0] = 0;
+	assert_int_equal(luo_heap_commit(f.heap), 0);
+	assert_old(&f);
+	finish_table(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +464,7 @@ int main(void)
 		HEAP_TEST(test_free_within),
 		HEAP_TEST(test_double_free_within),
 		HEAP_TEST(test_many_blocks),
+		HEAP_TEST(test_failure_within),
 		HEAP_TEST(test_log_cannot_grow),
 		HEAP_TEST(test_realloc_within),
 	};

@@ -43,6 +43,7 @@ struct json_object *heap_to_json(const struct heap_view *v)
 	add_number(o, "size", v->stat.size);
 	add_number(o, "createdAt", v->stat.created_usec);
 	add_number(o, "openings", v->stat.openings);
+	add_number(o, "kernels", v->stat.kernels);
 	json_add(o, "ownerPid",
 		 v->stat.owner_pid ? json_object_new_int64(v->stat.owner_pid) : NULL);
 	json_add_string(o, "ownerName", *v->stat.owner_name ? v->stat.owner_name : NULL);
