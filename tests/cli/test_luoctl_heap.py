@@ -273,7 +273,7 @@ class Stat(HeapTest):
        Id: b7b882404820548e
    Format: 1
     Owner: nobody
-   Opened: 1 time for writing, under 1 kernel boot
+   Opened: 1 time for writing
   Created: 2026-11-21 15:56:57 UTC, AGE ago
      Size: 2.6 MiB (2686976 bytes)
   Objects: 11, 418 KiB; 10 in 9 slabs, 1 with pages of their own

@@ -49,10 +49,10 @@ static void print_head(const struct luo_heap_stat *s)
 	print_field_f(0, WIDTH, "Id", "%016" PRIx64, s->id);
 	print_field_f(0, WIDTH, "Format", "%" PRIu32, s->format);
 	print_owner(s);
-	print_field_f(0, WIDTH, "Opened",
-		      "%" PRIu64 " time%s for writing, under %" PRIu64 " kernel boot%s",
-		      s->openings, s->openings == 1 ? "" : "s", s->kernels,
-		      s->kernels == 1 ? "" : "s");
+	print_field_f(0, WIDTH, "Opened", "%" PRIu64 " time%s for writing", s->openings,
+		      s->openings == 1 ? "" : "s");
+	if (s->kernels > 1)
+		print_field_f(0, WIDTH, "Kernels", "%" PRIu64 " boots", s->kernels);
 	print_created(s->created_usec);
 	if (s->address)
 		print_field_f(0, WIDTH, "Address", "0x%" PRIx64 ", always", s->address);
