@@ -95,8 +95,7 @@ bool object_is_right(struct luo_heap *heap, const struct object *object)
 	return true;
 }
 
-/* ---- all blocks, all references
- * ------------------------------------------------------------------ */
+/* ---- all blocks, all references -------------------------------------------------------------- */
 
 struct blocks {
 	void **at;

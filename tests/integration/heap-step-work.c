@@ -60,8 +60,7 @@ static void end(void)
 	trap_say(STEP_END);
 }
 
-/* ---- one call each
- * ------------------------------------------------------------------------------- */
+/* ---- one call each --------------------------------------------------------------------------- */
 
 static void open_it(const char *name)
 {
@@ -136,8 +135,7 @@ static void trim(void)
 	end();
 }
 
-/* ---- transactions and roots
- * ------------------------------------------------------------------------ */
+/* ---- transactions and roots ------------------------------------------------------------------ */
 
 /* Everything that one can hold; @wide: it does not fit into the slot. */
 static void transaction(bool commit, bool wide)
@@ -234,8 +232,7 @@ static void remove_root(const char *name)
 	end();
 }
 
-/* ---- another thread's blocks
- * ------------------------------------------------------------------------ */
+/* ---- another thread's blocks ----------------------------------------------------------------- */
 
 struct helper {
 	pthread_t thread;
@@ -307,8 +304,7 @@ static void others_blocks(void)
 			w.blocks[i] = alloc(640);
 }
 
-/* ---- the script
- * -------------------------------------------------------------------------------------- */
+/* ---- the script ------------------------------------------------------------------------------ */
 
 /* Slabs are made, magazines run empty and full, pages are split and joined. */
 static void every_way(void)

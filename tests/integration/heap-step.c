@@ -80,8 +80,7 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (x ^ x >> 32) * UINT64_C(0xd6e8feb86659fd93) ^ x >> 29;
 }
 
-/* ---- what is in a heap
- * --------------------------------------------------------------------------- */
+/* ---- what is in a heap ----------------------------------------------------------------------- */
 
 static bool was_there(struct block b)
 {
@@ -247,8 +246,7 @@ static bool put_image(void)
 	return true;
 }
 
-/* ---- one operation
- * ------------------------------------------------------------------------------- */
+/* ---- one operation --------------------------------------------------------------------------- */
 
 static bool same(const struct content *a, const struct content *b)
 {

@@ -180,8 +180,7 @@ static inline bool is_zero(const void *ptr, size_t size)
 	return true;
 }
 
-/* ---- other processes
- * ----------------------------------------------------------------------------- */
+/* ---- other processes ------------------------------------------------------------------------- */
 
 /* Runs in another process, and must return 0 there. */
 static inline void in_child(int (*run)(void *userdata), void *userdata)

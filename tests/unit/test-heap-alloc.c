@@ -301,8 +301,7 @@ static void test_metadata_is_no_block(void **state)
 	luo_heap_close(heap);
 }
 
-/* ---- the end of memory
- * --------------------------------------------------------------------------- */
+/* ---- the end of memory ----------------------------------------------------------------------- */
 
 static size_t exhaust(struct luo_heap *heap, size_t size, void **blocks, size_t most)
 {

@@ -184,8 +184,7 @@ static void test_file_size_limit(void **state)
 	in_child(grow_past_limit, NULL);
 }
 
-/* ---- several heaps
- * ------------------------------------------------------------------------------- */
+/* ---- several heaps --------------------------------------------------------------------------- */
 
 static void test_several(void **state)
 {

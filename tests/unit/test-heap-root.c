@@ -178,8 +178,7 @@ static void test_too_many(void **state)
 	luo_heap_close(heap);
 }
 
-/* ---- what is made
- * --------------------------------------------------------------------------------- */
+/* ---- what is made ---------------------------------------------------------------------------- */
 
 static void test_made_once(void **state)
 {
@@ -237,8 +236,7 @@ static void test_init_fails(void **state)
 	luo_heap_close(heap);
 }
 
-/* ---- upgrades
- * ------------------------------------------------------------------------------------- */
+/* ---- upgrades -------------------------------------------------------------------------------- */
 
 static void test_upgrade(void **state)
 {
@@ -388,8 +386,7 @@ static void test_upgrade_to_nonsense(void **state)
 	luo_heap_close(heap);
 }
 
-/* ---- removing
- * ------------------------------------------------------------------------------------- */
+/* ---- removing -------------------------------------------------------------------------------- */
 
 static void test_remove(void **state)
 {

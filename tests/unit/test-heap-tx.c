@@ -109,8 +109,7 @@ static int change(struct fixture *f)
 	return 0;
 }
 
-/* ---- what is refused
- * ----------------------------------------------------------------------------- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 
 static void test_refusals(void **state)
 {
@@ -160,8 +159,7 @@ static void test_save_of_super_page(void **state)
 	finish_table(&f);
 }
 
-/* ---- all of it
- * ------------------------------------------------------------------------------------ */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 static void test_commit(void **state)
 {
@@ -196,8 +194,7 @@ static void test_empty(void **state)
 	finish_table(&f);
 }
 
-/* ---- nothing
- * -------------------------------------------------------------------------------------- */
+/* ---- nothing --------------------------------------------------------------------------------- */
 
 static void test_abort(void **state)
 {
@@ -261,8 +258,7 @@ static void test_death_within(void **state)
 	close(f.fd);
 }
 
-/* ---- details
- * -------------------------------------------------------------------------------------- */
+/* ---- details --------------------------------------------------------------------------------- */
 
 /* Saved twice, the first counts; odd sizes at odd places; parts that overlap. */
 static void test_overlapping_saves(void **state)
