@@ -19,6 +19,7 @@
 #include <libluo/util.h>
 
 #define MIN_PAGES 4
+#define LOOKS_MAX 20 /* a millisecond apart */
 
 /* ------------------------------------ the header ------------------------------------ */
 
@@ -85,6 +86,12 @@ uint64_t heap_leaf_sum(const struct luo_heap *h, uint32_t leaf)
 			 begin + MIN2(n, (uint64_t)HEAP_LEAF_PAGES) * sizeof(struct heap_desc));
 }
 
+/* Beside an owner this number may become anything after it was verified. */
+static uint32_t pages_in_reach(const struct luo_heap *h)
+{
+	return (uint32_t)MIN2((uint64_t)heap_pages(h), h->max_size >> HEAP_PAGE_SHIFT);
+}
+
 struct heap_desc *heap_leaf_slow(struct luo_heap *h, uint32_t leaf)
 {
 	struct heap_leaf_entry *entry = &heap_directory(h)[leaf];
@@ -94,7 +101,7 @@ struct heap_desc *heap_leaf_slow(struct luo_heap *h, uint32_t leaf)
 	pthread_mutex_lock(&h->lock); /* not in the middle of a change */
 	page = heap_load(&entry->page);
 	if (leaf < heap_load32(&heap_index(h)->leaves) && leaf < HEAP_LEAVES && page > 0 &&
-	    page < heap_pages(h) &&
+	    page < pages_in_reach(h) &&
 	    (h->beside_owner || heap_leaf_sum(h, leaf) == heap_load(&entry->sum))) {
 		descs = (struct heap_desc *)heap_page(h, (uint32_t)page);
 		__atomic_store_n(&h->leaves[leaf], descs, __ATOMIC_RELEASE);
@@ -107,6 +114,7 @@ static int verify_sizes(struct luo_heap *h)
 {
 	const struct heap_index *index = heap_index(h);
 	uint64_t pages = heap_pages(h), size = pages << HEAP_PAGE_SHIFT;
+	struct stat st;
 
 	if (pages < MIN_PAGES || heap_load32(&index->free_pages) > pages ||
 	    heap_load32(&index->leaves) > HEAP_LEAVES ||
@@ -114,6 +122,9 @@ static int verify_sizes(struct luo_heap *h)
 	    heap_load32(&index->slots) == 0 || heap_load32(&index->slots) > HEAP_SLOTS ||
 	    heap_load32(&index->roots) > HEAP_ROOTS)
 		return heap_problem(-EUCLEAN, "its page index is damaged (impossible counts)");
+	/* Beside an owner it may have grown since: the file first, the index then. */
+	if (size > h->file_size && h->beside_owner && fstat(h->fd, &st) == 0)
+		h->file_size = (uint64_t)st.st_size;
 	if (size > h->file_size)
 		return heap_problem(-EUCLEAN,
 				    "it is cut off: it has %" PRIu64
@@ -146,7 +157,7 @@ static int find_slot(struct luo_heap *h, uint32_t i)
 	const struct heap_desc *d;
 	struct heap_slot *slot;
 
-	if (page == 0 || page >= heap_pages(h))
+	if (page == 0 || page >= pages_in_reach(h))
 		return slot_problem(i, "where it is");
 	d = heap_desc(h, page);
 	if (!d || heap_load(&d->word) != HEAP_DESC(HEAP_PAGE_META, 1))
@@ -299,24 +310,59 @@ static int recover_owned(struct luo_heap *h, uint64_t address, unsigned flags)
 	return r < 0 ? r : recover(h);
 }
 
-static int look_beside(struct luo_heap *h, unsigned flags)
+static int verify_beside(struct luo_heap *h)
 {
 	uint32_t slots;
-	int pending, r;
+	int r;
 
-	h->beside_owner = heap_owner_is_alive(h);
-	if (!h->beside_owner) {
-		pending = find_pending(h);
-		if (pending < 0)
-			return pending;
-		h->recovered = pending;
-		return pending ? recover_copy(h, flags) : recover(h);
-	}
 	r = verify_sizes(h);
-	slots = heap_load32(&heap_index(h)->slots);
+	slots = MIN2(heap_load32(&heap_index(h)->slots), (uint32_t)HEAP_SLOTS);
 	for (uint32_t i = 0; i < slots && r == 0; i++)
 		r = find_slot(h, i);
 	return r;
+}
+
+static int verify_alone(struct luo_heap *h, unsigned flags)
+{
+	int pending = find_pending(h);
+
+	if (pending < 0)
+		return pending;
+	h->recovered = pending;
+	return pending ? recover_copy(h, flags) : recover(h);
+}
+
+/* As it was mapped at first. */
+static int drop_copy(struct luo_heap *h, uint64_t address, unsigned flags)
+{
+	forget_leaves(h);
+	h->recovered = false;
+	if (!h->private_copy)
+		return 0;
+	heap_unmap(h);
+	h->private_copy = false;
+	return heap_map(h, address, flags);
+}
+
+/*
+ * An owner who is alive may be in the middle of a change, so what looks damaged is looked at again.
+ * And if an owner came or went meanwhile, all that was seen counts for nothing.
+ */
+static int look_beside(struct luo_heap *h, uint64_t address, unsigned flags)
+{
+	bool changed;
+	int r = 0;
+
+	for (unsigned i = 0; i < LOOKS_MAX && r == 0; i++) {
+		h->beside_owner = heap_owner_is_alive(h);
+		r = h->beside_owner ? verify_beside(h) : verify_alone(h, flags);
+		changed = h->beside_owner != heap_owner_is_alive(h);
+		if (!changed && (r != -EUCLEAN || !h->beside_owner || i + 1 == LOOKS_MAX))
+			return r;
+		usleep(1000);
+		r = drop_copy(h, address, flags);
+	}
+	return r < 0 ? r : heap_problem(-EBUSY, "its owner comes and goes; try again");
 }
 
 int heap_attach(struct luo_heap *h, const struct luo_heap_options *o)
@@ -346,7 +392,8 @@ int heap_attach(struct luo_heap *h, const struct luo_heap_options *o)
 	r = heap_map(h, super.address, o->flags);
 	if (r < 0)
 		return r;
-	r = h->read_only ? look_beside(h, o->flags) : recover_owned(h, super.address, o->flags);
+	r = h->read_only ? look_beside(h, super.address, o->flags)
+			 : recover_owned(h, super.address, o->flags);
 	if (r < 0)
 		return r;
 	if (h->state != LUO_HEAP_NEW)
