@@ -124,6 +124,8 @@ int check_begin(struct check *c, struct luo_heap *heap)
 	struct stat st;
 
 	c->heap = heap;
+	/* In this order: an owner who is alive makes the file longer first. */
+	c->pages = check_load32(c, HEAP_INDEX_OFFSET + offsetof(struct heap_index, pages));
 	if (fstat(heap->fd, &st) < 0)
 		return -errno;
 	readable = MIN2((uint64_t)st.st_size, heap->max_size) >> HEAP_PAGE_SHIFT;
@@ -132,7 +134,6 @@ int check_begin(struct check *c, struct luo_heap *heap)
 		return -EUCLEAN;
 	}
 	c->id = check_load(c, HEAP_SUPER_OFFSET + offsetof(struct heap_super, id));
-	c->pages = check_load32(c, HEAP_INDEX_OFFSET + offsetof(struct heap_index, pages));
 	if (c->pages > readable) {
 		check_problem(c,
 			      "the index (offset 0x%x) has %" PRIu32

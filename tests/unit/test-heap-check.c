@@ -7,6 +7,9 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #include <libluo/heap-internal.h>
 
@@ -441,6 +444,10 @@ static void test_damaged_pages(void **state)
 	damage64(&desc(at.free_run)->links, (uint64_t)at.free_run << 32, "is in a list twice");
 	damage64(&desc(at.free_run)->links, (uint64_t)at.run << 32, "where none begins");
 	damage64(&desc(at.free_run)->links, UINT64_C(0xffffffff00000000), "where none begins");
+	assert_int_equal(luo_heap_trim(heap), 0);
+	assert_true(desc(at.free_run)->word & HEAP_DESC_ZERO);
+	damage64(heap_page(heap, at.free_run) + 4096, 1,
+		 "is said to be zeros, and is not at offset");
 	damage32(&index->lists[7][0], at.free_run, "in a list twice");
 	damage32(&index->lists[7][0], last + 1, "where none begins");
 	damage32(&index->fl_bitmap, 0, "the bitmap of all lists of free runs is 0x000000");
@@ -562,6 +569,107 @@ static void test_random_damage(void **state)
 	assert_sound();
 }
 
+/* ---- beside an owner ------------------------------------------------------------------------- */
+
+#define OWN_OBJECTS 300
+
+/* No assertions here: they would go on with the tests. */
+static void use_until_killed(struct luo_heap *own)
+{
+	void *p[OWN_OBJECTS] = { 0 }, *more;
+
+	for (;;) {
+		size_t k = random_number(OWN_OBJECTS);
+
+		if (p[k] && luo_heap_free(own, p[k]) < 0)
+			_exit(1);
+		p[k] = p[k] ? NULL : luo_heap_alloc(own, random_size() * 4);
+		if (random_number(10) > 0)
+			continue;
+		if (luo_heap_begin(own) < 0)
+			_exit(2);
+		more = luo_heap_alloc(own, random_size() * 4);
+		if (!more || luo_heap_save(own, more, luo_heap_usable_size(own, more)) < 0)
+			_exit(3);
+		if (random_number(2) && luo_heap_free(own, more) == 0)
+			(void)luo_heap_commit(own);
+		else
+			luo_heap_abort(own);
+	}
+}
+
+static pid_t start_owner(int fd)
+{
+	struct luo_heap *own;
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	random_state = (uint64_t)getpid();
+	if (luo_heap_open_fd(fd, NULL, &own) < 0)
+		_exit(4);
+	use_until_killed(own);
+	_exit(5);
+}
+
+static void kill_owner(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (!WIFSIGNALED(status))
+		fail_msg("the owner ended by itself, with %d", WEXITSTATUS(status));
+}
+
+static void open_and(int fd, unsigned flags, void (*look)(void))
+{
+	const struct luo_heap_options options = { .flags = flags };
+	struct luo_heap *before = heap;
+	int r = luo_heap_open_fd(fd, &options, &heap);
+
+	if (r < 0)
+		fail_msg("%s", luo_heap_problem());
+	look();
+	luo_heap_close(heap);
+	heap = before;
+}
+
+static int visit_any(void *p, size_t size, void *userdata)
+{
+	return 0;
+}
+
+/* What is seen may be of any moment; but it comes to an end. */
+static void look_beside(void)
+{
+	int r = check(NULL);
+
+	assert_true(r == 0 || r == -EUCLEAN);
+	r = luo_heap_walk(heap, visit_any, NULL);
+	assert_true(r == 0 || r == -EUCLEAN);
+}
+
+static void test_beside_owner(void **state)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	open_and(fd, 0, assert_sound);
+	for (unsigned i = 0; i < 20; i++) {
+		pid_t pid = start_owner(fd);
+
+		assert_true(pid > 0);
+		for (unsigned k = 0; k < 10; k++)
+			open_and(fd, LUO_HEAP_READ_ONLY, look_beside);
+		kill_owner(pid);
+		open_and(fd, LUO_HEAP_READ_ONLY, assert_sound);
+		open_and(fd, 0, assert_sound);
+	}
+	close(fd);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_heap, close_heap)
@@ -569,7 +677,7 @@ int main(void)
 		TEST(test_sound),         TEST(test_remote),        TEST(test_transactions),
 		TEST(test_walk),          TEST(test_damaged_super), TEST(test_damaged_roots),
 		TEST(test_damaged_pages), TEST(test_damaged_slabs), TEST(test_damaged_slots),
-		TEST(test_random_damage),
+		TEST(test_random_damage), TEST(test_beside_owner),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
