@@ -36,15 +36,17 @@ struct scan_arg {
 #define FOLIO_RECORD   16    /* struct memfd_luo_folio_ser */
 #define CARRIED_SEALS  (unsigned)(LUO_SEALS_CONSTANT | LUO_SEAL_FUTURE_WRITE | LUO_SEAL_EXEC)
 
-struct scanner {
+/* Both look at the same windows, so that these are mapped and entered once. */
+struct look {
 	int pagemap;
 	uint64_t huge; /* bytes */
+	struct luo_run_counter runs;
+	int huge_error, runs_error;
 };
 
-static int scan_window(void *userdata, const struct luo_window *w)
+static int scan_window(struct look *k, const struct luo_window *w)
 {
 	struct scan_region regions[REGIONS] = {};
-	struct scanner *s = userdata;
 	struct scan_arg arg = {
 		.size = sizeof(arg),
 		.start = (uintptr_t)w->address,
@@ -56,14 +58,14 @@ static int scan_window(void *userdata, const struct luo_window *w)
 	};
 
 	while (arg.start < arg.end) {
-		int n = ioctl(s->pagemap, SCAN, &arg);
+		int n = ioctl(k->pagemap, SCAN, &arg);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
 		for (int i = 0; i < n; i++)
-			s->huge += regions[i].end - regions[i].start;
+			k->huge += regions[i].end - regions[i].start;
 		if (arg.walk_end <= arg.start)
 			break;
 		arg.start = arg.walk_end;
@@ -71,15 +73,35 @@ static int scan_window(void *userdata, const struct luo_window *w)
 	return 0;
 }
 
-static void find_huge(struct luo_extents *x, struct luo_memfd_cost *cost)
+static int look_at_window(void *userdata, const struct luo_window *w)
 {
-	struct scanner s = { .pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) };
+	struct look *k = userdata;
 
-	if (s.pagemap >= 0 && luo_windows_with_data(x, scan_window, &s) >= 0) {
-		cost->huge_known = true;
-		cost->huge = MIN2(s.huge, cost->data);
+	if (k->huge_error == 0)
+		k->huge_error = scan_window(k, w);
+	if (k->runs_error == 0)
+		k->runs_error = luo_run_counter_add(&k->runs, w);
+	return k->runs_error < 0 ? k->huge_error : 0; /* goes on as long as one of them does */
+}
+
+/* What cannot be found out stays unknown. */
+static void look_at_pages(struct luo_extents *x, struct luo_memfd_cost *cost)
+{
+	_cleanup_close_ int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	struct look k = { .pagemap = pagemap };
+
+	if (pagemap < 0)
+		return;
+	k.runs_error = luo_run_counter_begin(&k.runs, pagemap);
+	if (luo_windows_with_data(x, look_at_window, &k) >= 0) {
+		cost->huge_known = k.huge_error == 0;
+		cost->runs_known = k.runs_error == 0;
 	}
-	safe_close(s.pagemap);
+	if (cost->huge_known)
+		cost->huge = MIN2(k.huge, cost->data);
+	if (cost->runs_known)
+		cost->runs = k.runs.runs;
+	luo_run_counter_end(&k.runs);
 }
 
 static int find_data(struct luo_extents *x, struct luo_memfd_cost *cost)
@@ -99,7 +121,6 @@ static int find_data(struct luo_extents *x, struct luo_memfd_cost *cost)
 static int look_at_file(int fd, const struct luo_fd_info *info, struct luo_memfd_cost *cost)
 {
 	_cleanup_extents_ struct luo_extents x = LUO_EXTENTS_NONE;
-	uint64_t pages;
 	int r;
 
 	r = luo_extents_open(fd, &x);
@@ -109,11 +130,9 @@ static int look_at_file(int fd, const struct luo_fd_info *info, struct luo_memfd
 	}
 	if (r >= 0)
 		r = find_data(&x, cost);
-	if (r < 0 || !info->preservable)
-		return r;
-	find_huge(&x, cost);
-	cost->runs_known = luo_extents_count_runs(&x, &pages, &cost->runs) >= 0;
-	return 0;
+	if (r >= 0 && info->preservable)
+		look_at_pages(&x, cost);
+	return r;
 }
 
 static void add_up(struct luo_memfd_cost *cost)

@@ -43,26 +43,50 @@ void luo_extents_close(struct luo_extents *x)
 	*x = LUO_EXTENTS_NONE;
 }
 
-int luo_extents_next(struct luo_extents *x, int64_t at, int64_t *ret_begin, int64_t *ret_end)
+/* The kernel walks over every page, so what it has found is asked for once only. */
+static int find_next(struct luo_extents *x, int64_t at)
 {
 	off_t begin, end;
 
-	if (at >= x->size)
-		return 0;
 	begin = lseek(x->fd, at, SEEK_DATA);
 	if (begin < 0 && errno == EINVAL) { /* it does not know holes: all is data */
-		*ret_begin = at;
-		*ret_end = x->size;
-		return 1;
+		begin = at;
+		end = x->size;
+	} else if (begin < 0 && errno != ENXIO) {
+		return -errno;
+	} else if (begin < 0 || begin >= x->size) {
+		begin = end = x->size; /* no more */
+	} else {
+		end = lseek(x->fd, begin, SEEK_HOLE);
+		if (end < 0)
+			return errno == ENXIO ? -EIO : -errno;
 	}
-	if (begin < 0)
-		return errno == ENXIO ? 0 : -errno;
-	if (begin >= x->size)
+	x->known_from = at;
+	x->known_begin = begin;
+	x->known_end = MIN2(end, x->size);
+	return 0;
+}
+
+void luo_extents_forget(struct luo_extents *x)
+{
+	x->known_from = x->known_begin = x->known_end = 0;
+}
+
+int luo_extents_next(struct luo_extents *x, int64_t at, int64_t *ret_begin, int64_t *ret_end)
+{
+	bool known = at >= x->known_from && (at < x->known_end || x->known_begin == x->size);
+	int r;
+
+	if (at >= x->size)
 		return 0;
-	end = lseek(x->fd, begin, SEEK_HOLE);
-	if (end < 0)
-		return errno == ENXIO ? -EIO : -errno;
-	*ret_begin = begin;
-	*ret_end = MIN2(end, x->size);
+	if (!known) {
+		r = find_next(x, at);
+		if (r < 0)
+			return r;
+	}
+	if (x->known_begin == x->size)
+		return 0;
+	*ret_begin = MAX2(x->known_begin, at);
+	*ret_end = x->known_end;
 	return 1;
 }

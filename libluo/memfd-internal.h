@@ -40,6 +40,7 @@ struct luo_extents {
 	int own_fd;     /* -EBADF if it could not be opened again */
 	int64_t offset; /* to be put back, if it is not our own */
 	int64_t size;   /* when it was opened; what comes later is not looked at */
+	int64_t known_from, known_begin, known_end; /* no data before begin, and then up to end */
 	struct stat st;
 };
 
@@ -49,6 +50,9 @@ struct luo_extents {
 /* -EINVAL if it is not a regular file, -EBADF also for O_PATH. */
 int luo_extents_open(int fd, struct luo_extents *ret);
 void luo_extents_close(struct luo_extents *x);
+
+/* What was found may have changed: others write, or we have filled holes. */
+void luo_extents_forget(struct luo_extents *x);
 
 /* 1 and the next extent with data at or after @at; 0 if there is none; -EIO if the file shrank. */
 int luo_extents_next(struct luo_extents *x, int64_t at, int64_t *ret_begin, int64_t *ret_end);
@@ -101,7 +105,20 @@ int luo_windows_with_data(struct luo_extents *x, luo_window_fn look, void *userd
 /* For the whole of the file, without entering anything into the page tables. */
 int luo_windows(struct luo_extents *x, luo_window_fn look, void *userdata);
 
-/* luo_fd_count_runs(); in runs.c. */
-int luo_extents_count_runs(struct luo_extents *x, uint64_t *ret_pages, uint64_t *ret_runs);
+/* ---- runs; in runs.c ------------------------------------------------------------------------- */
+
+struct luo_run_counter {
+	int pagemap; /* /proc/self/pagemap; not ours */
+	uint64_t *entries;
+	uint64_t last; /* frame of the page before, 0: none */
+	uint64_t pages;
+	uint64_t runs;
+};
+
+int luo_run_counter_begin(struct luo_run_counter *c, int pagemap);
+void luo_run_counter_end(struct luo_run_counter *c);
+
+/* Windows in their order. -EPERM if the kernel hides from us where pages lie. */
+int luo_run_counter_add(struct luo_run_counter *c, const struct luo_window *w);
 
 #endif

@@ -118,6 +118,7 @@ static int do_work(struct luo_extents *x, bool fill, int *ret_error)
 	};
 	int r;
 
+	luo_extents_forget(x);
 	r = fill ? luo_windows(x, fill_window, &k) : luo_windows_with_data(x, collapse_window, &k);
 	note(&k, r);
 	*ret_error = k.error;

@@ -18,24 +18,27 @@
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
 #define PAGEMAP_PFN     ((UINT64_C(1) << 55) - 1)
 
-struct counter {
-	int pagemap;
-	size_t page_size;
-	uint64_t *entries;
-	uint64_t last; /* frame of the page before, 0: none */
-	uint64_t pages;
-	uint64_t runs;
-};
-
-static int count_entries(struct counter *c, size_t pages)
+int luo_run_counter_begin(struct luo_run_counter *c, int pagemap)
 {
-	for (size_t i = 0; i < pages; i++) {
+	*c = (struct luo_run_counter){ .pagemap = pagemap };
+	c->entries = malloc(ENTRIES * sizeof(uint64_t));
+	return c->entries ? 0 : -ENOMEM;
+}
+
+void luo_run_counter_end(struct luo_run_counter *c)
+{
+	free(TAKE_PTR(c->entries));
+}
+
+static int count_entries(struct luo_run_counter *c, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
 		uint64_t frame = c->entries[i] & PAGEMAP_PFN;
 
 		if (!(c->entries[i] & PAGEMAP_PRESENT))
 			continue;
 		if (frame == 0)
-			return -EPERM; /* hidden from us */
+			return -EPERM;
 		c->pages++;
 		if (frame != c->last + 1 || c->last == 0)
 			c->runs++;
@@ -44,11 +47,10 @@ static int count_entries(struct counter *c, size_t pages)
 	return 0;
 }
 
-static int count_window(void *userdata, const struct luo_window *w)
+int luo_run_counter_add(struct luo_run_counter *c, const struct luo_window *w)
 {
-	struct counter *c = userdata;
-	uint64_t first = (uintptr_t)w->address / c->page_size;
-	size_t pages = w->size / c->page_size, done = 0;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = w->size / page, done = 0;
+	uint64_t first = (uintptr_t)w->address / page;
 
 	while (done < pages) {
 		size_t part = MIN2(pages - done, ENTRIES);
@@ -68,35 +70,32 @@ static int count_window(void *userdata, const struct luo_window *w)
 	return 0;
 }
 
-int luo_extents_count_runs(struct luo_extents *x, uint64_t *ret_pages, uint64_t *ret_runs)
+static int count_window(void *userdata, const struct luo_window *w)
 {
-	_cleanup_free_ uint64_t *entries = malloc(ENTRIES * sizeof(uint64_t));
-	_cleanup_close_ int pagemap = -EBADF;
-	struct counter c = { .page_size = (size_t)sysconf(_SC_PAGESIZE) };
-	int r;
-
-	if (!entries)
-		return -ENOMEM;
-	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	if (pagemap < 0)
-		return -errno;
-	c.pagemap = pagemap;
-	c.entries = entries;
-	r = luo_windows_with_data(x, count_window, &c);
-	if (r < 0)
-		return r;
-	*ret_pages = c.pages;
-	*ret_runs = c.runs;
-	return 0;
+	return luo_run_counter_add(userdata, w);
 }
 
 _public_ int luo_fd_count_runs(int fd, uint64_t *ret_pages, uint64_t *ret_runs)
 {
+	_cleanup_(luo_run_counter_end) struct luo_run_counter c = { 0 };
 	_cleanup_extents_ struct luo_extents x = LUO_EXTENTS_NONE;
+	_cleanup_close_ int pagemap = -EBADF;
 	int r;
 
 	if (!ret_pages || !ret_runs)
 		return -EINVAL;
 	r = luo_extents_open(fd, &x);
-	return r < 0 ? r : luo_extents_count_runs(&x, ret_pages, ret_runs);
+	if (r < 0)
+		return r;
+	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (pagemap < 0)
+		return -errno;
+	r = luo_run_counter_begin(&c, pagemap);
+	if (r >= 0)
+		r = luo_windows_with_data(&x, count_window, &c);
+	if (r < 0)
+		return r;
+	*ret_pages = c.pages;
+	*ret_runs = c.runs;
+	return 0;
 }
