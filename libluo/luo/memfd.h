@@ -387,6 +387,18 @@ int luo_memfd_flags_from_string(const char *text, unsigned *ret_flags);
 
 /* ---- what a live update costs ---------------------------------------------------------------- */
 
+/*
+ * Where it matters how a memfd is made (kernel 7.2, mm/memfd_luo.c):
+ *
+ *  - The kernel pins and notes each folio. 1 GiB in huge ones is preserved in 1 ms instead of 140
+ *    and restored in 8 ms instead of 730.
+ *  - To pin a hole fills it with memory, for good. More than there is gets the caller killed.
+ *  - Memory that was allocated and never written to is zeroed only then, in the blackout.
+ *  - Early boot of the next kernel takes about 0.7 ns times the square of the number of physically
+ *    separate runs, of all files together: 80,000 of them cost 4.6 s.
+ *  - hugetlb is refused. F_SEAL_EXEC comes back as all seals against writing.
+ */
+
 /** What preserving a file would be. */
 enum luo_cost_class {
 	LUO_COST_FAST,    /**< nothing to gain, or nothing worth it */
