@@ -215,12 +215,13 @@ static int start(struct server *server, const struct options *o)
 	/* Each of some connections may have a large value under way. */
 	buffer_set_limit(o->item_max < (8 << 20) ? (size_t)128 << 20 : 16 * o->item_max);
 	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (server->epoll_fd < 0)
-		return -errno;
-	r = watch_signals(server);
+	r = server->epoll_fd < 0 ? -errno : watch_signals(server);
+	if (r < 0) {
+		fprintf(stderr, "kvd: cannot wait for events: %s\n", strerror(-r));
+		return r;
+	}
 	/* The items first: who can connect is served, not made to wait. */
-	if (r >= 0)
-		r = store_open(&server->store, &o->store);
+	r = store_open(&server->store, &o->store);
 	if (r < 0)
 		return r;
 	store_clock(&server->store, clock_usec(CLOCK_REALTIME));
@@ -245,12 +246,9 @@ int main(int argc, char **argv)
 	server.item_max = o.item_max;
 	server.verbosity = o.verbosity;
 	server.started = clock_usec(CLOCK_MONOTONIC);
-	r = start(&server, &o);
-	if (r < 0) {
-		if (o.verbosity)
-			fprintf(stderr, "kvd: giving up: %s\n", strerror(-r));
+	/* Whatever fails has been said there. */
+	if (start(&server, &o) < 0)
 		return EXIT_FAILURE;
-	}
 	if (o.verbosity)
 		fprintf(stderr, "kvd: %s heap with %ju items\n",
 			luo_heap_state_to_string(luo_heap_get_state(server.store.heap)),

@@ -27,35 +27,45 @@ static const struct luo_heap_root_type root_type = {
 	.init = init_root,
 };
 
+static int open_heap(struct luo_heap **ret, const struct store_options *options, uint64_t max_size)
+{
+	struct luo_heap_options heap_options = {
+		.max_size = max_size,
+		.flags = LUO_HEAP_HUGEPAGE,
+		.name = options->name,
+	};
+
+	if (options->path)
+		return luo_heap_open_path(options->path, &heap_options, ret);
+	return luo_heap_open(options->name, &heap_options, ret);
+}
+
 int store_open(struct store *s, const struct store_options *options)
 {
 	/* The limit is for the items. On top of it come what the allocator rounds up, the table,
 	 * and room for blocks of one size where there were blocks of another. */
-	struct luo_heap_options heap_options = {
-		.max_size = options->limit + options->limit / 4 + (UINT64_C(64) << 20),
-		.flags = LUO_HEAP_HUGEPAGE,
-		.name = options->name,
-	};
+	uint64_t max_size = options->limit + options->limit / 4 + (UINT64_C(64) << 20);
 	void *root;
 	int r;
 
 	*s = (struct store){ .limit = options->limit, .lru_interval = options->lru_interval };
-	if (options->path)
-		r = luo_heap_open_path(options->path, &heap_options, &s->heap);
-	else
-		r = luo_heap_open(options->name, &heap_options, &s->heap);
-	if (r >= 0) {
-		r = luo_heap_root(s->heap, &root_type, &root);
-		if (r >= 0) {
-			s->root = root;
-			return 0;
-		}
+	r = open_heap(&s->heap, options, max_size);
+	/* It may have grown to more, when the limit was higher: then it has what it needs. What is
+	 * above the limit is evicted by store_sweep(). */
+	if (r == -EINVAL)
+		r = open_heap(&s->heap, options, 0);
+	if (r < 0) {
+		fprintf(stderr, "kvd: cannot open the heap: %s\n", luo_heap_problem());
+		return r;
+	}
+	r = luo_heap_root(s->heap, &root_type, &root);
+	if (r < 0) {
 		fprintf(stderr, "kvd: cannot use the heap: %s\n", luo_heap_problem());
 		s->heap = luo_heap_close(s->heap);
 		return r;
 	}
-	fprintf(stderr, "kvd: cannot open the heap: %s\n", luo_heap_problem());
-	return r;
+	s->root = root;
+	return 0;
 }
 
 void store_close(struct store *s)

@@ -344,6 +344,21 @@ class Program(KvdTest):
         self.fails("^kvd: cannot open the heap: .*%d" % self.kvd.pid, "-s", self.path + "2",
                    "--file", self.file)
 
+    def test_no_heap(self):
+        """What is not its heap is refused, and stays as it is."""
+        for data in (b"something else\n" * 10000, b""):
+            with open(self.file, "wb") as f:
+                f.write(data)
+            if data:
+                self.fails("^kvd: cannot open the heap: .*not a heap", "-s", self.path, "--file", self.file)
+                with open(self.file, "rb") as f:
+                    self.assertEqual(f.read(), data)
+        self.start("--file", self.file)
+        self.assertEqual(self.connect().ask(b"set a 0 0 1\r\n1\r\n"), b"STORED\r\n")
+        self.stop()
+        os.truncate(self.file, os.path.getsize(self.file) // 2)
+        self.fails("^kvd: cannot open the heap: .*cut off", "-s", self.path, "--file", self.file)
+
     def test_restart(self):
         now = int(time.time())
         self.start("--file", self.file)

@@ -75,13 +75,18 @@ class Limits(KvdTest):
         self.assertEqual(client.stats()["store_no_memory"], "1")
 
     def test_smaller_limit(self):
-        self.start("--file", self.file, "-m", "8")
-        self.connect().ask(b"".join(b"set k%d 0 0 10000\r\n%s\r\n" % (i, b"v" * 10000) for i in range(700)))
-        self.stop()
-        self.start("--file", self.file, "-m", "1")
+        self.start("--file", self.file, "-m", "100")
         client = self.connect()
-        self.eventually(lambda: int(client.stats()["bytes"]) <= MIB)
-        self.assertIn(b"VALUE k699", client.ask(b"get k699\r\n"))
+        for i in range(90):
+            client.ask(b"set k%d 0 0 1000000\r\n%s\r\n" % (i, b"v" * 1000000))
+        self.assertEqual(client.stats()["evictions"], "0")
+        self.stop()
+        # Its heap has more than it would be given now.
+        self.start("--file", self.file, "-m", "2")
+        client = self.connect()
+        self.assertGreater(int(client.stats()["heap_size"]), 85 * MIB)
+        self.eventually(lambda: int(client.stats()["bytes"]) <= 2 * MIB)
+        self.assertIn(b"VALUE k89", client.ask(b"get k89\r\n"))
         self.assertEqual(client.ask(b"get k0\r\n"), b"END\r\n")
 
     def test_all_sizes(self):
