@@ -118,7 +118,7 @@ static int free_block(struct luo_heap *h, struct heap_slot_state *s, const struc
  */
 static int free_remote(struct luo_heap *h, uint64_t offset)
 {
-	uint64_t *words = heap_at(h, offset), mark = heap_freed_mark(h, offset);
+	uint64_t *words = heap_at(h, offset);
 
 	for (;;) {
 		struct heap_slot_state *owner;
@@ -134,12 +134,12 @@ static int free_remote(struct luo_heap *h, uint64_t offset)
 			pthread_mutex_unlock(&owner->remote_lock);
 			continue; /* the slab has another owner now */
 		}
-		if (heap_load(&words[1]) == mark) {
+		if (heap_is_freed(h, owner, offset)) {
 			r = -EALREADY;
 		} else {
+			heap_store(&words[1], heap_freed_mark(h, offset));
 			heap_store(&words[0], heap_load(&owner->slot->remote));
 			heap_store(&owner->slot->remote, offset);
-			heap_store(&words[1], mark);
 		}
 		pthread_mutex_unlock(&owner->remote_lock);
 		return r;
@@ -267,19 +267,31 @@ _public_ void *luo_heap_aligned_alloc(struct luo_heap *h, size_t alignment, size
 	return alloc(h, size, alignment, &zero);
 }
 
+/* By another thread, and its owner has not drained it yet. */
+static bool was_freed(struct luo_heap *h, const struct heap_block *b, uint64_t offset)
+{
+	struct heap_slot_state *owner = &h->slots[HEAP_DESC_OWNER(b->desc)];
+	const uint64_t *words = heap_at(h, offset);
+	bool freed;
+
+	if (__builtin_expect(heap_load(&owner->slot->remote) == 0, 1) ||
+	    heap_load(&words[1]) != heap_freed_mark(h, offset))
+		return false;
+	pthread_mutex_lock(&owner->remote_lock);
+	freed = heap_is_freed(h, owner, offset);
+	pthread_mutex_unlock(&owner->remote_lock);
+	return freed;
+}
+
 static int free_offset(struct luo_heap *h, struct heap_slot_state *s, uint64_t offset)
 {
 	struct heap_block b;
-	const uint64_t *words;
 	int r;
 
 	r = heap_block_find(h, offset, &b);
 	if (r < 0)
 		return r;
-	words = heap_at(h, offset);
-	if (HEAP_DESC_KIND(b.desc) == HEAP_PAGE_SLAB &&
-	    __builtin_expect(heap_load(&h->slots[HEAP_DESC_OWNER(b.desc)].slot->remote) != 0, 0) &&
-	    heap_load(&words[1]) == heap_freed_mark(h, offset))
+	if (HEAP_DESC_KIND(b.desc) == HEAP_PAGE_SLAB && was_freed(h, &b, offset))
 		return -EALREADY;
 	if (__builtin_expect(s->in_tx, 0))
 		return heap_tx_note_free(h, s, offset);

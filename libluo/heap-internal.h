@@ -281,11 +281,18 @@ struct heap_block {
 	uint64_t desc;
 };
 
-/* The second word of a block in a remote list: to notice that it is freed twice. */
+/*
+ * The second word of a block in a remote list: to notice that it is freed twice. It is set before
+ * the block is in the list, and cleared after it has left it, so a death can leave a mark too much,
+ * and what was there before can look like one: whoever finds it looks into the list.
+ */
 static inline uint64_t heap_freed_mark(const struct luo_heap *h, uint64_t offset)
 {
 	return heap_mix(heap_super(h)->id, offset, UINT64_C(0x6672656564206279));
 }
+
+/* Whether the block is in the remote list of @owner; its remote lock is held. */
+bool heap_is_freed(struct luo_heap *h, const struct heap_slot_state *owner, uint64_t offset);
 
 /* Finds the block that begins at @offset: -EINVAL if none does, -EALREADY if it is free. */
 int heap_block_find(struct luo_heap *h, uint64_t offset, struct heap_block *ret);

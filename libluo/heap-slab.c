@@ -23,7 +23,8 @@
 #define REFILL_MAX 24 /* hints at once: some room is left for what is freed next */
 #define REFILL_MIN 8  /* more slabs are looked at until there are so many */
 #define EVICT      16
-#define BATCH      6 /* blocks or slabs in one change: each takes up to 4 words */
+#define REMOTE_MAX (1 << 20) /* more are not looked at */
+#define BATCH      6         /* blocks or slabs in one change: each takes up to 4 words */
 
 static bool slab_is_sound(struct luo_heap *h, uint32_t page, unsigned class, unsigned slot)
 {
@@ -434,6 +435,22 @@ int heap_block_find(struct luo_heap *h, uint64_t offset, struct heap_block *ret)
 	return 0;
 }
 
+bool heap_is_freed(struct luo_heap *h, const struct heap_slot_state *owner, uint64_t offset)
+{
+	const uint64_t *words = heap_at(h, offset);
+	uint64_t size = (uint64_t)heap_pages(h) << HEAP_PAGE_SHIFT, at;
+
+	if (heap_load(&words[1]) != heap_freed_mark(h, offset))
+		return false;
+	at = heap_load(&owner->slot->remote);
+	for (uint32_t steps = 0; at && at < size && at % 16 == 0 && steps < REMOTE_MAX; steps++) {
+		if (at == offset)
+			return true;
+		at = heap_load(heap_at(h, at));
+	}
+	return at != 0; /* damaged: better one block less than one twice */
+}
+
 void heap_change_free_block(struct heap_change *c, uint32_t page, uint32_t block,
 			    struct heap_slot *owner)
 {
@@ -449,12 +466,13 @@ void heap_change_free_block(struct heap_change *c, uint32_t page, uint32_t block
 static int drain_some(struct luo_heap *h, struct heap_slot_state *s, uint32_t slabs[static BATCH])
 {
 	uint64_t offset = heap_load(&s->slot->remote);
+	uint64_t *words[BATCH] = { NULL };
 	struct heap_change c;
+	int r;
 
 	heap_change_init(&c, h);
 	for (unsigned i = 0; i < BATCH; i++) {
 		struct heap_block b;
-		uint64_t *words;
 
 		slabs[i] = 0;
 		if (!offset)
@@ -462,14 +480,16 @@ static int drain_some(struct luo_heap *h, struct heap_slot_state *s, uint32_t sl
 		if (heap_block_find(h, offset, &b) < 0 ||
 		    HEAP_DESC_KIND(b.desc) != HEAP_PAGE_SLAB || HEAP_DESC_OWNER(b.desc) != s->index)
 			return -EUCLEAN;
-		words = heap_at(h, offset);
-		heap_store(&words[1], 0); /* it does not look freed any more */
+		words[i] = heap_at(h, offset);
 		heap_change_free_block(&c, b.page, b.block, s->slot);
-		offset = heap_load(&words[0]);
+		offset = heap_load(&words[i][0]);
 		slabs[i] = b.page;
 	}
 	heap_change_put(&c, &s->slot->remote, offset);
-	return heap_change_commit_slot(&c, s->slot);
+	r = heap_change_commit_slot(&c, s->slot);
+	for (unsigned i = 0; i < BATCH && r == 0 && words[i]; i++)
+		heap_store(&words[i][1], 0); /* it does not look freed any more */
+	return r;
 }
 
 int heap_drain(struct luo_heap *h, struct heap_slot_state *s)

@@ -190,7 +190,7 @@ static int free_remote_and(struct luo_heap *h, struct heap_slot *slot, uint64_t 
 	if (heap_load(&heap_desc(h, b->page)->word) == b->desc) {
 		heap_change_init(&c, h);
 		heap_change_put(&c, &slot->tx.word, word);
-		if (heap_load(&words[1]) != heap_freed_mark(h, offset)) {
+		if (!heap_is_freed(h, owner, offset)) {
 			heap_change_put(&c, &words[0], heap_load(&owner->slot->remote));
 			heap_change_put(&c, &words[1], heap_freed_mark(h, offset));
 			heap_change_put(&c, &owner->slot->remote, offset);
