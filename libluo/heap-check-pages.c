@@ -10,8 +10,9 @@
 #define INDEX(member) (HEAP_INDEX_OFFSET + offsetof(struct heap_index, member))
 
 static const char *const kind_names[16] = {
-	[HEAP_PAGE_FREE] = "free run",       [HEAP_PAGE_RUN] = "object", [HEAP_PAGE_SLAB] = "slab",
-	[HEAP_PAGE_META] = "page of tables", [HEAP_PAGE_LOG] = "log",
+	[HEAP_PAGE_FREE] = "a free run", [HEAP_PAGE_RUN] = "an object",
+	[HEAP_PAGE_SLAB] = "a slab",     [HEAP_PAGE_META] = "a page of tables",
+	[HEAP_PAGE_LOG] = "a log",
 };
 
 static uint64_t desc_offset(const struct check *c, uint32_t page)
@@ -54,7 +55,7 @@ static void check_body(struct check *c, uint64_t head, uint32_t page, uint32_t n
 			continue;
 		/* One for each run: where it is wrong once, it mostly is for its whole length. */
 		check_problem(c,
-			      "page %" PRIu32 " (descriptor at 0x%" PRIx64 ") is part of a %s of "
+			      "page %" PRIu32 " (descriptor at 0x%" PRIx64 ") is part of %s of "
 			      "%" PRIu32 " pages that begins at page %" PRIu32
 			      ", and has 0x%" PRIx64 " 0x%" PRIx64 " instead of 0x%" PRIx64 " 0",
 			      page + i, desc_offset(c, page + i), kind_names[HEAP_DESC_KIND(head)],
@@ -130,10 +131,11 @@ static uint32_t skip_lost(struct check *c, uint32_t page)
 		desc = desc_of(c, end);
 	} while (!head_is_sound(c, desc, end));
 	check_problem(c,
-		      "pages %" PRIu32 " to %" PRIu32 " (offset 0x%" PRIx64
+		      "%" PRIu32 " page%s from page %" PRIu32 " on (offset 0x%" PRIx64
 		      ") belong to nothing; the descriptor of the first is 0x%" PRIx64
 		      " 0x%" PRIx64,
-		      page, end - 1, check_page_offset(page), first.word, first.links);
+		      end - page, end - page == 1 ? "" : "s", page, check_page_offset(page),
+		      first.word, first.links);
 	return end;
 }
 

@@ -231,9 +231,9 @@ static void check_reached(struct check *c)
 
 		if (owners[run->kind] && !run->reached)
 			check_problem(
-				c, "page %" PRIu32 " (offset 0x%" PRIx64 ", %" PRIu32 " pages) %s",
+				c, "page %" PRIu32 " (offset 0x%" PRIx64 ", %" PRIu32 " page%s) %s",
 				run->page, check_page_offset(run->page), run->pages,
-				owners[run->kind]);
+				run->pages == 1 ? "" : "s", owners[run->kind]);
 	}
 }
 

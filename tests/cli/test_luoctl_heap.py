@@ -46,6 +46,17 @@ def fixture(name):
     return image
 
 
+def mix(a, b, c):
+    """As docs/heap-format.md has it."""
+    mask = 2 ** 64 - 1
+    x = (a * 0x9e3779b97f4a7c15 ^ (b + 0xd1b54a32d192ed03 & mask) * 0xff51afd7ed558ccd ^
+         (c + 0x2545f4914f6cdd1d & mask) * 0xc4ceb9fe1a85ec53) & mask
+    for _ in range(2):
+        x ^= x >> 32
+        x = x * 0xd6e8feb86659fd93 & mask
+    return x ^ x >> 32
+
+
 class HeapTest(LuoctlTest):
     def setUp(self):
         super().setUp()
@@ -60,10 +71,16 @@ class HeapTest(LuoctlTest):
 
     def assert_unchanged(self, image):
         with open(self.path, "rb") as f:
-            self.assertEqual(f.read(), image)
+            self.assertEqual(f.read(len(image)), image)
 
     def poke(self, offset, value, size=8):
-        self.image[offset:offset + size] = value.to_bytes(size, "little")
+        self.image[offset:offset + size] = (value % 2 ** 64).to_bytes(size, "little")
+
+    def sum_of(self, begin, end):
+        return sum(mix(offset, value, 0)
+                   for offset, (value,) in zip(range(begin, end, 8),
+                                               struct.iter_unpack("<Q", self.image[begin:end]))
+                   if value)
 
     def heap(self, *arguments, **more):
         self.check(["heap", *arguments], **more)
@@ -144,6 +161,24 @@ class Check(HeapTest):
         report = json.loads(p.stdout)
         self.assertEqual(report["problems"], problems)
         self.assertIs(report["consistent"], False)
+        self.assertEqual(report["problemCount"], 2)
+
+    def test_many_problems(self):
+        """A heap that was made to be annoying: each page says that it is a table."""
+        for i in range(41, 4096):
+            self.poke(PAGE + 16 * i, 1 << 32 | 7)
+        self.poke(INDEX + 8, 4096, size=4)
+        self.poke(0x6008, self.sum_of(PAGE, 2 * PAGE))
+        self.poke(INDEX, self.sum_of(INDEX + 8, 0x1000) + self.sum_of(0x2000, 0xe000))
+        self.put()
+        os.truncate(self.path, 4096 * PAGE)
+        p = self.luoctl("heap", "check", self.path)
+        self.assertEqual((p.returncode, p.stderr), (1, ""))
+        lines = p.stdout.splitlines()
+        self.assertEqual(lines[0], "page 41 (offset 0x290000, 1 page) is neither super page nor "
+                                   "leaf nor slots")
+        self.assertEqual(lines[1000:], ["and 3055 more", "",
+                                        "4055 problems. Nothing was changed."])
 
     def test_json(self):
         self.put()
@@ -319,7 +354,7 @@ fixture  0xf1cedf0123456789        3  56 B  0x30680
         self.assertEqual(report["id"], "0xb7b882404820548e")
         self.assertEqual(report["roots"], [{"name": "fixture", "typeId": "0xf1cedf0123456789",
                                             "version": 3, "size": 56, "offset": 0x30680}])
-        self.assertEqual((report["size"], report["problems"], report["ownerPid"]),
+        self.assertEqual((report["size"], report["problemCount"], report["ownerPid"]),
                          (len(self.image), 0, None))
 
 

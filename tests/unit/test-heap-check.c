@@ -419,17 +419,17 @@ static void test_damaged_pages(void **state)
 	damage64(&leaf->page, last, "belong to nothing");
 	damage64(&leaf->sum, 1, "leaf 0 (page 1): its sum");
 	damage64(&desc(HEAP_LEAF_PAGES - 1)->word, 1, "where zeros belong");
-	damage64(&desc(0)->word, 0, "pages 0 to 0 (offset 0x0) belong to nothing");
+	damage64(&desc(0)->word, 0, "1 page from page 0 on (offset 0x0) belong to nothing");
 	damage64(&desc(0)->word, HEAP_DESC(HEAP_PAGE_RUN, 1), "page 0 is the super page");
-	damage64(&desc(at.run)->word, HEAP_DESC(HEAP_PAGE_RUN, 3), "is part of a object");
+	damage64(&desc(at.run)->word, HEAP_DESC(HEAP_PAGE_RUN, 3), "is part of an object");
 	damage64(&desc(at.run)->word, HEAP_DESC(HEAP_PAGE_RUN, UINT32_MAX), "belong to nothing");
 	damage64(&desc(at.run)->word, HEAP_DESC(HEAP_PAGE_RUN, 0), "belong to nothing");
 	damage64(&desc(at.run)->word, HEAP_DESC(15, 5), "belong to nothing");
 	damage64(&desc(at.run)->word, desc(at.run)->word | 1 << 20, "belong to nothing");
 	damage64(&desc(at.run)->links, 1, "belong to nothing");
-	damage64(&desc(at.run + 1)->word, HEAP_DESC(HEAP_PAGE_META, 1), "is part of a object");
-	damage64(&desc(at.run + 4)->word, 0, "is part of a object");
-	damage64(&desc(at.run + 2)->links, 5, "is part of a object");
+	damage64(&desc(at.run + 1)->word, HEAP_DESC(HEAP_PAGE_META, 1), "is part of an object");
+	damage64(&desc(at.run + 4)->word, 0, "is part of an object");
+	damage64(&desc(at.run + 2)->links, 5, "is part of an object");
 	damage64(&desc(at.free_run)->word, HEAP_DESC(HEAP_PAGE_META, 1),
 		 "is neither super page nor leaf nor slots");
 	damage64(&desc(at.free_run)->word, HEAP_DESC(HEAP_PAGE_LOG, n),

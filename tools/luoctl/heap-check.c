@@ -11,11 +11,13 @@
 #include "json.h"
 #include "util.h"
 
-#define LOOKS_MAX 4
+#define LOOKS_MAX  4
+#define LISTED_MAX 1000 /* a heap that was made to have problems has one for each page */
 
 static void add_problem(const char *text, void *userdata)
 {
-	json_object_array_add(userdata, json_object_new_string(text));
+	if (json_length(userdata) < LISTED_MAX)
+		json_object_array_add(userdata, json_object_new_string(text));
 }
 
 static bool contains(struct json_object *problems, const char *text)
@@ -54,18 +56,20 @@ int heap_look(const struct heap_view *v, struct luo_heap_usage *ret_usage,
 			return LUOCTL_FAILED;
 		}
 		problems = problems ? in_both(problems, now) : now;
+		if (v->stat.owner_pid)
+			ret_usage->problems = json_length(problems);
 	} while (json_length(problems) > 0 && --looks > 0);
 	*ret_problems = problems;
 	return LUOCTL_OK;
 }
 
-static void print_verdict(const struct luo_heap_usage *u, uint64_t size, size_t n_problems)
+static void print_verdict(const struct luo_heap_usage *u, uint64_t size)
 {
 	char buffer[FORMAT_MAX];
 
-	if (n_problems > 0)
-		printf("\n%zu problem%s. Nothing was changed.\n", n_problems,
-		       n_problems == 1 ? "" : "s");
+	if (u->problems > 0)
+		printf("\n%" PRIu64 " problem%s. Nothing was changed.\n", u->problems,
+		       u->problems == 1 ? "" : "s");
 	else
 		printf("No problems: %" PRIu64 " object%s in %s.\n", u->objects,
 		       u->objects == 1 ? "" : "s", format_size(buffer, size));
@@ -78,6 +82,7 @@ static void print_json(const struct heap_view *v, const struct luo_heap_usage *u
 
 	json_add(o, "consistent", json_object_new_boolean(json_length(problems) == 0));
 	json_add(o, "problems", json_object_get(problems));
+	json_add(o, "problemCount", json_object_new_uint64(usage->problems));
 	json_add(o, "heap", heap_to_json(v));
 	json_add(o, "usage", heap_usage_to_json(usage));
 	json_print(o);
@@ -100,8 +105,10 @@ int heap_check(const struct heap_view *v)
 
 			puts(text ?: "?");
 		}
+		if (usage.problems > json_length(problems))
+			printf("and %" PRIu64 " more\n", usage.problems - json_length(problems));
 		if (v->context->legend)
-			print_verdict(&usage, v->stat.size, json_length(problems));
+			print_verdict(&usage, v->stat.size);
 		heap_print_notes(v);
 	}
 	return json_length(problems) > 0 ? LUOCTL_FAILED : LUOCTL_OK;

@@ -60,7 +60,7 @@ static void print_head(const struct luo_heap_stat *s)
 		      s->size);
 }
 
-static void print_usage(const struct luo_heap_usage *u, size_t n_problems)
+static void print_usage(const struct luo_heap_usage *u)
 {
 	char size[FORMAT_MAX];
 
@@ -71,8 +71,9 @@ static void print_usage(const struct luo_heap_usage *u, size_t n_problems)
 		      u->slabs == 1 ? "" : "s", u->runs);
 	print_field(0, WIDTH, "Free", format_size(size, u->free_size));
 	print_field(0, WIDTH, "Overhead", format_size(size, u->overhead_size));
-	if (n_problems > 0)
-		print_field_f(0, WIDTH, "Problems", "%zu; heap check lists them", n_problems);
+	if (u->problems > 0)
+		print_field_f(0, WIDTH, "Problems", "%" PRIu64 "; heap check lists them",
+			      u->problems);
 }
 
 static int print_roots(const struct heap_view *v)
@@ -105,15 +106,14 @@ static int print_roots(const struct heap_view *v)
 
 /* ---- for programs ---------------------------------------------------------------------------- */
 
-static void print_json(const struct heap_view *v, const struct luo_heap_usage *usage,
-		       size_t n_problems)
+static void print_json(const struct heap_view *v, const struct luo_heap_usage *usage)
 {
 	_cleanup_json_ struct json_object *o = heap_to_json(v);
 	struct json_object *roots = json_object_new_array();
 	struct luo_heap_root_info root;
 
 	json_add(o, "usage", heap_usage_to_json(usage));
-	json_add(o, "problems", json_object_new_uint64(n_problems));
+	json_add(o, "problemCount", json_object_new_uint64(usage->problems));
 	for (size_t i = 0; luo_heap_root_at(v->heap, i, &root) == 0; i++)
 		json_object_array_add(roots, heap_root_to_json(v, &root));
 	json_add(o, "roots", roots);
@@ -129,11 +129,11 @@ int heap_stat(const struct heap_view *v)
 	if (r != LUOCTL_OK)
 		return r;
 	if (v->context->json) {
-		print_json(v, &usage, json_length(problems));
+		print_json(v, &usage);
 		return LUOCTL_OK;
 	}
 	print_head(&v->stat);
-	print_usage(&usage, json_length(problems));
+	print_usage(&usage);
 	r = print_roots(v);
 	heap_print_notes(v);
 	return r;

@@ -23,8 +23,9 @@ int heap_check(const struct heap_view *view);
 int heap_dump(const struct heap_view *view);
 
 /*
- * luo_heap_check(), and the problems as an array of strings. Beside an owner who is alive several
- * times: what was there each time is a problem, and not something that was just being changed.
+ * luo_heap_check(), and the problems, not more than 1000, as an array of strings. Beside an owner
+ * who is alive several times: what was there each time is a problem, and not something that was
+ * just being changed.
  */
 int heap_look(const struct heap_view *view, struct luo_heap_usage *ret_usage,
 	      struct json_object **ret_problems);
