@@ -59,7 +59,8 @@ static void read_entry(const struct luo_heap *h, uint32_t i, struct heap_root *r
 /* 1, 0, or -EUCLEAN if its object cannot be. */
 static int get_entry(struct luo_heap *h, uint32_t i, struct heap_root *ret)
 {
-	uint64_t size = (uint64_t)heap_pages(h) << HEAP_PAGE_SHIFT;
+	/* Beside an owner the number of pages may become anything after it was verified. */
+	uint64_t size = MIN2((uint64_t)heap_pages(h) << HEAP_PAGE_SHIFT, h->max_size);
 
 	read_entry(h, i, ret);
 	if (ret->object == 0)
