@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What each command does. The order of the answers' texts is memcached's. */
+/* What each command does. The texts of the answers are those of memcached. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -20,12 +20,6 @@ static struct store *store_of(const struct request *request)
 static struct counters *counters_of(const struct request *request)
 {
 	return &request->c->source.server->counters;
-}
-
-static void answer(struct request *request, const char *text)
-{
-	if (!request->noreply)
-		reply(request->c, text);
 }
 
 /* 0: never; up to 30 days: from now on; more: seconds since 1970; negative: it is over already. */
@@ -55,7 +49,7 @@ static bool get_key(struct request *request, struct key *ret)
 	struct slice text = request->args[1];
 
 	if (text.size > KEY_MAX_SIZE) {
-		reply(request->c, BAD_FORMAT);
+		answer(request, BAD_FORMAT);
 		return false;
 	}
 	*ret = store_key(store_of(request), text.data, text.size);
@@ -240,9 +234,9 @@ static void command_delete(struct request *request)
 	struct key key;
 
 	/* Once the second argument was a time; 0 is still allowed. */
-	if (request->n_args > 2 && !slice_is(request->args[2], "0")) {
-		reply(request->c, "CLIENT_ERROR bad command line format.  "
-				  "Usage: delete <key> [noreply]\r\n");
+	if (request->n_args > 3 || (request->n_args == 3 && !slice_is(request->args[2], "0"))) {
+		answer(request, "CLIENT_ERROR bad command line format.  "
+				"Usage: delete <key> [noreply]\r\n");
 		return;
 	}
 	if (!get_key(request, &key))
@@ -281,7 +275,7 @@ static void command_incr_decr(struct request *request)
 	if (!get_key(request, &key))
 		return;
 	if (parse_number(request->args[2], UINT64_MAX, &delta) < 0) {
-		reply(request->c, "CLIENT_ERROR invalid numeric delta argument\r\n");
+		answer(request, "CLIENT_ERROR invalid numeric delta argument\r\n");
 		return;
 	}
 	item = store_find(store_of(request), key);
@@ -317,7 +311,7 @@ static void command_touch(struct request *request)
 	if (!get_key(request, &key))
 		return;
 	if (parse_exptime(store_of(request), request->args[2], &expires) < 0) {
-		reply(request->c, "CLIENT_ERROR invalid exptime argument\r\n");
+		answer(request, "CLIENT_ERROR invalid exptime argument\r\n");
 		return;
 	}
 	counters->cmd_touch++;
@@ -363,7 +357,7 @@ static void command_flush_all(struct request *request)
 	int64_t at = 0;
 
 	if (request->n_args > 1 && parse_exptime(store_of(request), request->args[1], &at) < 0) {
-		reply(request->c, "CLIENT_ERROR invalid exptime argument\r\n");
+		answer(request, "CLIENT_ERROR invalid exptime argument\r\n");
 		return;
 	}
 	counters_of(request)->cmd_flush++;
@@ -386,7 +380,7 @@ static void command_verbosity(struct request *request)
 	}
 	if (request->n_args > 1) {
 		if (parse_number(request->args[1], INT32_MAX, &level) < 0) {
-			reply(request->c, BAD_FORMAT);
+			answer(request, BAD_FORMAT);
 			return;
 		}
 		request->c->source.server->verbosity = (int)level;
@@ -409,7 +403,7 @@ const struct command commands[] = {
 	{ "cas", COMMAND_VALUE, 5, 6, true, command_cas },
 	{ "append", COMMAND_VALUE, 4, 5, true, command_append_prepend },
 	{ "prepend", COMMAND_VALUE, 4, 5, true, command_append_prepend },
-	{ "delete", COMMAND_LINE, 1, 2, true, command_delete },
+	{ "delete", COMMAND_LINE, 1, 3, true, command_delete },
 	{ "incr", COMMAND_LINE, 2, 3, true, command_incr_decr },
 	{ "decr", COMMAND_LINE, 2, 3, true, command_incr_decr },
 	{ "touch", COMMAND_LINE, 2, 3, true, command_touch },

@@ -37,6 +37,12 @@ void reply_format(struct connection *c, const char *format, ...)
 	reply(c, text);
 }
 
+void answer(const struct request *request, const char *text)
+{
+	if (!request->noreply)
+		reply(request->c, text);
+}
+
 int parse_number(struct slice text, uint64_t max, uint64_t *ret)
 {
 	uint64_t n = 0;
@@ -183,19 +189,22 @@ static bool split_line(struct request *request, const struct command *command, s
 			return false;
 		request->args[request->n_args++] = word;
 	}
-	/* A key may be called noreply: it must not be needed as something else. */
-	if (command->noreply && request->n_args - 1 > command->min &&
+	if (request->n_args - 1 > command->max)
+		return false;
+	/* A key may be called noreply: the first argument, where one is needed. */
+	if (command->noreply && request->n_args > (command->min ? 2 : 1) &&
 	    slice_is(request->args[request->n_args - 1], "noreply")) {
 		request->noreply = true;
-		request->n_args--;
+		/* Instead of a number it is still what the client wants. */
+		if (request->n_args - 1 > command->min)
+			request->n_args--;
 	}
-	return request->n_args - 1 >= command->min && request->n_args - 1 <= command->max;
+	return request->n_args - 1 >= command->min;
 }
 
 static enum step refuse_value(struct request *request, uint64_t value_size, const char *text)
 {
-	if (!request->noreply)
-		reply(request->c, text);
+	answer(request, text);
 	request->c->swallow = value_size + 2;
 	return STEP_DONE;
 }
@@ -216,7 +225,7 @@ static enum step run_with_value(struct request *request, const struct command *c
 	    parse_exptime(&server->store, request->args[3], &expires) < 0 ||
 	    parse_number(request->args[4], INT32_MAX - 2, &size) < 0 ||
 	    (command->min == 5 && parse_number(request->args[5], UINT64_MAX, &ignored) < 0)) {
-		reply(c, BAD_FORMAT);
+		answer(request, BAD_FORMAT);
 		buffer_consume(&c->in, line_size);
 		return STEP_DONE;
 	}
@@ -244,7 +253,7 @@ static enum step run_with_value(struct request *request, const struct command *c
 		request->value = (struct slice){ value, (size_t)size };
 		command->run(request);
 	} else {
-		reply(c, "CLIENT_ERROR bad data chunk\r\n");
+		answer(request, "CLIENT_ERROR bad data chunk\r\n");
 	}
 	buffer_consume(&c->in, whole);
 	return STEP_DONE;

@@ -29,7 +29,7 @@ enum command_kind {
 struct command {
 	const char *name;
 	enum command_kind kind;
-	unsigned min, max; /* arguments after the name, without noreply */
+	unsigned min, max; /* arguments after the name; the most includes noreply */
 	bool noreply;      /* may be the last argument */
 	void (*run)(struct request *request);
 };
@@ -46,6 +46,9 @@ void command_stats(struct request *request);
 
 /* protocol.c */
 void reply(struct connection *c, const char *text);
+/* Not if the client does not want to hear it: errors, too, which it would take for the answer to
+ * something else. */
+void answer(const struct request *request, const char *text);
 void reply_format(struct connection *c, const char *format, ...)
 	__attribute__((__format__(__printf__, 2, 3)));
 /* Digits and nothing else, up to @max; -EINVAL. */

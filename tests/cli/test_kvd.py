@@ -141,6 +141,11 @@ class Protocol(KvdTest):
                   b"incr nobody 1 noreply\r\ntouch a 0 noreply\r\ndelete nobody noreply\r\n"
                   b"delete nobody 0 noreply\r\nverbosity 0 noreply\r\nverbosity noreply\r\n", b"")
         self.says(b"get a b\r\n", b"VALUE a 0 2\r\n10\r\nVALUE b 0 3\r\n534\r\nEND\r\n")
+        # Neither are errors, as far as the line can be understood.
+        self.says(b"incr a x noreply\r\nincr a noreply\r\ntouch a x noreply\r\nset a x 0 1 noreply\r\n"
+                  b"set a 0 0 1 noreply\r\n123verbosity noreply\r\ndelete a 5 noreply\r\n"
+                  b"verbosity x noreply\r\nflush_all x noreply\r\ndelete " + LONG + b" noreply\r\n", b"")
+        self.says(b"touch a 1 2 noreply\r\n", b"ERROR\r\n")
         self.says(b"delete a noreply\r\nget a\r\n", b"END\r\n")
         self.says(b"flush_all noreply\r\nget b\r\n", b"END\r\n")
         self.says(b"flush_all 0 noreply\r\n", b"")
