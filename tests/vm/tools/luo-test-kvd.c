@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define BATCH 100 /* so many requests are sent before the first answer is read */
 #define HOUR  3600
 #define MONTH (40 * 86400) /* more than 30 days: only a date can say so */
 
@@ -94,8 +95,11 @@ static void load(unsigned n, long seconds)
 		fprintf(out, "set item%u %u %ld %zu\r\n", i, i * 7919, exptime[i % KINDS], size);
 		fwrite(value, 1, size, out);
 		fputs("\r\n", out);
+		if (i % BATCH != BATCH - 1 && i != n - 1)
+			continue;
 		fflush(out);
-		expect("STORED");
+		for (unsigned answers = i % BATCH + 1; answers; answers--)
+			expect("STORED");
 	}
 	snprintf(text, sizeof(text), "%ld %ld %ld", now, (long)time(NULL), seconds);
 	fprintf(out, "set when 0 0 %zu\r\n%s\r\n", strlen(text), text);
@@ -131,7 +135,8 @@ static long lifetime(enum kind kind, const struct when *when)
 	return lifetimes[kind];
 }
 
-/* NULL if it is what was set, or is not there and @there is false. Otherwise what is wrong. */
+/* Reads the answers to that request. NULL if the item is what was set, or is not there and @there
+ * is false. Otherwise what is wrong. */
 static const char *check_item(unsigned i, bool there, long left_min, long left_max)
 {
 	static char value[3000], found[3002], line[256], wanted[256];
@@ -139,8 +144,6 @@ static const char *check_item(unsigned i, bool there, long left_min, long left_m
 	const char *text;
 	long left;
 
-	fprintf(out, "gets item%u\r\nme item%u\r\n", i, i);
-	fflush(out);
 	read_line(line, sizeof(line));
 	if (strcmp(line, "END") == 0) {
 		expect("EN");
@@ -160,6 +163,14 @@ static const char *check_item(unsigned i, bool there, long left_min, long left_m
 	return left >= left_min && left <= left_max ? NULL : "has another time to live";
 }
 
+/* For a batch of items of one kind. */
+static void send_requests(unsigned i, unsigned n)
+{
+	for (unsigned requests = 0; requests < BATCH && i < n; requests++, i += KINDS)
+		fprintf(out, "gets item%u\r\nme item%u\r\n", i, i);
+	fflush(out);
+}
+
 static void verify_kind(unsigned n, enum kind kind, const struct when *when)
 {
 	long lives = lifetime(kind, when), first = -1, last = -1;
@@ -171,6 +182,8 @@ static void verify_kind(unsigned n, enum kind kind, const struct when *when)
 		long now = (long)time(NULL);
 		const char *problem;
 
+		if (i / KINDS % BATCH == 0)
+			send_requests(i, n);
 		if (lives) {
 			first = when->begin + lives - now - 2;
 			last = when->end + lives - now + 2;
