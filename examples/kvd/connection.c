@@ -157,7 +157,9 @@ void connection_open(struct server *server, int fd)
 int server_loop(struct server *server)
 {
 	struct epoll_event events[128];
-	int64_t next_sweep = 0;
+	/* Not at once: after a restart each item that is looked at is a page fault, and the first
+	 * clients would wait for ten thousand of them. */
+	int64_t next_sweep = clock_usec(CLOCK_MONOTONIC) + 1000000;
 
 	while (!server->stop) {
 		int64_t now = clock_usec(CLOCK_MONOTONIC);
