@@ -302,6 +302,19 @@ static int free_offset(struct luo_heap *h, struct heap_slot_state *s, uint64_t o
 	return free_block(h, s, &b);
 }
 
+/* By a thread for whom there is no slot: a full heap must not keep anybody from freeing. */
+static int free_without_slot(struct luo_heap *h, uint64_t offset)
+{
+	struct heap_block b;
+	int r;
+
+	r = heap_block_find(h, offset, &b);
+	if (r < 0)
+		return r;
+	return HEAP_DESC_KIND(b.desc) == HEAP_PAGE_RUN ? free_run(h, offset)
+						       : free_remote(h, offset);
+}
+
 _public_ int luo_heap_free(struct luo_heap *h, void *ptr)
 {
 	struct heap_slot_state *s;
@@ -310,15 +323,19 @@ _public_ int luo_heap_free(struct luo_heap *h, void *ptr)
 	if (!ptr)
 		return 0;
 	s = heap_slot_enter(h);
-	if (__builtin_expect(!s, 0))
-		return -errno;
-	if (__builtin_expect(free_at_once(h, s, heap_offset(h, ptr)), 1)) {
+	if (__builtin_expect(!s, 0)) {
+		if (h->read_only)
+			return -errno;
+		r = free_without_slot(h, heap_offset(h, ptr));
+	} else {
+		if (__builtin_expect(free_at_once(h, s, heap_offset(h, ptr)), 1)) {
+			heap_slot_leave(s);
+			return 0;
+		}
+		r = free_offset(h, s, heap_offset(h, ptr));
+		heap_tx_spoil(s, r);
 		heap_slot_leave(s);
-		return 0;
 	}
-	r = free_offset(h, s, heap_offset(h, ptr));
-	heap_tx_spoil(s, r);
-	heap_slot_leave(s);
 	if (r == -EINVAL)
 		return heap_refused(h, "freeing in the heap", r, "no block begins at that address");
 	if (r == -EALREADY)

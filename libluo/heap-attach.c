@@ -110,6 +110,16 @@ struct heap_desc *heap_leaf_slow(struct luo_heap *h, uint32_t leaf)
 	return descs;
 }
 
+static int verify_reach(const struct luo_heap *h)
+{
+	uint64_t size = (uint64_t)heap_pages(h) << HEAP_PAGE_SHIFT;
+
+	if (size <= h->max_size)
+		return 0;
+	return heap_problem(-EINVAL, "it has grown to %" PRIu64 " bytes, and max_size is %" PRIu64,
+			    size, h->max_size);
+}
+
 static int verify_sizes(struct luo_heap *h)
 {
 	const struct heap_index *index = heap_index(h);
@@ -130,11 +140,7 @@ static int verify_sizes(struct luo_heap *h)
 				    "it is cut off: it has %" PRIu64
 				    " bytes, and the file only %" PRIu64,
 				    size, h->file_size);
-	if (size > h->max_size)
-		return heap_problem(-EINVAL,
-				    "it has grown to %" PRIu64 " bytes, and max_size is %" PRIu64,
-				    size, h->max_size);
-	return 0;
+	return verify_reach(h);
 }
 
 static int verify_index(struct luo_heap *h)
@@ -181,7 +187,7 @@ static bool magazine_is_sound(struct luo_heap *h, uint32_t slot, unsigned class)
 		uint64_t hint = heap_load(&m->ring[i % HEAP_MAGAZINE]), word;
 		const struct heap_desc *d;
 
-		if (hint >> 16 >= heap_pages(h) ||
+		if (HEAP_HINT_PAGE(hint) == 0 || hint >> 16 >= heap_pages(h) ||
 		    HEAP_HINT_BLOCK(hint) >= heap_classes[class].blocks)
 			return false;
 		d = heap_desc(h, HEAP_HINT_PAGE(hint));
@@ -199,14 +205,17 @@ static bool slot_is_pending(const struct heap_slot *slot)
 	       heap_load(&slot->tx.segment);
 }
 
+/* Whether the log of slot @i had something to complete, or -EUCLEAN. */
 static int complete_slot(struct luo_heap *h, uint32_t i)
 {
 	struct heap_slot *slot = h->slots[i].slot;
 
+	if (heap_load(&slot->log.commit) == 0)
+		return 0;
 	if (!heap_log_is_sound(h, &slot->log.commit, slot->log.entries, HEAP_SLOT_LOG_ENTRIES))
 		return slot_problem(i, "its log");
 	heap_log_complete(h, &slot->log.commit, slot->log.entries);
-	return 0;
+	return 1;
 }
 
 static int verify_slot(struct luo_heap *h, uint32_t i)
@@ -233,6 +242,40 @@ static bool is_pending(const struct luo_heap *h)
 	return false;
 }
 
+static void forget_leaves(struct luo_heap *h)
+{
+	memset(h->leaves, 0, sizeof(h->leaves));
+}
+
+static int find_slots(struct luo_heap *h)
+{
+	uint32_t slots = MIN2(heap_load32(&heap_index(h)->slots), (uint32_t)HEAP_SLOTS);
+	int r = 0;
+
+	for (uint32_t i = 0; i < slots && r == 0; i++)
+		r = find_slot(h, i);
+	return r;
+}
+
+/* What was verified before may look different now: a sound log can still be a forged one. */
+static int complete_slots(struct luo_heap *h)
+{
+	uint32_t slots = heap_load32(&heap_index(h)->slots);
+	bool changed = false;
+
+	for (uint32_t i = 0; i < slots; i++) {
+		int r = complete_slot(h, i);
+
+		if (r < 0)
+			return r;
+		changed |= r;
+	}
+	if (!changed)
+		return 0;
+	forget_leaves(h);
+	return find_slots(h);
+}
+
 /* Nothing is written if nothing is pending. */
 static int recover(struct luo_heap *h)
 {
@@ -240,15 +283,19 @@ static int recover(struct luo_heap *h)
 	uint32_t slots;
 	int r;
 
+	/* What its log says may lie behind the end of our mapping then. */
+	r = verify_reach(h);
+	if (r < 0)
+		return r;
 	if (!heap_log_is_sound(h, &log->commit, log->entries, HEAP_LOG_ENTRIES))
 		return heap_problem(-EUCLEAN, "its log is damaged");
 	heap_log_complete(h, &log->commit, log->entries);
 	r = verify_index(h);
+	if (r == 0)
+		r = find_slots(h);
+	if (r == 0)
+		r = complete_slots(h);
 	slots = heap_load32(&heap_index(h)->slots);
-	for (uint32_t i = 0; i < slots && r == 0; i++)
-		r = find_slot(h, i);
-	for (uint32_t i = 0; i < slots && r == 0; i++)
-		r = complete_slot(h, i);
 	for (uint32_t i = 0; i < slots && r == 0; i++)
 		r = verify_slot(h, i);
 	for (uint32_t i = 0; i < slots && r == 0; i++) {
@@ -262,21 +309,14 @@ static int recover(struct luo_heap *h)
 /* Whether there is something that recover() would do. 1, 0, or why it cannot be known. */
 static int find_pending(struct luo_heap *h)
 {
-	uint32_t slots;
 	int r;
 
 	if (heap_load(&heap_log(h)->commit))
 		return 1;
 	r = verify_index(h);
-	slots = heap_load32(&heap_index(h)->slots);
-	for (uint32_t i = 0; i < slots && r == 0; i++)
-		r = find_slot(h, i);
+	if (r == 0)
+		r = find_slots(h);
 	return r < 0 ? r : is_pending(h);
-}
-
-static void forget_leaves(struct luo_heap *h)
-{
-	memset(h->leaves, 0, sizeof(h->leaves));
 }
 
 /* Recovers a copy that only we see; the copy is what is left mapped. */
@@ -312,14 +352,9 @@ static int recover_owned(struct luo_heap *h, uint64_t address, unsigned flags)
 
 static int verify_beside(struct luo_heap *h)
 {
-	uint32_t slots;
-	int r;
+	int r = verify_sizes(h);
 
-	r = verify_sizes(h);
-	slots = MIN2(heap_load32(&heap_index(h)->slots), (uint32_t)HEAP_SLOTS);
-	for (uint32_t i = 0; i < slots && r == 0; i++)
-		r = find_slot(h, i);
-	return r;
+	return r < 0 ? r : find_slots(h);
 }
 
 static int verify_alone(struct luo_heap *h, unsigned flags)

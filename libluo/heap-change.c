@@ -126,17 +126,17 @@ void heap_change_put8(struct heap_change *c, uint8_t *byte, uint8_t value)
 static struct heap_desc *desc_of(struct heap_change *c, uint32_t page)
 {
 	struct luo_heap *h = c->heap;
+	struct heap_desc *desc = NULL;
 	uint64_t leaf_page;
-	struct heap_desc *desc;
 
 	if (page < heap_pages(h)) {
 		desc = heap_desc(h, page);
 	} else if (page < heap_change_get32(c, &heap_index(h)->pages)) {
+		/* Nobody has verified it yet, if it is the first page of its leaf. */
 		leaf_page = heap_change_get(c, &heap_directory(h)[page / HEAP_LEAF_PAGES].page);
-		desc = (struct heap_desc *)heap_page(h, (uint32_t)leaf_page) +
-		       page % HEAP_LEAF_PAGES;
-	} else {
-		desc = NULL;
+		if (leaf_page > 0 && leaf_page < heap_change_get32(c, &heap_index(h)->pages))
+			desc = (struct heap_desc *)heap_page(h, (uint32_t)leaf_page) +
+			       page % HEAP_LEAF_PAGES;
 	}
 	if (!desc)
 		c->damaged = true;
@@ -235,16 +235,37 @@ int heap_change_commit_slot(struct heap_change *c, struct heap_slot *slot)
 	return commit(c, &slot->log.commit, slot->log.entries, HEAP_SLOT_LOG_ENTRIES);
 }
 
-/* No log writes into what never changes, or into the log of the heap. */
-static bool may_be_logged(const struct luo_heap *h, uint64_t offset)
+/* In the log of a slot; where the slots are must have been verified. */
+static bool in_slot_log(const struct luo_heap *h, uint64_t offset)
 {
-	return offset % 8 == 0 && offset >= HEAP_INDEX_OFFSET && offset <= h->file_size - 8 &&
+	uint64_t at = offset % HEAP_SLOT_SIZE, begin = offsetof(struct heap_slot, log);
+
+	if (at < begin || at >= begin + sizeof(struct heap_slot_log))
+		return false;
+	for (unsigned i = 0; i < HEAP_SLOT_PAGES; i++)
+		if (heap_load32(&heap_index(h)->slot_pages[i]) == offset >> HEAP_PAGE_SHIFT)
+			return true;
+	return false;
+}
+
+/*
+ * No log writes into what never changes, or into itself: its entries are read again while they are
+ * written. And the log of a slot has no business in the super page, which was verified before.
+ */
+static bool may_be_logged(const struct luo_heap *h, uint64_t offset, bool of_heap)
+{
+	if (offset % 8 || offset > MIN2(h->file_size, h->max_size) - 8)
+		return false;
+	if (!of_heap)
+		return offset >= HEAP_PAGE && !in_slot_log(h, offset);
+	return offset >= HEAP_INDEX_OFFSET &&
 	       !(offset >= HEAP_LOG_OFFSET && offset < HEAP_ROOTS_OFFSET);
 }
 
 bool heap_log_is_sound(const struct luo_heap *h, const uint64_t *commit_word,
 		       const struct heap_log_entry *entries, unsigned capacity)
 {
+	bool of_heap = commit_word == &heap_log(h)->commit;
 	uint64_t word = heap_load(commit_word);
 	uint32_t n = (uint32_t)word;
 
@@ -253,7 +274,7 @@ bool heap_log_is_sound(const struct luo_heap *h, const uint64_t *commit_word,
 	if (n == 0 || n > capacity || (uint32_t)(word >> 32) != sum_entries(entries, n))
 		return false;
 	for (uint32_t i = 0; i < n; i++)
-		if (!may_be_logged(h, heap_load(&entries[i].offset)))
+		if (!may_be_logged(h, heap_load(&entries[i].offset), of_heap))
 			return false;
 	return true;
 }

@@ -227,7 +227,10 @@ void heap_change_put_desc(struct heap_change *c, uint32_t page, uint64_t word, u
 int heap_change_commit(struct heap_change *c);
 int heap_change_commit_slot(struct heap_change *c, struct heap_slot *slot);
 
-/* Whether a log that is committed is sound; what its completion stores. */
+/*
+ * Whether a log that is committed is sound; what its completion stores. One that goes beyond
+ * h->max_size is not, so that must have been looked at before.
+ */
 bool heap_log_is_sound(const struct luo_heap *h, const uint64_t *commit,
 		       const struct heap_log_entry *entries, unsigned capacity);
 void heap_log_complete(struct luo_heap *h, uint64_t *commit, const struct heap_log_entry *entries);
@@ -359,6 +362,7 @@ void *heap_alloc_failed(const struct luo_heap *h, int r) __attribute__((__cold__
 int heap_problem(int r, const char *format, ...) __attribute__((__format__(__printf__, 2, 3)));
 
 /* heap-make.c: makes a heap in the file, which is empty. */
+#define HEAP_MADE_PAGES 4 /* that it has then */
 int heap_make(int fd, const char *name, uint64_t address);
 /* heap-map.c */
 int heap_map(struct luo_heap *h, uint64_t address, unsigned flags);

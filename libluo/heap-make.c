@@ -11,7 +11,7 @@
 #include <libluo/memfd-internal.h>
 #include <libluo/util.h>
 
-#define PAGES      4
+#define PAGES      HEAP_MADE_PAGES
 #define PAGE_SUPER 0
 #define PAGE_LEAF  1
 #define PAGE_SLOTS 2

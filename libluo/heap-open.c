@@ -126,11 +126,18 @@ static struct luo_heap *new_heap(int fd, const struct luo_heap_options *o)
 	return h;
 }
 
-/* Empty, or left by somebody who died while making it: nothing can have been in it. */
+/*
+ * Empty, or left by somebody who died while making it: nothing can have been in it. That it is
+ * being made is two bits of the magic number, too little to overwrite a heap for: so it must not be
+ * larger than it was then, and nobody must have opened it.
+ */
 static int is_unmade(int fd)
 {
+	struct {
+		struct heap_super super;
+		struct heap_owner owner;
+	} head = { 0 };
 	struct stat st;
-	uint64_t magic;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
@@ -138,7 +145,11 @@ static int is_unmade(int fd)
 		return heap_problem(-EINVAL, "it is not a regular file or memfd");
 	if (st.st_size == 0)
 		return 1;
-	return pread(fd, &magic, sizeof(magic), 0) == sizeof(magic) && magic == HEAP_MAGIC_MAKING;
+	if (pread(fd, &head, sizeof(head), HEAP_SUPER_OFFSET) < 0)
+		return -errno;
+	return head.super.magic == HEAP_MAGIC_MAKING &&
+	       (uint64_t)st.st_size <= HEAP_MADE_PAGES * HEAP_PAGE && head.owner.openings == 0 &&
+	       head.owner.pid == 0;
 }
 
 /* What was empty shall be that again. */

@@ -21,6 +21,7 @@
 #define SCAN_MAX       16  /* runs that are looked at in a list whose runs may be too small */
 #define KEEP_DIRTY     128 /* free pages that are kept from the system in any case */
 #define GIVE_BACK_MIN  16  /* pages of a run that is worth a system call */
+#define SLAB_PAGES_MAX 17  /* each of them is a word of the change */
 
 static void list_of(uint32_t n, unsigned *ret_fl, unsigned *ret_sl)
 {
@@ -340,7 +341,7 @@ void heap_pages_free(struct heap_change *c, uint32_t page)
 	uint32_t pages = heap_change_get32(c, &heap_index(c->heap)->pages);
 	unsigned kind = HEAP_DESC_KIND(d.word);
 
-	if (n == 0 || n > pages - page || (kind == HEAP_PAGE_SLAB && n > GROW_MAX)) {
+	if (n == 0 || n > pages - page || (kind == HEAP_PAGE_SLAB && n > SLAB_PAGES_MAX)) {
 		c->damaged = true;
 		return;
 	}

@@ -114,6 +114,11 @@ static int commit_entry(struct luo_heap *h, uint32_t i, const struct heap_root *
 
 	if (!s)
 		return -errno;
+	if (!s->in_tx) {
+		heap_slot_leave(s);
+		return heap_problem(-EINVAL, "the function that was called for it has ended the "
+					     "transaction in which it ran");
+	}
 	if (s->tx_error < 0) { /* of a callback that did not look */
 		r = s->tx_error;
 		luo_heap_abort(h);
@@ -183,7 +188,7 @@ static int upgrade_root(struct luo_heap *h, const struct luo_heap_root_type *typ
 		return r == -EBUSY ? -EINVAL : r;
 	r = type->upgrade(h, object, (uint32_t)entry->version, entry->size, &object,
 			  type->userdata);
-	if (r == 0 && luo_heap_usable_size(h, object) < type->size)
+	if (r >= 0 && luo_heap_usable_size(h, object) < type->size)
 		r = heap_problem(-EINVAL,
 				 "the upgrade returned an object that is smaller than %" PRIu64
 				 " bytes",

@@ -28,15 +28,13 @@
 
 static bool slab_is_sound(struct luo_heap *h, uint32_t page, unsigned class, unsigned slot)
 {
+	uint32_t pages = heap_classes[class].pages;
 	const struct heap_desc *d;
-	uint64_t word;
 
-	if (page == 0 || page >= heap_pages(h))
+	if (page == 0 || page >= heap_pages(h) || pages > heap_pages(h) - page)
 		return false;
 	d = heap_desc(h, page);
-	word = d ? heap_load(&d->word) : 0;
-	return HEAP_DESC_KIND(word) == HEAP_PAGE_SLAB && HEAP_DESC_CLASS(word) == class &&
-	       HEAP_DESC_OWNER(word) == slot &&
+	return d && heap_load(&d->word) == HEAP_DESC_SLAB(class, slot, pages) &&
 	       heap_load(&heap_slab(h, page)->check) == heap_mix(heap_super(h)->id, page, class);
 }
 
@@ -399,7 +397,7 @@ int heap_block_find(struct luo_heap *h, uint64_t offset, struct heap_block *ret)
 	const struct heap_desc *d;
 	uint64_t word;
 
-	if (offset >> HEAP_PAGE_SHIFT >= heap_pages(h))
+	if (offset >= h->max_size || page >= heap_pages(h))
 		return -EINVAL;
 	d = heap_desc(h, page);
 	if (!d)
@@ -414,7 +412,7 @@ int heap_block_find(struct luo_heap *h, uint64_t offset, struct heap_block *ret)
 	}
 	*ret = (struct heap_block){ .page = page, .desc = word };
 	if (offset % HEAP_PAGE == 0 && HEAP_DESC_KIND(word) == HEAP_PAGE_RUN)
-		return 0;
+		return HEAP_DESC_PAGES(word) <= heap_pages(h) - page ? 0 : -EUCLEAN;
 	if (offset % HEAP_PAGE == 0 && HEAP_DESC_KIND(word) == HEAP_PAGE_FREE)
 		return -EALREADY;
 	if (HEAP_DESC_KIND(word) != HEAP_PAGE_SLAB)
@@ -423,6 +421,8 @@ int heap_block_find(struct luo_heap *h, uint64_t offset, struct heap_block *ret)
 	    !h->slots[HEAP_DESC_OWNER(word)].slot)
 		return -EUCLEAN;
 	class = &heap_classes[HEAP_DESC_CLASS(word)];
+	if (HEAP_DESC_PAGES(word) != class->pages || class->pages > heap_pages(h) - page)
+		return -EUCLEAN;
 	rel = (uint32_t)(offset - ((uint64_t)page << HEAP_PAGE_SHIFT));
 	if (rel < class->first)
 		return -EINVAL;

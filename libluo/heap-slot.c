@@ -75,13 +75,28 @@ static void end_claims(void *p)
 }
 
 /*
- * A child process is not the owner: it cannot touch the memory (MADV_DONTFORK), and must not keep
- * the lock when its parent is dead.
+ * A child process is not the owner: it does not have the memory (MADV_DONTFORK), and must not keep
+ * the lock when its parent is dead. All it can do is close the heap, and that must not unmap what
+ * it has at these addresses by then. Of heaps that are read-only it has all.
  */
 static void forked(void)
 {
-	for (struct luo_heap *h = open_heaps; h; h = h->next)
+	for (struct luo_heap **at = &open_heaps; *at;) {
+		struct luo_heap *h = *at;
+
+		if (h->read_only) {
+			at = &h->next;
+			continue;
+		}
 		h->lock_fd = safe_close(h->lock_fd);
+		h->base = NULL;
+		memset(h->leaves, 0, sizeof(h->leaves));
+		for (unsigned i = 0; i < HEAP_SLOTS; i++) {
+			h->slots[i].slot = NULL;
+			h->slots[i].in_tx = false;
+		}
+		*at = h->next; /* nothing is given up when a thread ends */
+	}
 	pthread_mutex_unlock(&open_lock);
 }
 

@@ -65,6 +65,26 @@ static int add_segment(struct luo_heap *h, struct heap_tx *tx)
 	return r;
 }
 
+/*
+ * What a transaction saves and brings back is objects: nothing of what the allocator itself has in
+ * these pages. What has been freed meanwhile may be in any page that is no such.
+ */
+static bool may_be_saved(struct luo_heap *h, uint64_t offset, uint64_t size)
+{
+	for (uint64_t at = offset; at < offset + size; at = (at / HEAP_PAGE + 1) * HEAP_PAGE) {
+		const struct heap_desc *d = heap_desc(h, (uint32_t)(at >> HEAP_PAGE_SHIFT));
+		uint64_t word = d ? heap_load(&d->word) : HEAP_PAGE_META;
+		unsigned kind = HEAP_DESC_KIND(word), class = HEAP_DESC_CLASS(word);
+
+		if (kind == HEAP_PAGE_META || kind == HEAP_PAGE_LOG || kind == HEAP_PAGE_LOG_TAIL)
+			return false;
+		if (kind == HEAP_PAGE_SLAB &&
+		    (class >= HEAP_CLASSES || at % HEAP_PAGE < heap_classes[class].first))
+			return false;
+	}
+	return true;
+}
+
 static uint32_t entry_words(uint64_t size)
 {
 	return (uint32_t)(HEADER + (size + 7) / 8 + 1);
@@ -270,7 +290,7 @@ int heap_tx_unwind(struct luo_heap *h, struct heap_slot_state *s)
 /* -------------------------------- what crossed a death -------------------------------- */
 
 /* The entries of one part, backwards. */
-static bool entries_are_sound(const struct luo_heap *h, const uint64_t *words, uint32_t used)
+static bool entries_are_sound(struct luo_heap *h, const uint64_t *words, uint32_t used, bool active)
 {
 	uint64_t size = (uint64_t)heap_pages(h) << HEAP_PAGE_SHIFT;
 
@@ -288,6 +308,8 @@ static bool entries_are_sound(const struct luo_heap *h, const uint64_t *words, u
 		if (data > DATA_MAX || entry_words(data) != n || offset < HEAP_PAGE ||
 		    offset > size - data)
 			return false;
+		if (active && !may_be_saved(h, offset, data))
+			return false;
 		used -= (uint32_t)n;
 	}
 	return true;
@@ -297,6 +319,7 @@ bool heap_tx_is_sound(struct luo_heap *h, struct heap_slot *slot)
 {
 	uint64_t word = heap_load(&slot->tx.word), segment = heap_load(&slot->tx.segment);
 	uint32_t used = TX_USED(word), steps = heap_pages(h);
+	bool active = TX_STATE(word) == HEAP_TX_ACTIVE;
 
 	if (TX_STATE(word) == HEAP_TX_NONE)
 		return word == 0 && segment == 0;
@@ -314,12 +337,12 @@ bool heap_tx_is_sound(struct luo_heap *h, struct heap_slot *slot)
 			return false;
 		part = heap_at(h, segment);
 		if (used > SEGMENT_PAGES * HEAP_PAGE / 8 - SEGMENT_OVERHEAD ||
-		    !entries_are_sound(h, part->words, used))
+		    !entries_are_sound(h, part->words, used, active))
 			return false;
 		used = TX_USED(heap_load(&part->previous_word));
 		segment = heap_load(&part->previous);
 	}
-	return used <= HEAP_TX_INLINE && entries_are_sound(h, slot->tx.words, used);
+	return used <= HEAP_TX_INLINE && entries_are_sound(h, slot->tx.words, used, active);
 }
 
 /* What could not be noted cannot be undone: the transaction can only be aborted. */
@@ -374,7 +397,8 @@ _public_ int luo_heap_save(struct luo_heap *h, void *ptr, size_t size)
 	if (!s)
 		return -errno;
 	end = (uint64_t)heap_pages(h) << HEAP_PAGE_SHIFT;
-	if (!s->in_tx || offset < HEAP_PAGE || offset > end || size > end - offset)
+	if (!s->in_tx || offset < HEAP_PAGE || offset > end || size > end - offset ||
+	    !may_be_saved(h, offset, size))
 		r = -EINVAL;
 	while (r == 0 && size > 0) {
 		uint64_t n = MIN2((uint64_t)size, (uint64_t)DATA_MAX);
@@ -386,7 +410,8 @@ _public_ int luo_heap_save(struct luo_heap *h, void *ptr, size_t size)
 	heap_tx_spoil(s, r);
 	heap_slot_leave(s);
 	if (r == -EINVAL)
-		return heap_refused(h, SAVING, r, "not in a transaction, or not in this heap");
+		return heap_refused(h, SAVING, r,
+				    "not in a transaction, or not an object of this heap");
 	return r < 0 ? heap_failed(h, SAVING, r) : 0;
 }
 

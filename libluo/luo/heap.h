@@ -113,8 +113,9 @@ int luo_heap_open_memory(const struct luo_heap_options *options, struct luo_heap
 /**
  * luo_heap_close() - unmap it and let others open it. Takes NULL and returns NULL.
  *
- * Not needed before exit. No thread may use the heap any more; open transactions are undone.
- * Since: 0.1
+ * Not needed before exit. No thread may use the heap any more; open transactions are undone. A
+ * child process that was forked does not have the memory, unless it is read-only: there closing is
+ * all that can be done with it, and changes nothing for the parent. Since: 0.1
  */
 struct luo_heap *luo_heap_close(struct luo_heap *heap);
 
@@ -269,8 +270,8 @@ int luo_heap_begin(struct luo_heap *heap);
 /**
  * luo_heap_save() - save @size bytes at @ptr, before they are changed.
  *
- * What was allocated in the same transaction need not be saved. -EINVAL outside of a transaction or
- * of the heap; -ENOMEM, -ENOSPC, -EBUSY: the log cannot grow, abort. Since: 0.1
+ * What was allocated in the same transaction need not be saved. -EINVAL outside of a transaction,
+ * or where no object can be; -ENOMEM, -ENOSPC, -EBUSY: the log cannot grow, abort. Since: 0.1
  */
 int luo_heap_save(struct luo_heap *heap, void *ptr, size_t size);
 
