@@ -316,6 +316,13 @@ static int try_put(struct store *s, item_ref *ref, struct key key, uint32_t flag
 	return r;
 }
 
+/* The list leads to any place in memory. Asked for now, it is in the cache when it is needed. */
+static void prefetch_neighbours(const struct item *item)
+{
+	__builtin_prefetch(luo_get(item->newer), 1);
+	__builtin_prefetch(luo_get(item->older), 1);
+}
+
 /* What the items would take after the put. */
 static uint64_t bytes_with(const struct store *s, const struct item *old, uint64_t size)
 {
@@ -332,6 +339,8 @@ int store_put(struct store *s, struct key key, uint32_t flags, int64_t expires, 
 
 	if (expires && expires <= s->now)
 		return store_remove(s, key);
+	if (old)
+		prefetch_neighbours(old);
 	for (;;) {
 		if (bytes_with(s, old, size) <= s->limit)
 			r = try_put(s, ref, key, flags, expires, head, tail);
@@ -394,7 +403,8 @@ void store_clock(struct store *s, int64_t now)
 
 /* ---------------------------------- sweeping ---------------------------------- */
 
-#define SWEEP_BUCKETS 10000
+/* At a time, as clients wait meanwhile: after a restart each item may be a page fault. */
+#define SWEEP_BUCKETS 2000
 #define SWEEP_REMOVES 1000
 
 bool store_sweep(struct store *s)
@@ -423,5 +433,6 @@ bool store_sweep(struct store *s)
 			s->expired++;
 		}
 	}
-	return removed >= SWEEP_REMOVES;
+	/* Where there are many there are more. */
+	return removed > SWEEP_BUCKETS / 8;
 }
