@@ -16,6 +16,9 @@
 
 #define HEAP_TEST(f) cmocka_unit_test_setup_teardown(f, remember_fds, check_fds)
 
+/* For processes that end without closing it: valgrind looks for leaks in all that is mapped. */
+static const struct luo_heap_options small_heap = { .max_size = 64 * MIB };
+
 /* ---- files ----------------------------------------------------------------------------------- */
 
 /* The whole of a file, and what it is called outside. */

@@ -242,7 +242,7 @@ static void test_lost_pages(void **state)
 		if (page == 2) { /* its slots are found out at the latest by whoever needs them */
 			struct luo_heap *heap = NULL;
 
-			if (luo_heap_open_fd(fd, NULL, &heap) == 0) {
+			if (luo_heap_open_fd(fd, &small_heap, &heap) == 0) {
 				assert_null(luo_heap_alloc(heap, 16));
 				assert_int_equal(errno, EUCLEAN);
 				assert_int_equal(luo_heap_check(heap, NULL, NULL, NULL), -EUCLEAN);
@@ -251,7 +251,7 @@ static void test_lost_pages(void **state)
 		} else if (page == 1) { /* so is a leaf */
 			struct luo_heap *heap = NULL;
 
-			if (luo_heap_open_fd(fd, NULL, &heap) == 0) {
+			if (luo_heap_open_fd(fd, &small_heap, &heap) == 0) {
 				assert_null(luo_heap_alloc(heap, 1 * MIB));
 				assert_int_equal(errno, EUCLEAN);
 				assert_int_equal(luo_heap_check(heap, NULL, NULL, NULL), -EUCLEAN);

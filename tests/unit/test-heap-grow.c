@@ -130,12 +130,13 @@ static void test_sealed_against_growing(void **state)
 static void test_no_address_space(void **state)
 {
 	struct rlimit limit, old;
-	int fd = empty_memfd();
+	int fd;
 	struct luo_heap *heap = (void *)UNTOUCHED;
 	struct image empty = { .mode = 0100777, .bytes = (uint8_t *)"" };
 
 	if (getenv("ASAN_OPTIONS") || getenv("LD_PRELOAD")) /* they need address space themselves */
 		skip();
+	fd = empty_memfd();
 	assert_int_equal(getrlimit(RLIMIT_AS, &old), 0);
 	limit = old;
 	limit.rlim_cur = UINT64_C(1) << 30;
@@ -161,7 +162,7 @@ static int grow_past_limit(void *userdata)
 
 	if (fd < 0 || unlink(path) < 0)
 		return 1;
-	if (luo_heap_open_fd(fd, NULL, &heap) < 0)
+	if (luo_heap_open_fd(fd, &small_heap, &heap) < 0)
 		return 2;
 	signal(SIGXFSZ, SIG_IGN);
 	if (setrlimit(RLIMIT_FSIZE, &limit) < 0)

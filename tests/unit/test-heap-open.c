@@ -402,13 +402,13 @@ static int find_by_name(void *userdata)
 	if (luo_heap_open("other", &(struct luo_heap_options){ .flags = LUO_HEAP_MUST_EXIST },
 			  &heap) != -ENOENT)
 		return 2;
-	if (luo_heap_open("sessions", NULL, &heap) < 0)
+	if (luo_heap_open("sessions", &small_heap, &heap) < 0)
 		return 3;
 	if (luo_heap_get_state(heap) != LUO_HEAP_RESTARTED)
 		return 4;
 	luo_heap_close(heap);
 	/* The fd is the store's: the name can be opened again. */
-	if (luo_heap_open("sessions", NULL, &heap) < 0)
+	if (luo_heap_open("sessions", &small_heap, &heap) < 0)
 		return 5;
 	luo_heap_close(heap);
 	return 0;
@@ -423,7 +423,7 @@ static int foreign_by_name(void *userdata)
 	if (dup2(*(int *)userdata, 3) != 3 || setenv("LISTEN_PID", pid, 1) ||
 	    setenv("LISTEN_FDS", "1", 1) || setenv("LISTEN_FDNAMES", "sessions", 1))
 		return 1;
-	if (luo_heap_open("sessions", NULL, &heap) != -EUCLEAN)
+	if (luo_heap_open("sessions", &small_heap, &heap) != -EUCLEAN)
 		return 2;
 	return strstr(luo_heap_problem(), "sessions") ? 0 : 3;
 }
@@ -444,9 +444,10 @@ static void test_stored_by_name(void **state)
 	if (pid == 0) {
 		setenv("NOTIFY_SOCKET", path, 1);
 		if (luo_heap_open("scratch",
-				  &(struct luo_heap_options){ .flags = LUO_HEAP_NO_STORE },
+				  &(struct luo_heap_options){ .max_size = 64 * MIB,
+							      .flags = LUO_HEAP_NO_STORE },
 				  &heap) < 0 ||
-		    luo_heap_open("sessions", NULL, &heap) < 0)
+		    luo_heap_open("sessions", &small_heap, &heap) < 0)
 			_exit(1);
 		_exit(luo_heap_get_state(heap) == LUO_HEAP_NEW ? 0 : 2);
 	}
@@ -484,7 +485,7 @@ static int open_alone(void *userdata)
 	struct luo_heap *heap;
 
 	unsetenv("NOTIFY_SOCKET");
-	if (luo_heap_open("alone", NULL, &heap) < 0)
+	if (luo_heap_open("alone", &small_heap, &heap) < 0)
 		return 1;
 	if (luo_heap_get_state(heap) != LUO_HEAP_NEW)
 		return 2;
@@ -493,7 +494,7 @@ static int open_alone(void *userdata)
 		return 3;
 	luo_heap_close(heap);
 	/* It lasts as long as the process. */
-	if (luo_heap_open("alone", NULL, &heap) < 0)
+	if (luo_heap_open("alone", &small_heap, &heap) < 0)
 		return 4;
 	return luo_heap_get_state(heap) == LUO_HEAP_RESTARTED ? 0 : 5;
 }

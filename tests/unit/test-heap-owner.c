@@ -30,7 +30,7 @@ static int own_it(void *userdata)
 	uint64_t *number;
 
 	prctl(PR_SET_NAME, "the-owner");
-	if (luo_heap_open_fd(*(int *)userdata, NULL, &heap) < 0)
+	if (luo_heap_open_fd(*(int *)userdata, &small_heap, &heap) < 0)
 		return 1;
 	if (luo_heap_root(heap, &number_type, (void **)&number) < 0)
 		return 2;
@@ -206,7 +206,7 @@ static int change_within(void *userdata)
 	struct luo_heap *heap;
 	uint64_t *number;
 
-	if (luo_heap_open_fd(*(int *)userdata, NULL, &heap) < 0)
+	if (luo_heap_open_fd(*(int *)userdata, &small_heap, &heap) < 0)
 		return 1;
 	if (luo_heap_root(heap, &number_type, (void **)&number) < 0)
 		return 2;
@@ -263,7 +263,7 @@ static int open_inherited(void *userdata)
 {
 	struct luo_heap *heap;
 
-	return luo_heap_open_fd(*(int *)userdata, NULL, &heap) == -EBUSY ? 0 : 1;
+	return luo_heap_open_fd(*(int *)userdata, &small_heap, &heap) == -EBUSY ? 0 : 1;
 }
 
 static void test_fork(void **state)

@@ -297,7 +297,7 @@ static int open_and_upgrade(void *userdata)
 	void *object;
 
 	type.upgrade = upgrade_and_die;
-	if (luo_heap_open_fd(*(int *)userdata, NULL, &heap) < 0)
+	if (luo_heap_open_fd(*(int *)userdata, &small_heap, &heap) < 0)
 		return 2;
 	luo_heap_root(heap, &type, &object);
 	return 3;

@@ -232,7 +232,7 @@ static int change_and_die(void *userdata)
 {
 	struct fixture f = { .fd = *(int *)userdata };
 
-	if (luo_heap_open_fd(f.fd, NULL, &f.heap) < 0)
+	if (luo_heap_open_fd(f.fd, &small_heap, &f.heap) < 0)
 		return 1;
 	if (luo_heap_root(f.heap, &table_type, (void **)&f.table) != 0)
 		return 2;
