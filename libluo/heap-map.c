@@ -95,6 +95,8 @@ static int map_fixed(struct luo_heap *h, uint64_t address, int protection, int f
 
 static int map_anywhere(struct luo_heap *h, int protection, int flags)
 {
+	/* A copy does not grow; and where memory is promised strictly, it is promised all of it. */
+	size_t used = h->private_copy ? MIN2(h->file_size, h->max_size) : h->max_size;
 	size_t size = h->max_size + BASE_ALIGN, before;
 	uint8_t *p, *base;
 
@@ -106,7 +108,7 @@ static int map_anywhere(struct luo_heap *h, int protection, int flags)
 				    h->max_size, strerror(errno));
 	base = (uint8_t *)(((uintptr_t)p + BASE_ALIGN - 1) / BASE_ALIGN * BASE_ALIGN);
 	before = (size_t)(base - p);
-	if (mmap(base, h->max_size, protection, flags | MAP_FIXED | MAP_NORESERVE, h->fd, 0) ==
+	if (mmap(base, used, protection, flags | MAP_FIXED | MAP_NORESERVE, h->fd, 0) ==
 	    MAP_FAILED) {
 		int r = heap_problem(-errno, "mapping its memory: %s", strerror(errno));
 

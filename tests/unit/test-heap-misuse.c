@@ -173,6 +173,50 @@ static void test_free_in_full_heap(void **state)
 	luo_heap_close(full);
 }
 
+/* ---- limits ---------------------------------------------------------------------------------- */
+
+static size_t private_kib(void)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	char line[256];
+	size_t kib = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		(void)sscanf(line, "VmData: %zu", &kib);
+	if (f)
+		fclose(f);
+	return kib;
+}
+
+static int die_in_transaction(void *userdata)
+{
+	struct luo_heap *heap = NULL;
+
+	if (luo_heap_open_fd(*(int *)userdata, NULL, &heap) < 0)
+		return 1;
+	return luo_heap_begin(heap) == 0 && luo_heap_alloc(heap, 16) ? 0 : 2;
+}
+
+/*
+ * What is recovered is tried on a private copy: of what there is, not of what may come. Where
+ * vm.overcommit_memory is 2, all of it is promised.
+ */
+static void test_recover_with_little_memory(void **state)
+{
+	int fd = empty_memfd();
+	struct luo_heap *heap;
+	size_t before;
+
+	in_child(die_in_transaction, &fd);
+	before = private_kib();
+	assert_true(before > 0);
+	heap = open_with(fd, (struct luo_heap_options){ .flags = LUO_HEAP_READ_ONLY });
+	assert_true(stat_of(heap).recovered);
+	assert_true(private_kib() < before + 64 * KIB);
+	luo_heap_close(heap);
+	close(fd);
+}
+
 /* ---- children -------------------------------------------------------------------------------- */
 
 struct mapped {
@@ -214,9 +258,10 @@ static void test_close_in_child(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		HEAP_TEST(test_damaged_into_unmade),   HEAP_TEST(test_upgrade_returns_more),
-		HEAP_TEST(test_init_ends_transaction), HEAP_TEST(test_save_of_metadata),
-		HEAP_TEST(test_free_in_full_heap),     HEAP_TEST(test_close_in_child),
+		HEAP_TEST(test_damaged_into_unmade),        HEAP_TEST(test_upgrade_returns_more),
+		HEAP_TEST(test_init_ends_transaction),      HEAP_TEST(test_save_of_metadata),
+		HEAP_TEST(test_free_in_full_heap),          HEAP_TEST(test_close_in_child),
+		HEAP_TEST(test_recover_with_little_memory),
 	};
 
 	return cmocka_run_group_tests_name("heap-misuse", tests, NULL, NULL);
