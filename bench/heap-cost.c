@@ -46,14 +46,14 @@ static void alloc_free(void)
 {
 	void *p = luo_heap_alloc(heap, 64);
 
-	luo_heap_free(heap, p);
+	must(luo_heap_free(heap, p));
 }
 
 static void alloc_free_large(void)
 {
 	void *p = luo_heap_alloc(heap, 1 << 20);
 
-	luo_heap_free(heap, p);
+	must(luo_heap_free(heap, p));
 }
 
 static void set_pointer(void)
@@ -75,18 +75,18 @@ static void get_reference(void)
 
 static void empty_transaction(void)
 {
-	luo_heap_begin(heap);
-	luo_heap_commit(heap);
+	must(luo_heap_begin(heap));
+	must(luo_heap_commit(heap));
 }
 
 static void save(unsigned n, size_t size)
 {
-	luo_heap_begin(heap);
+	must(luo_heap_begin(heap));
 	for (unsigned i = 0; i < n; i++) {
-		luo_heap_save(heap, &nodes[i]->value, size);
+		must(luo_heap_save(heap, &nodes[i]->value, size));
 		nodes[i]->value++;
 	}
-	luo_heap_commit(heap);
+	must(luo_heap_commit(heap));
 }
 
 static void save_one(void)
@@ -109,12 +109,14 @@ static void transaction_alloc(void)
 	struct node *p;
 
 	/* An object is replaced by another, as one does with values: both happen, or neither. */
-	luo_heap_begin(heap);
+	must(luo_heap_begin(heap));
 	p = luo_heap_alloc(heap, sizeof(*p));
-	luo_heap_save(heap, &nodes[0]->next, sizeof(nodes[0]->next));
-	luo_heap_free(heap, luo_get(nodes[0]->next));
+	if (!p)
+		die(-errno, "luo_heap_alloc");
+	must(luo_heap_save(heap, &nodes[0]->next, sizeof(nodes[0]->next)));
+	must(luo_heap_free(heap, luo_get(nodes[0]->next)));
 	luo_set(nodes[0]->next, p);
-	luo_heap_commit(heap);
+	must(luo_heap_commit(heap));
 }
 
 static void look_up_root(void)
