@@ -27,6 +27,7 @@ struct node {
 static struct luo_heap *heap;
 static struct node *nodes[SAVED];
 static struct node *plain;
+static struct node *holder; /* of the object that is replaced */
 
 static const struct luo_heap_root_type root_type = {
 	.name = "bench",
@@ -113,9 +114,9 @@ static void transaction_alloc(void)
 	p = luo_heap_alloc(heap, sizeof(*p));
 	if (!p)
 		die(-errno, "luo_heap_alloc");
-	must(luo_heap_save(heap, &nodes[0]->next, sizeof(nodes[0]->next)));
-	must(luo_heap_free(heap, luo_get(nodes[0]->next)));
-	luo_set(nodes[0]->next, p);
+	must(luo_heap_save(heap, &holder->next, sizeof(holder->next)));
+	must(luo_heap_free(heap, luo_get(holder->next)));
+	luo_set(holder->next, p);
 	must(luo_heap_commit(heap));
 }
 
@@ -165,7 +166,10 @@ static void prepare(void)
 		if (!nodes[i])
 			die(-errno, "luo_heap_calloc");
 	}
-	luo_set(nodes[0]->next, luo_heap_calloc(heap, 1, sizeof(struct node)));
+	holder = luo_heap_calloc(heap, 1, sizeof(struct node));
+	if (!holder)
+		die(-errno, "luo_heap_calloc");
+	luo_set(holder->next, luo_heap_calloc(heap, 1, sizeof(struct node)));
 }
 
 int main(void)
