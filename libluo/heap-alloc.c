@@ -28,9 +28,10 @@ static inline void *alloc_block(struct luo_heap *h, struct heap_slot_state *s, u
 
 		if (__builtin_expect(top == m->bottom, 0)) {
 			r = heap_refill(h, s, class);
-			if (r < 0)
-				return heap_alloc_failed(h, r);
-			continue;
+			if (r == 0)
+				continue;
+			offset = r == -EUCLEAN ? 0 : heap_take_freed(h, s, class);
+			return offset ? heap_at(h, offset) : heap_alloc_failed(h, r);
 		}
 		hint = m->ring[(top - 1) % HEAP_MAGAZINE];
 		page = HEAP_HINT_PAGE(hint);

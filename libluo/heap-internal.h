@@ -259,6 +259,11 @@ static inline struct heap_slab *heap_slab(const struct luo_heap *h, uint32_t pag
 
 /* Fills an empty magazine. 0, or -ENOMEM and so on. */
 int heap_refill(struct luo_heap *h, struct heap_slot_state *s, unsigned class);
+/*
+ * Where there is no memory: the offset of a block that was freed for another thread, which may not
+ * come to drain it for long; it is ours now. 0 if there is none of that class.
+ */
+uint64_t heap_take_freed(struct luo_heap *h, struct heap_slot_state *s, unsigned class);
 /* Makes room in a magazine that has at least half of what fits. */
 int heap_evict(struct luo_heap *h, struct heap_slot_state *s, unsigned class);
 /* Drops all hints. */

@@ -24,6 +24,7 @@
 #define REFILL_MIN 8  /* more slabs are looked at until there are so many */
 #define EVICT      16
 #define REMOTE_MAX (1 << 20) /* more are not looked at */
+#define TAKE_MAX   256       /* blocks of other sizes that are passed over */
 #define BATCH      6         /* blocks or slabs in one change: each takes up to 4 words */
 
 static bool slab_is_sound(struct luo_heap *h, uint32_t page, unsigned class, unsigned slot)
@@ -313,6 +314,50 @@ static int make_slab(struct luo_heap *h, struct heap_slot_state *s, unsigned cla
 	heap_change_put(&c, &slab->check, heap_mix(heap_super(h)->id, page, class));
 	put_listed(&c, page, m);
 	return heap_change_commit(&c);
+}
+
+/* One of the blocks that others have freed for @from: to take it off the list is to allocate it. */
+static uint64_t take_from(struct luo_heap *h, struct heap_slot_state *s,
+			  struct heap_slot_state *from, unsigned class)
+{
+	uint64_t *link = &from->slot->remote, found = 0;
+
+	pthread_mutex_lock(&from->remote_lock);
+	for (unsigned steps = 0; steps < TAKE_MAX && !found; steps++) {
+		uint64_t offset = heap_load(link), *words = heap_at(h, offset);
+		struct heap_block b;
+
+		if (!offset || heap_block_find(h, offset, &b) < 0 ||
+		    HEAP_DESC_KIND(b.desc) != HEAP_PAGE_SLAB)
+			break;
+		if (HEAP_DESC_CLASS(b.desc) != class) {
+			link = &words[0];
+			continue;
+		}
+		if (s->in_tx && heap_tx_note_alloc(h, s, offset) < 0)
+			break;
+		heap_store(link, heap_load(&words[0]));
+		heap_store(&words[1], 0); /* not before: what is noted may still be in the list */
+		found = offset;
+	}
+	pthread_mutex_unlock(&from->remote_lock);
+	return found;
+}
+
+uint64_t heap_take_freed(struct luo_heap *h, struct heap_slot_state *s, unsigned class)
+{
+	uint64_t found = 0;
+	uint32_t slots;
+
+	if (s->in_tx && heap_tx_reserve(h, s) < 0)
+		return 0;
+	pthread_mutex_lock(&h->lock);
+	slots = MIN2(heap_load32(&heap_index(h)->slots), (uint32_t)HEAP_SLOTS);
+	for (uint32_t i = 0; i < slots && !found; i++)
+		if (&h->slots[i] != s)
+			found = take_from(h, s, &h->slots[i], class);
+	pthread_mutex_unlock(&h->lock);
+	return found;
 }
 
 static int drain_some(struct luo_heap *h, struct heap_slot_state *s, uint32_t slabs[static BATCH]);

@@ -173,6 +173,54 @@ static void test_free_in_full_heap(void **state)
 	luo_heap_close(full);
 }
 
+static const char *free_all_and_allocate(void **blocks)
+{
+	size_t n = 0, again = 0;
+
+	for (; blocks[n]; n++)
+		if (luo_heap_free(full, blocks[n]) < 0)
+			return "freeing";
+	if (luo_heap_begin(full) < 0)
+		return "beginning";
+	while (luo_heap_alloc(full, 1000))
+		again++;
+	/* The log of the transaction has an end, too, if there is no memory for more. */
+	luo_heap_abort(full);
+	if (again < 50 || again > n)
+		return "allocating in a transaction";
+	for (again = 0; again < n; again++)
+		if (!(blocks[again] = luo_heap_alloc(full, 1000)))
+			return "allocating";
+	if (luo_heap_alloc(full, 1000))
+		return "allocating more than there was";
+	return luo_heap_free(full, blocks[0]) < 0 ? "freeing one of them" : NULL;
+}
+
+static void *other_thread(void *blocks)
+{
+	return (void *)free_all_and_allocate(blocks);
+}
+
+/* All blocks belong to a thread that does nothing any more, and another one frees them. */
+static void test_owner_is_idle(void **state)
+{
+	void *blocks[8192] = { NULL }, *result;
+	pthread_t thread;
+	size_t n = 0;
+
+	full = memory_heap(4 * MIB);
+	free_in_new_thread(luo_heap_alloc(full, 16)); /* makes it a slot */
+	while ((blocks[n] = luo_heap_alloc(full, 1000)))
+		assert_true(++n < ELEMENTSOF(blocks));
+	assert_true(n > 1000);
+	assert_int_equal(pthread_create(&thread, NULL, other_thread, blocks), 0);
+	assert_int_equal(pthread_join(thread, &result), 0);
+	if (result)
+		fail_msg("%s", (char *)result);
+	assert_int_equal(usage_of(full).objects, n - 1);
+	luo_heap_close(full);
+}
+
 /* ---- limits ---------------------------------------------------------------------------------- */
 
 static size_t private_kib(void)
@@ -258,10 +306,10 @@ static void test_close_in_child(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		HEAP_TEST(test_damaged_into_unmade),        HEAP_TEST(test_upgrade_returns_more),
-		HEAP_TEST(test_init_ends_transaction),      HEAP_TEST(test_save_of_metadata),
-		HEAP_TEST(test_free_in_full_heap),          HEAP_TEST(test_close_in_child),
-		HEAP_TEST(test_recover_with_little_memory),
+		HEAP_TEST(test_damaged_into_unmade),   HEAP_TEST(test_upgrade_returns_more),
+		HEAP_TEST(test_init_ends_transaction), HEAP_TEST(test_save_of_metadata),
+		HEAP_TEST(test_free_in_full_heap),     HEAP_TEST(test_owner_is_idle),
+		HEAP_TEST(test_close_in_child),        HEAP_TEST(test_recover_with_little_memory),
 	};
 
 	return cmocka_run_group_tests_name("heap-misuse", tests, NULL, NULL);
