@@ -16,7 +16,6 @@
 
 #define HEAP_TEST(f) cmocka_unit_test_setup_teardown(f, remember_fds, check_fds)
 
-/* For processes that end without closing it: valgrind looks for leaks in all that is mapped. */
 static const struct luo_heap_options small_heap = { .max_size = 64 * MIB };
 
 /* ---- files ----------------------------------------------------------------------------------- */
@@ -185,41 +184,31 @@ static inline bool is_zero(const void *ptr, size_t size)
 
 /* ---- other processes ------------------------------------------------------------------------- */
 
-/* Runs in another process, and must return 0 there. */
-static inline void in_child(int (*run)(void *userdata), void *userdata)
-{
-	pid_t pid = fork();
-	int status;
+/*
+ * Children are killed, and do not exit: that is the death that heaps are made for. And valgrind
+ * would look for leaks in all of the mapping first, also behind the end of the file, for minutes.
+ */
+static int result_pipe[2];
 
-	assert_true(pid >= 0);
-	if (pid == 0)
-		_exit(run(userdata));
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
+/* In the child: tells how it went, and waits to be killed. */
+static inline void die(int result)
+{
+	char byte = (char)result;
+
+	if (write(result_pipe[1], &byte, 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
 }
 
-/* A process that does @run and then waits, to be killed. */
-static inline pid_t start_other(int (*run)(void *userdata), void *userdata)
+static inline pid_t fork_child(void)
 {
-	char result = 1;
-	int ready[2];
 	pid_t pid;
 
-	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(result_pipe, O_CLOEXEC), 0);
 	pid = fork();
 	assert_true(pid >= 0);
-	if (pid == 0) {
-		result = (char)run(userdata);
-		if (write(ready[1], &result, 1) != 1)
-			_exit(1);
-		for (;;)
-			pause();
-	}
-	close(ready[1]);
-	assert_int_equal(read(ready[0], &result, 1), 1);
-	assert_int_equal(result, 0);
-	close(ready[0]);
+	close(result_pipe[pid == 0 ? 0 : 1]);
 	return pid;
 }
 
@@ -230,6 +219,25 @@ static inline void kill_other(pid_t pid)
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status));
+}
+
+/* When it returns, the child has done @run, which must return 0, and waits. */
+static inline pid_t start_other(int (*run)(void *userdata), void *userdata)
+{
+	pid_t pid = fork_child();
+	char result = 1;
+
+	if (pid == 0)
+		die(run(userdata));
+	assert_int_equal(read(result_pipe[0], &result, 1), 1);
+	assert_int_equal(result, 0);
+	close(result_pipe[0]);
+	return pid;
+}
+
+static inline void in_child(int (*run)(void *userdata), void *userdata)
+{
+	kill_other(start_other(run, userdata));
 }
 
 #endif

@@ -433,14 +433,13 @@ static void test_stored_by_name(void **state)
 	char directory[DIRECTORY_SIZE], path[64], text[256];
 	struct luo_heap *heap;
 	pid_t pid;
-	int sock, pipe_fds[2], status, fd = -1, foreign;
+	int sock, fd = -1, foreign;
+	struct pollfd p[2];
 
 	make_directory(directory);
 	snprintf(path, sizeof(path), "%s/notify", directory);
 	sock = bound_socket(SOCK_DGRAM, path);
-	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
-	pid = fork();
-	assert_true(pid >= 0);
+	pid = fork_child();
 	if (pid == 0) {
 		setenv("NOTIFY_SOCKET", path, 1);
 		if (luo_heap_open("scratch",
@@ -448,14 +447,15 @@ static void test_stored_by_name(void **state)
 							      .flags = LUO_HEAP_NO_STORE },
 				  &heap) < 0 ||
 		    luo_heap_open("sessions", &small_heap, &heap) < 0)
-			_exit(1);
-		_exit(luo_heap_get_state(heap) == LUO_HEAP_NEW ? 0 : 2);
+			die(1);
+		die(luo_heap_get_state(heap) == LUO_HEAP_NEW ? 0 : 2);
 	}
 	/* Be the manager until it is done: take the fd, let the barrier go. */
 	do {
-		struct pollfd p = { sock, POLLIN, 0 };
-
-		if (poll(&p, 1, 50) > 0) {
+		p[0] = (struct pollfd){ sock, POLLIN, 0 };
+		p[1] = (struct pollfd){ result_pipe[0], POLLIN, 0 };
+		assert_true(poll(p, 2, -1) > 0);
+		if (p[0].revents) {
 			int one = stored_fd(sock, text);
 
 			if (strstr(text, "FDSTORE=1")) {
@@ -466,15 +466,18 @@ static void test_stored_by_name(void **state)
 				safe_close(one);
 			}
 		}
-	} while (waitpid(pid, &status, WNOHANG) == 0);
-	assert_int_equal(status, 0);
+	} while (!p[1].revents);
+	assert_int_equal(read(result_pipe[0], text, 1), 1);
+	assert_int_equal(text[0], 0);
+	close(result_pipe[0]);
+	kill_other(pid);
 	assert_true(fd >= 0);
 	assert_true(fcntl(fd, F_GET_SEALS) & F_SEAL_SHRINK);
 	in_child(find_by_name, &fd);
 	foreign = memfd_of("not a heap");
 	in_child(foreign_by_name, &foreign);
 	assert_content(foreign, "not a heap");
-	close_many((int[]){ fd, foreign, sock, pipe_fds[0], pipe_fds[1] }, 5);
+	close_many((int[]){ fd, foreign, sock }, 3);
 	remove_directory(directory);
 }
 

@@ -269,7 +269,7 @@ static int open_inherited(void *userdata)
 static void test_fork(void **state)
 {
 	int fd = empty_memfd(), status;
-	struct luo_heap *heap = open_heap(fd);
+	struct luo_heap *heap = open_with(fd, (struct luo_heap_options){ .max_size = 1 * MIB });
 	uint64_t *number;
 	pid_t pid;
 

@@ -287,7 +287,8 @@ static int upgrade_and_die(struct luo_heap *heap, void *object, uint32_t version
 {
 	int r = upgrade_v2(heap, object, version, size, ret_object, NULL);
 
-	_exit(r < 0 ? 1 : 0);
+	die(r < 0 ? 1 : 0);
+	return 0;
 }
 
 static int open_and_upgrade(void *userdata)
