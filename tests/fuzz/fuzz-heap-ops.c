@@ -267,8 +267,11 @@ static void release(struct object *o)
 		}
 		MUST(r == 0);
 	}
-	if (!s.in_tx && o->size <= HEAP_CLASS_MAX)
-		MUST(luo_heap_free(s.heap, p) == -EALREADY);
+	if (!s.in_tx) { /* again; with its slab, the block is gone altogether */
+		int again = luo_heap_free(s.heap, p);
+
+		MUST(again == -EALREADY || again == -EINVAL);
+	}
 	o->offset = 0;
 }
 

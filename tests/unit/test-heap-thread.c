@@ -4,6 +4,7 @@
  */
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "heap-helpers.h"
@@ -103,7 +104,7 @@ static void test_own_blocks(void **state)
 {
 	struct luo_heap *heap = memory_heap(256 * MIB);
 
-	run_workers(heap, churn, THREADS, 1500, NULL);
+	run_workers(heap, churn, THREADS, 1000, NULL);
 	assert_int_equal(usage_of(heap).objects, 0);
 	luo_heap_close(heap);
 }
@@ -155,7 +156,7 @@ static void test_each_others_blocks(void **state)
 	struct luo_heap *heap = memory_heap(256 * MIB);
 	struct exchange e = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-	run_workers(heap, trade, THREADS, 1500, &e);
+	run_workers(heap, trade, THREADS, 1000, &e);
 	for (unsigned i = 0; i < OBJECTS; i++) {
 		assert_true(is_filled(e.blocks[i], e.blocks[i] ? e.sizes[i] : 0, e.seeds[i]));
 		assert_int_equal(luo_heap_free(heap, e.blocks[i]), 0);
@@ -184,6 +185,7 @@ static void *consume(void *userdata)
 			if (block)
 				MUST(luo_heap_free(w->heap, block) == 0);
 		}
+		sched_yield();
 	}
 	return NULL;
 }
@@ -202,8 +204,10 @@ static void test_one_way(void **state)
 		void *block = luo_heap_alloc(heap, 10000), *expected = NULL;
 
 		assert_non_null(block);
-		while (!atomic_compare_exchange_weak(&p.ring[i % 16], &expected, block))
+		while (!atomic_compare_exchange_weak(&p.ring[i % 16], &expected, block)) {
 			expected = NULL;
+			sched_yield();
+		}
 	}
 	atomic_store(&p.done, true);
 	pthread_join(consumer.thread, NULL);
@@ -306,7 +310,7 @@ static void test_threads_come_and_go(void **state)
 	struct luo_heap *heap = memory_heap(64 * MIB);
 	uint64_t size = 0;
 
-	for (unsigned i = 0; i < 50; i++) {
+	for (unsigned i = 0; i < 30; i++) {
 		run_workers(heap, churn, THREADS, 40, NULL);
 		if (i == 10)
 			size = stat_of(heap).size;
