@@ -53,8 +53,7 @@ struct work {
 		}                                                                   \
 	} while (0)
 
-/* ---- what the child's threads do ----------------------------------------------------------------
- */
+/* ---- what the child's threads do ------------------------------------------------------------- */
 
 /* Without a transaction: build, publish; take back, free. */
 static void replace(struct work *w)
@@ -224,8 +223,7 @@ static int child(int fd, struct shared *shared, unsigned threads, uint64_t seed)
 	return 1;
 }
 
-/* ---- what the parent does -----------------------------------------------------------------------
- */
+/* ---- what the parent does -------------------------------------------------------------------- */
 
 struct tally {
 	uint64_t kills, early, leaked, recovered, objects, operations;

@@ -181,8 +181,7 @@ static struct content look_at_copy(bool all_content, struct block *blocks, size_
 	return look.content;
 }
 
-/* ---- copies -------------------------------------------------------------------------------------
- */
+/* ---- copies ---------------------------------------------------------------------------------- */
 
 static void put_file(int fd, const uint8_t *bytes, size_t size)
 {

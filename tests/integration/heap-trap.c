@@ -104,8 +104,7 @@ void trap_disarm(void)
 	armed = false;
 }
 
-/* ---- calls that map or change files -------------------------------------------------------------
- */
+/* ---- calls that map or change files ---------------------------------------------------------- */
 
 void *__real_mmap64(void *address, size_t size, int protection, int flags, int fd, off_t offset);
 int __real_munmap(void *address, size_t size);

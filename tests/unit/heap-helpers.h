@@ -152,8 +152,7 @@ static inline struct luo_heap_usage usage_of(struct luo_heap *heap)
 	return usage;
 }
 
-/* ---- content -----------------------------------------------------------------------------------
- */
+/* ---- content --------------------------------------------------------------------------------- */
 
 static inline uint8_t pattern_byte(uint64_t seed, size_t i)
 {

@@ -7,8 +7,7 @@
 
 #include "heap-helpers.h"
 
-/* ---- classes -----------------------------------------------------------------------------------
- */
+/* ---- classes --------------------------------------------------------------------------------- */
 
 /* The table is part of the format: here it is computed again. */
 static void test_classes(void **state)
@@ -40,8 +39,7 @@ static void test_classes(void **state)
 	}
 }
 
-/* ---- blocks ------------------------------------------------------------------------------------
- */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 /* Every kind of size: each class's last and first, and objects with pages of their own. */
 static const size_t sizes[] = {
@@ -225,8 +223,7 @@ static void test_realloc_edges(void **state)
 	luo_heap_close(heap);
 }
 
-/* ---- what is wrong ------------------------------------------------------------------------------
- */
+/* ---- what is wrong --------------------------------------------------------------------------- */
 
 static void test_double_free(void **state)
 {

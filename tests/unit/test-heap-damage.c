@@ -41,8 +41,7 @@ static void put_super(int fd, struct heap_super super)
 	assert_int_equal(pwrite(fd, &super, sizeof(super), HEAP_SUPER_OFFSET), sizeof(super));
 }
 
-/* ---- the super page ---------------------------------------------------------------------------
- */
+/* ---- the super page -------------------------------------------------------------------------- */
 
 static void test_foreign_magic(void **state)
 {
@@ -195,8 +194,7 @@ static void test_damaged_owner(void **state)
 	free_image(&image);
 }
 
-/* ---- the file ----------------------------------------------------------------------------------
- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static void test_cut_off(void **state)
 {
@@ -300,8 +298,7 @@ static void test_never_finished(void **state)
 	close(fd);
 }
 
-/* ---- what is not looked at when opening --------------------------------------------------------
- */
+/* ---- what is not looked at when opening ------------------------------------------------------ */
 
 /* The descriptors in use are under a sum: nothing is done on the word of a wrong one. */
 static void test_every_descriptor(void **state)

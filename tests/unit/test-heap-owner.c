@@ -246,8 +246,7 @@ static void test_reader_after_a_death(void **state)
 	close(fd);
 }
 
-/* ---- fork --------------------------------------------------------------------------------------
- */
+/* ---- fork ------------------------------------------------------------------------------------ */
 
 /*
  * A child has not got the parent's heap in its address space: it cannot break it, whatever it does,

@@ -75,8 +75,7 @@ static size_t count_roots(struct luo_heap *heap)
 	return n;
 }
 
-/* ---- what is refused ----------------------------------------------------------------------------
- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 
 static void assert_type_refused(struct luo_heap *heap, struct luo_heap_root_type type)
 {

@@ -66,8 +66,7 @@ static void run_workers(struct luo_heap *heap, void *(*run)(void *), unsigned n,
 	assert_int_equal(atomic_load(&failures), 0);
 }
 
-/* ---- each its own -------------------------------------------------------------------------------
- */
+/* ---- each its own ---------------------------------------------------------------------------- */
 
 static void *churn(void *userdata)
 {
@@ -109,8 +108,7 @@ static void test_own_blocks(void **state)
 	luo_heap_close(heap);
 }
 
-/* ---- each other's -------------------------------------------------------------------------------
- */
+/* ---- each other's ---------------------------------------------------------------------------- */
 
 /* Blocks go from hand to hand: what one allocates, another frees. */
 struct exchange {
@@ -216,8 +214,7 @@ static void test_one_way(void **state)
 	luo_heap_close(heap);
 }
 
-/* ---- transactions ------------------------------------------------------------------------------
- */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 struct account {
 	uint64_t cells[THREADS * 8];
@@ -302,8 +299,7 @@ static void test_thread_ends_within(void **state)
 	luo_heap_close(heap);
 }
 
-/* ---- many threads ------------------------------------------------------------------------------
- */
+/* ---- many threads ---------------------------------------------------------------------------- */
 
 static void test_threads_come_and_go(void **state)
 {
