@@ -265,8 +265,8 @@ int main(void)
 	get(&vmm, "config", make_config);
 	get(&vmm, "window", make_window);
 	/* We trust counter.service, which may not have sealed it yet. */
-	vmm.visits = map(get(&vmm, "visits", make_visits), LUO_MAP_READ | LUO_MAP_MAY_SHRINK,
-			 "visits");
+	vmm.visits =
+		map(get(&vmm, "visits", make_visits), LUO_MAP_READ | LUO_MAP_MAY_SHRINK, "visits");
 	control = get(&vmm, "control", make_control);
 	get(&vmm, "irq", make_irq);
 
