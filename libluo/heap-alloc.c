@@ -16,7 +16,34 @@
 
 /* ---------------------------------- small objects ---------------------------------- */
 
-static inline void *alloc_block(struct luo_heap *h, struct heap_slot_state *s, unsigned class)
+/*
+ * The common case, in few instructions: the newest hint is right, and no transaction is open.
+ * Whatever else it is, NULL: the long way finds out.
+ */
+static inline void *alloc_at_once(struct luo_heap *h, struct heap_slot_state *s, unsigned class)
+{
+	struct heap_magazine *m = &s->slot->magazines[class];
+	const struct heap_class *k = &heap_classes[class];
+	uint64_t hint, *word, bits, bit;
+	uint32_t top = m->top, block;
+	uint8_t *slab;
+
+	if (top == m->bottom || s->in_tx)
+		return NULL;
+	hint = m->ring[(top - 1) % HEAP_MAGAZINE];
+	block = HEAP_HINT_BLOCK(hint);
+	slab = heap_page(h, HEAP_HINT_PAGE(hint));
+	word = &((struct heap_slab *)slab)->used[block / 64];
+	bits = heap_load(word);
+	bit = UINT64_C(1) << block % 64;
+	if (bits & bit)
+		return NULL;
+	heap_store(word, bits | bit);
+	heap_store32(&m->top, top - 1);
+	return slab + k->first + block * k->size;
+}
+
+static void *alloc_block(struct luo_heap *h, struct heap_slot_state *s, unsigned class)
 {
 	struct heap_magazine *m = &s->slot->magazines[class];
 	const struct heap_class *k = &heap_classes[class];
@@ -227,22 +254,25 @@ static void *alloc(struct luo_heap *h, size_t size, size_t alignment, bool *ret_
 	return p;
 }
 
-_public_ void *luo_heap_alloc(struct luo_heap *h, size_t size)
+/* Not inlined, and called last: the common case then needs no stack. */
+static __attribute__((__noinline__)) void *alloc_slowly(struct luo_heap *h, size_t size)
 {
-	struct heap_slot_state *s;
 	bool zero;
-	void *p;
-
-	if (__builtin_expect(size <= HEAP_CLASS_MAX, 1)) {
-		s = heap_slot_enter(h);
-		if (__builtin_expect(!s, 0))
-			return NULL;
-		p = alloc_block(h, s, heap_class_of(size));
-		heap_slot_leave(s);
-		return p;
-	}
 
 	return alloc(h, size, 1, &zero);
+}
+
+_public_ void *luo_heap_alloc(struct luo_heap *h, size_t size)
+{
+	struct heap_slot_state *s = heap_slot_cached(h);
+
+	if (__builtin_expect(s && size <= HEAP_CLASS_MAX, 1)) {
+		void *p = alloc_at_once(h, s, heap_class_of(size));
+
+		if (__builtin_expect(p != NULL, 1))
+			return p;
+	}
+	return alloc_slowly(h, size);
 }
 
 _public_ void *luo_heap_calloc(struct luo_heap *h, size_t n, size_t size)
@@ -316,23 +346,16 @@ static int free_without_slot(struct luo_heap *h, uint64_t offset)
 						       : free_remote(h, offset);
 }
 
-_public_ int luo_heap_free(struct luo_heap *h, void *ptr)
+static __attribute__((__noinline__)) int free_slowly(struct luo_heap *h, void *ptr)
 {
-	struct heap_slot_state *s;
+	struct heap_slot_state *s = heap_slot_enter(h);
 	int r;
 
-	if (!ptr)
-		return 0;
-	s = heap_slot_enter(h);
-	if (__builtin_expect(!s, 0)) {
+	if (!s) {
 		if (h->read_only)
 			return -errno;
 		r = free_without_slot(h, heap_offset(h, ptr));
 	} else {
-		if (__builtin_expect(free_at_once(h, s, heap_offset(h, ptr)), 1)) {
-			heap_slot_leave(s);
-			return 0;
-		}
 		r = free_offset(h, s, heap_offset(h, ptr));
 		heap_tx_spoil(s, r);
 		heap_slot_leave(s);
@@ -342,6 +365,18 @@ _public_ int luo_heap_free(struct luo_heap *h, void *ptr)
 	if (r == -EALREADY)
 		return heap_refused(h, "freeing in the heap", r, "the block is free already");
 	return r < 0 ? heap_failed(h, "freeing in the heap", r) : 0;
+}
+
+_public_ int luo_heap_free(struct luo_heap *h, void *ptr)
+{
+	struct heap_slot_state *s;
+
+	if (!ptr)
+		return 0;
+	s = heap_slot_cached(h);
+	if (__builtin_expect(s && free_at_once(h, s, heap_offset(h, ptr)), 1))
+		return 0;
+	return free_slowly(h, ptr);
 }
 
 _public_ size_t luo_heap_usable_size(struct luo_heap *h, const void *ptr)

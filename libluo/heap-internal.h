@@ -318,13 +318,19 @@ extern _Thread_local struct heap_slot_cache heap_slot_cache[HEAP_SLOTS_CACHED]
 /* The slot of this thread, claimed if need be; NULL and errno. To be left afterwards. */
 struct heap_slot_state *heap_slot_enter_slow(struct luo_heap *h);
 
-static inline struct heap_slot_state *heap_slot_enter(struct luo_heap *h)
+/* The slot of this thread, if it can be had without a lock. */
+static inline struct heap_slot_state *heap_slot_cached(const struct luo_heap *h)
 {
 	const struct heap_slot_cache *cached = &heap_slot_cache[h->serial % HEAP_SLOTS_CACHED];
 
-	if (__builtin_expect(cached->serial == h->serial && !cached->slot->shared, 1))
-		return cached->slot;
-	return heap_slot_enter_slow(h);
+	return cached->serial == h->serial && !cached->slot->shared ? cached->slot : NULL;
+}
+
+static inline struct heap_slot_state *heap_slot_enter(struct luo_heap *h)
+{
+	struct heap_slot_state *s = heap_slot_cached(h);
+
+	return __builtin_expect(s != NULL, 1) ? s : heap_slot_enter_slow(h);
 }
 
 static inline void heap_slot_leave(struct heap_slot_state *s)
