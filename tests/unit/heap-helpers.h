@@ -5,6 +5,7 @@
 /* Heaps for tests, what is in them byte by byte, and children that open them. */
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <luo/heap.h>
@@ -207,6 +208,9 @@ static inline pid_t fork_child(void)
 	assert_int_equal(pipe2(result_pipe, O_CLOEXEC), 0);
 	pid = fork();
 	assert_true(pid >= 0);
+	/* A test that fails leaves nobody who waits, and whose output somebody waits for. */
+	if (pid == 0)
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	close(result_pipe[pid == 0 ? 0 : 1]);
 	return pid;
 }

@@ -290,8 +290,16 @@ static int close_in_child(void *userdata)
 
 static void test_close_in_child(void **state)
 {
-	struct luo_heap *heap = memory_heap(64 * MIB);
-	struct mapped mapped = { heap, heap->base, 64 * MIB };
+	const char *preload = getenv("LD_PRELOAD");
+	struct luo_heap *heap;
+	struct mapped mapped;
+
+	/* valgrind has its own list of mappings, and does not know that this one is not in a child.
+	 */
+	if (preload && strstr(preload, "vgpreload"))
+		skip();
+	heap = memory_heap(64 * MIB);
+	mapped = (struct mapped){ heap, heap->base, 64 * MIB };
 
 	assert_non_null(luo_heap_alloc(heap, 16));
 	in_child(close_in_child, &mapped);
