@@ -184,6 +184,14 @@ static inline bool is_zero(const void *ptr, size_t size)
 
 /* ---- other processes ------------------------------------------------------------------------- */
 
+/* valgrind has a list of mappings of its own: they do not differ in a child, and are not large. */
+static inline bool is_under_valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "vgpreload");
+}
+
 /*
  * Children are killed, and do not exit: that is the death that heaps are made for. And valgrind
  * would look for leaks in all of the mapping first, also behind the end of the file, for minutes.

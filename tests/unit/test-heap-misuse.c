@@ -290,13 +290,10 @@ static int close_in_child(void *userdata)
 
 static void test_close_in_child(void **state)
 {
-	const char *preload = getenv("LD_PRELOAD");
 	struct luo_heap *heap;
 	struct mapped mapped;
 
-	/* valgrind has its own list of mappings, and does not know that this one is not in a child.
-	 */
-	if (preload && strstr(preload, "vgpreload"))
+	if (is_under_valgrind())
 		skip();
 	heap = memory_heap(64 * MIB);
 	mapped = (struct mapped){ heap, heap->base, 64 * MIB };
