@@ -124,6 +124,12 @@ class CheckLayers(unittest.TestCase):
                        {"common/meson.build": "x = static_library('common', 'util.c', dependencies: luo)\ncommon = x\n"})
         self.assertEqual(self.check(files={"common/meson.build": "# luo\ncommon = static_library('luo', luo: 'x')\n"}), [])
 
+    def test_arrows(self):
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            self.assertEqual(check_layers.main(["--arrows"]), 0)
+        self.assertRegex(output.getvalue(), r"(?m)^bench -> .*libluo/luo")
+
     def library(self, code):
         with tempfile.TemporaryDirectory() as build:
             os.mkdir(os.path.join(build, "libluo"))
