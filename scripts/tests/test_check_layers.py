@@ -31,6 +31,9 @@ GOOD = {
     "tools/ctl/README.md": "May include: `libluo/session`, `common`, `libluo/luo`.\n",
     "tools/ctl/main.c": '#include "libluo/session/kernel.h"\n#include <json-c/json.h>\n',
     "tools/ctl/meson.build": "executable('ctl', 'main.c', dependencies: [luo, common])\ninstall_dir: libexecdir\n",
+    "examples/README.md": "May include: `libluo/luo`.\n",
+    "examples/kvd/main.c": '#include "kvd.h"\n#include <luo/memfd.h>\n',
+    "examples/kvd/kvd.h": "",
     "tests/README.md": "May include: everything.\n",
     "tests/unit/session/test-session.c": '#include "tools/ctl/main.c"\n',
     "tests/unit/meson.build": "files('../../tools/ctl/main.c')\ninclude_directories('../fake')\n",
@@ -80,6 +83,12 @@ class CheckLayers(unittest.TestCase):
                        {"common/json/json.h": "", "common/json/README.md": "May include: nothing.\n",
                         "tools/ctl/main.c": '#include "common/json/json.h"\n'})
 
+    def test_examples(self):
+        self.violation("examples/kvd/main.c:1", '"none.h" does not exist in examples/kvd/',
+                       {"examples/kvd/main.c": '#include "none.h"\n'})
+        self.violation("examples/kvd/main.c:1", "examples/kvd may not include common",
+                       {"examples/kvd/main.c": '#include "common/util.h"\n'})
+
     def test_path_from_the_top(self):
         self.violation("libluo/session/session.c:1", '"kernel.h" is not a path from the top of the tree; write '
                        '"libluo/session/kernel.h"', {"libluo/session/session.c": '#include "kernel.h"\n'})
@@ -101,6 +110,7 @@ class CheckLayers(unittest.TestCase):
         self.violation("common/README.md", "has C files and no README.md", {"common/README.md": None})
         self.violation("common/README.md", "there is no rule for common", {"common/README.md": "# common\n"})
         self.violation("common/README.md:1", "invalid rule", {"common/README.md": "May include: whatever it needs.\n"})
+        self.assertEqual(self.check(files={"common/README.md": "May include: nothing else of the tree.\n"}), [])
         self.violation("common/README.md:1", "only tests/ may include everything",
                        {"common/README.md": "May include: everything.\n"})
         self.violation("tools/ctl/README.md:2", "`libluo/sesion` is not a folder",
