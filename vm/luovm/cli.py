@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from . import debian, disk, image, kernel, qemu, runner, scenario as scenarios, shell
+from . import debian, disk, image, kernel, qemu, runner, scenario as scenarios, shell, version
 from .cache import Cache
 from .errors import UserError
 from .report import Report
@@ -193,6 +193,7 @@ def _guest_options(parser):
 
 def parser():
     top = argparse.ArgumentParser(prog="luo-vm", description="Boot kernels in QEMU, kexec between them, and test what survives.")
+    top.add_argument("--version", action=version.Action)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     kernels = commands.add_parser("kernel", help="build kernels, list those that are there").add_subparsers(required=True)
@@ -236,14 +237,19 @@ def parser():
 
 
 def main():
-    arguments = parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
+        arguments = parser().parse_args()
         return arguments.run(arguments, Cache())
     except UserError as error:
         print(f"luo-vm: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
+        return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"luo-vm: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("luo-vm: interrupted", file=sys.stderr)

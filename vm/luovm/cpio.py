@@ -31,7 +31,7 @@ class Writer:
 
     def _entry(self, name, mode, data=b"", device=(0, 0), links=1):
         self._inode += 1
-        encoded = name.encode() + b"\0"
+        encoded = os.fsencode(name) + b"\0"
         fields = (
             self._inode, mode, 0, 0, links, 0, len(data), 0, 0, device[0], device[1], len(encoded), 0,
         )
@@ -57,7 +57,7 @@ class Writer:
     def symlink(self, name, target):
         name = name.strip("/")
         self.directory(os.path.dirname(name))
-        self._entry(name, stat.S_IFLNK | 0o777, target.encode())
+        self._entry(name, stat.S_IFLNK | 0o777, os.fsencode(target))
 
     def character_device(self, name, major, minor, mode=0o600):
         name = name.strip("/")

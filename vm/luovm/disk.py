@@ -16,7 +16,7 @@ import shutil
 import stat
 import subprocess
 
-from . import elf, image
+from . import elf, files, image
 from .errors import UserError
 
 _SYSTEMD = os.path.join(image.GUEST, "systemd")
@@ -31,7 +31,7 @@ _LAYER = {"systemd/luo-vm.service": "etc/systemd/system/luo-vm.service",
           "systemd/journald.conf": "etc/systemd/journald.conf.d/90-luo-vm.conf"}
 # It takes no room on the host until the guest writes to it.
 _RUN_SIZE = 4 << 30
-_WRITERS = ("disk.py", "image.py")
+_WRITERS = ("disk.py", "image.py", "files.py")
 
 
 def _mkfs(folder, out, size, options):
@@ -70,15 +70,15 @@ def _link(folder, name, target):
 def _put_tree(folder, source):
     """Copies a tree as the guest has it: with /usr merged, and programs without debug information."""
     size = 0
-    for name, path in image.walk(source):
+    for name, path in files.walk(source):
         place = image.guest_path(name)
-        kind = os.lstat(path).st_mode
+        kind = files.mode(path)
         if stat.S_ISLNK(kind):
             _link(folder, place, os.readlink(path))
         elif stat.S_ISDIR(kind):
             os.makedirs(os.path.join(folder, place), exist_ok=True)
-        elif stat.S_ISREG(kind):
-            data = image.read(path)
+        else:
+            data = files.read(path)
             if elf.is_elf(data):
                 data = image.without_debug_info(data)
             _write(folder, place, data, stat.S_IMODE(kind))
@@ -98,7 +98,7 @@ def build_overlay(cache, folders):
     """The path of the disk with these overlays, the last one on top."""
     for folder in folders:
         image.check_overlay(folder)
-    parts = {"what": "overlay-disk", "trees": [image.digest_of_tree(folder) for folder in folders],
+    parts = {"what": "overlay-disk", "trees": [files.digest(folder) for folder in folders],
              "writer": image.revision(_WRITERS)}
     return cache.file("images", "overlay-disk", parts, lambda out: _overlay(cache, out, folders))
 
@@ -106,9 +106,9 @@ def build_overlay(cache, folders):
 def _layer(folder):
     """luo-vm's own files in the guest's root."""
     for name, place in _LAYER.items():
-        _write(folder, place, image.read(os.path.join(image.GUEST, name)))
+        _write(folder, place, files.read(os.path.join(image.GUEST, name)))
     for name in _HELPERS:
-        _write(folder, "usr/bin/" + name, image.read(os.path.join(image.GUEST, name)), 0o755)
+        _write(folder, "usr/bin/" + name, files.read(os.path.join(image.GUEST, name)), 0o755)
     _link(folder, "etc/systemd/system/default.target", "luo-vm.target")
     for names, place in (("masked", "etc/systemd/system"), ("masked-generators", "etc/systemd/system-generators")):
         with open(os.path.join(_SYSTEMD, names), encoding="ascii") as file:
@@ -123,7 +123,7 @@ def make_run_disk(cache, path, config, scenario, guests, kernels):
         os.mkdir(tree)
         os.chmod(tree, 0o755)
         for name, place in _OWN.items():
-            _write(tree, place, image.read(os.path.join(image.GUEST, name)), 0o755)
+            _write(tree, place, files.read(os.path.join(image.GUEST, name)), 0o755)
         _write(tree, "config", config)
         _write(tree, "empty-initrd", image.empty_archive())
         _layer(os.path.join(tree, "layer"))
@@ -133,18 +133,19 @@ def make_run_disk(cache, path, config, scenario, guests, kernels):
         if scenario:
             _copy_scenario(os.path.join(tree, "scenario"), scenario)
         for kernel in kernels:
-            _write(tree, os.path.relpath(kernel.guest_path, "/luovm"), image.read(kernel.path))
+            _write(tree, os.path.relpath(kernel.guest_path, "/luovm"), files.read(kernel.path))
         # Few inodes and a small journal: less to write, and nothing for the guest to do later.
         _mkfs(tree, path, _RUN_SIZE, ["-N", "65536", "-J", "size=8", "-E", "lazy_itable_init=0,nodiscard"])
 
 
 def _copy_scenario(folder, scenario):
-    for name, path in image.walk(scenario):
-        kind = os.stat(path).st_mode
-        if stat.S_ISDIR(kind):
+    for name, path, kind in files.scenario(scenario):
+        if stat.S_ISLNK(kind):
+            _link(folder, name, os.readlink(path))
+        elif stat.S_ISDIR(kind):
             os.makedirs(os.path.join(folder, name), exist_ok=True)
-        elif stat.S_ISREG(kind):
-            _write(folder, name, image.read(path), stat.S_IMODE(kind))
+        else:
+            _write(folder, name, files.read(path), stat.S_IMODE(kind))
 
 
 def drives(writable, *shared):

@@ -14,7 +14,7 @@ import io
 import os
 import shlex
 
-from . import bzimage, cpio, debian, disk, image
+from . import bzimage, cpio, debian, disk, files, image
 from .scenario import MINIMAL
 
 _KEXECS = ("kexec", "self-kexec")
@@ -169,6 +169,9 @@ def _make_disks(cache, kernels, ends, cmdlines, variables, overlays, scenario, g
         lines.append(f"{first} {BASE_CMDLINE} {_DISK_CMDLINE} {root} luovm.guest={guest} luovm.stage={number} "
                      f"{extra}".strip())
     variables = dict(variables, **_next_kernels(kernels, ends, lines))
+    if scenario:
+        # The disk is written when a guest starts; an error in the scenario's folder must come before that.
+        files.scenario(scenario)
     variables["LUOVM_OVERLAY"] = _device(1 + len(roots)) if overlays else ""
     config, used = _config(variables), list(_last_use(kernels, ends))
     return DiskPlan(kernels, lines, lambda path: disk.make_run_disk(cache, path, config, scenario, roots, used), shared)

@@ -109,45 +109,54 @@ def _check_cmdline(path, key, text):
 def _executables(path, folder, names):
     for name in names:
         place = os.path.join(folder, name)
+        if os.path.islink(place) and not os.path.exists(place):
+            _fail(path, f"{place} is a link to a file that does not exist: {os.readlink(place)}")
         if not os.path.isfile(place) or not os.access(place, os.X_OK):
             _fail(path, f"{place} is not an executable file\nMake it one: chmod +x {place}")
     return names
 
 
+def _list(folder):
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise UserError(f"cannot read the folder {folder}: {error.strerror}") from None
+
+
 def _programs(path, folder, number):
     """The programs of a stage, relative to the scenario's folder."""
     single, many = f"stage{number}", f"stage{number}.d"
-    has_single = os.path.exists(os.path.join(folder, single))
+    has_single = os.path.lexists(os.path.join(folder, single))
     has_many = os.path.isdir(os.path.join(folder, many))
     if has_single and has_many:
         _fail(path, f"there is both {single} and {many}/; keep one of them")
     if has_single:
         return _executables(path, folder, [single])
     if has_many:
-        names = sorted(n for n in os.listdir(os.path.join(folder, many)) if not n.startswith("."))
+        names = [n for n in _list(os.path.join(folder, many)) if not n.startswith(".")]
         if not names:
             _fail(path, f"{many}/ is empty: put at least one program into it")
         for name in names:
             if not re.fullmatch(r"[A-Za-z0-9._+-]+", name):
                 _fail(path, f"{many}/{name}: names of programs are letters, digits and . _ + -")
         return _executables(path, folder, [f"{many}/{name}" for name in names])
-    if os.path.exists(os.path.join(folder, "stage")):
+    if os.path.lexists(os.path.join(folder, "stage")):
         return _executables(path, folder, ["stage"])
     return None
 
 
 def _count(path, folder, wanted):
     found = 0
-    while any(os.path.exists(os.path.join(folder, f"stage{found + 1}{suffix}")) for suffix in ("", ".d")):
+    while any(os.path.lexists(os.path.join(folder, f"stage{found + 1}{suffix}")) for suffix in ("", ".d")):
         found += 1
     count = wanted or found
     if count == 0:
         _fail(path, f"there is no stage program in {folder}\n"
                     "Add an executable called stage1, or one called stage and `stages = N`.")
-    stray = [n for n in os.listdir(folder)
+    stray = [n for n in _list(folder)
              if (m := re.fullmatch(r"stage(\d+)(\.d)?", n)) and not 1 <= int(m[1]) <= count]
     if stray:
-        _fail(path, f"{', '.join(sorted(stray))} would never run: the stages are 1 to {count}, without gaps")
+        _fail(path, f"{', '.join(stray)} would never run: the stages are 1 to {count}, without gaps")
     return count
 
 
@@ -201,7 +210,7 @@ def load(folder):
     except FileNotFoundError:
         raise UserError(f"{folder} is not a scenario: it has no scenario.toml.\n"
                         "A scenario is a folder with scenario.toml and stage programs; see luo-vm(1).") from None
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}") from None
 
     values = _check(path, document, _KEYS, "")
@@ -260,7 +269,7 @@ def find(paths):
         if os.path.isfile(os.path.join(path, "scenario.toml")) or not os.path.isdir(path):
             found.append(path)
             continue
-        inside = sorted(os.path.join(path, name) for name in os.listdir(path))
+        inside = [os.path.join(path, name) for name in _list(path)]
         inside = [folder for folder in inside if os.path.isfile(os.path.join(folder, "scenario.toml"))]
         if not inside:
             raise UserError(f"there is no scenario in {path}: neither it nor a folder in it has a scenario.toml.")
