@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A writer for initramfs archives ("newc" cpio).
 
-The kernel unpacks any number of archives that are put one after another, so an image is made by
-concatenation: base, overlays, scenario, kernels. Written here rather than with cpio(1) because a
-device node in the archive needs no root when we write the header ourselves, and because the same
-input must give the same bytes (no times, no inode numbers of the build host).
+The kernel unpacks any number of archives one after another, so an image is a concatenation: base, overlays,
+scenario, kernels. cpio(1) is not used for two reasons: it needs root for a device node, and the same input
+must give the same bytes, without times and inode numbers of the build host.
 """
 
 import os
 import stat
 
-# The kernel only accepts a new archive at a multiple of four; 512 is what cpio(1) pads to as well.
+# The kernel accepts a further archive only at a multiple of 4. cpio(1) pads to 512, too.
 BLOCK = 512
 
 
@@ -41,7 +40,7 @@ class Writer:
         self._write(_pad(self._size, 4))
 
     def directory(self, name, mode=0o755):
-        """A directory, with its parents: the kernel does not make missing ones."""
+        """Add a directory and its parents, because the kernel does not make missing ones."""
         name = name.strip("/")
         if not name or name in self._directories:
             return

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The disks of a guest that has its root on one (debian.py).
+"""The disks of a guest that has its root on a disk (debian.py).
 
-Three kinds, all ext4, and only the first is written to:
+There are three kinds. All are ext4, and the guest writes only to the first:
 
-* the disk of this run: the scenario, the kernels, luo-vm's own programs, and what the guest writes.
-  It is there from the first boot of a scenario to its last, so it survives kexecs and cold reboots;
+* the disk of this run: the scenario, the kernels, the programs of luo-vm, and what the guest writes.
+  It exists from the first boot of a scenario to the last, so it survives kexecs and cold reboots;
 * the roots;
-* the overlays (--overlay) in one, kept in the cache.
+* the overlays (--overlay) on one disk, which is in the cache.
 
-In the guest they become one root with overlayfs: nothing is copied, and all guests share one root.
+The guest combines them with overlayfs, so nothing is copied and all guests share one root.
 """
 
 import os
@@ -21,7 +21,7 @@ from .errors import UserError
 
 _SYSTEMD = os.path.join(image.GUEST, "systemd")
 _HELPERS = ("luo-vm-mark", "luo-vm-file", "luo-vm-kexec")
-# Where things are in the disk of a run, which is /luovm in the guest.
+# Files on the disk of a run, which is /luovm in the guest.
 _OWN = {"lib.sh": "lib.sh", "stages": "stages", "interactive": "interactive", "systemd/machine.sh": "machine.sh",
         "systemd/enter": "enter", "systemd/service": "service"}
 _LAYER = {"systemd/luo-vm.service": "etc/systemd/system/luo-vm.service",
@@ -29,7 +29,7 @@ _LAYER = {"systemd/luo-vm.service": "etc/systemd/system/luo-vm.service",
           "systemd/luovm.mount.conf": "etc/systemd/system/luovm.mount.d/90-luo-vm.conf",
           "systemd/system.conf": "etc/systemd/system.conf.d/90-luo-vm.conf",
           "systemd/journald.conf": "etc/systemd/journald.conf.d/90-luo-vm.conf"}
-# It takes no room on the host until the guest writes to it.
+# A sparse file: it uses space on the host when the guest writes to it.
 _RUN_SIZE = 4 << 30
 _WRITERS = ("disk.py", "image.py", "files.py")
 
@@ -37,16 +37,16 @@ _WRITERS = ("disk.py", "image.py", "files.py")
 def _mkfs(folder, out, size, options):
     program = shutil.which("mkfs.ext4", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if program is None:
-        raise UserError("the disks of this guest are made with mkfs.ext4, which is not installed on this machine.\n"
+        raise UserError("cannot make the disks of the guest: mkfs.ext4 is not installed.\n"
                         "Install it (on Debian: the package e2fsprogs) and try again.")
     command = [program, "-q", "-F", "-m", "0", *options, "-d", folder, out, f"{size >> 10}k"]
     if os.geteuid() != 0:
-        # In the guest everything belongs to root.
+        # Root owns all files in the guest.
         command = ["unshare", "--map-root-user", *command]
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
-        raise UserError(f"making a disk for the guest failed: mkfs.ext4 ended with status {done.returncode}.\n"
-                        f"It said: {done.stderr.strip()}")
+        raise UserError(f"cannot make a disk for the guest: mkfs.ext4 ended with status {done.returncode}.\n"
+                        f"Its output: {done.stderr.strip()}")
 
 
 def _write(folder, name, data, mode=0o644):
@@ -68,7 +68,7 @@ def _link(folder, name, target):
 
 
 def _put_tree(folder, source):
-    """Copies a tree as the guest has it: with /usr merged, and programs without debug information."""
+    """Copy a tree as the guest has it: with /usr merged, and programs without debug information."""
     size = 0
     for name, path in files.walk(source):
         place = image.guest_path(name)
@@ -95,7 +95,7 @@ def _overlay(cache, out, folders):
 
 
 def build_overlay(cache, folders):
-    """The path of the disk with these overlays, the last one on top."""
+    """The path of the disk with these overlays. A file of a later overlay replaces that of an earlier one."""
     for folder in folders:
         image.check_overlay(folder)
     parts = {"what": "overlay-disk", "trees": [files.digest(folder) for folder in folders],
@@ -104,7 +104,7 @@ def build_overlay(cache, folders):
 
 
 def _layer(folder):
-    """luo-vm's own files in the guest's root."""
+    """Write the files of luo-vm in the root of the guest."""
     for name, place in _LAYER.items():
         _write(folder, place, files.read(os.path.join(image.GUEST, name)))
     for name in _HELPERS:
@@ -117,7 +117,7 @@ def _layer(folder):
 
 
 def make_run_disk(cache, path, config, scenario, guests, kernels):
-    """Write the disk of a run to `path`; `config` is a shell script's worth of variables (bytes)."""
+    """Write the disk of a run to `path`. `config` has variables for the shell (bytes)."""
     with cache.work_folder("disk") as work:
         tree = os.path.join(work, "tree")
         os.mkdir(tree)
@@ -134,7 +134,7 @@ def make_run_disk(cache, path, config, scenario, guests, kernels):
             _copy_scenario(os.path.join(tree, "scenario"), scenario)
         for kernel in kernels:
             _write(tree, os.path.relpath(kernel.guest_path, "/luovm"), files.read(kernel.path))
-        # Few inodes and a small journal: less to write, and nothing for the guest to do later.
+        # Few inodes and a small journal: less to write here, and no work left for the guest.
         _mkfs(tree, path, _RUN_SIZE, ["-N", "65536", "-J", "size=8", "-E", "lazy_itable_init=0,nodiscard"])
 
 
@@ -149,11 +149,11 @@ def _copy_scenario(folder, scenario):
 
 
 def drives(writable, *shared):
-    """Arguments for QEMU: /dev/vda, which is written to, and the rest. A comma in a name has to be doubled."""
+    """Arguments for QEMU: /dev/vda, the only writable disk, and the others. QEMU takes a doubled comma as a comma."""
     arguments = []
     for number, path in enumerate((writable, *shared)):
         options = "readonly=on" if number else "cache=unsafe"
-        # Functions of one device share an interrupt, and each costs a kernel a fifth of a second.
+        # Functions of one device share an interrupt. Each interrupt costs an emulated kernel a fifth of a second.
         function = "on" if number == 0 else "off"
         arguments += ["-drive", f"id=disk{number},file={path.replace(',', ',,')},format=raw,if=none,{options}",
                       "-device", f"virtio-blk-pci,drive=disk{number},addr=0x2.{number},multifunction={function}"]

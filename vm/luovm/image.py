@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Guest images: small initramfs archives made from the host's busybox and kexec-tools.
+"""Guest images: small initramfs archives made from busybox and kexec-tools of the host.
 
-"minimal" is the base; an overlay is a directory tree (for example what `meson install --destdir`
-made) that goes on top, together with every shared library its programs need. Each is an archive of
-its own in the cache, so a changed overlay leaves the base alone.
+"minimal" is the base. An overlay is a directory tree (for example one that `meson install --destdir` made)
+with every shared library that its programs need. Each is an archive of its own in the cache, so a changed
+overlay does not change the base.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from .errors import UserError
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 GUEST = os.path.join(os.path.dirname(_HERE), "guest")
-# What decides how an archive comes out; part of the key, so an edit here makes new archives.
+# The sources that decide the contents of an archive. They are part of its key.
 _WRITERS = ("image.py", "files.py", "cpio.py", "elf.py")
 
-# The guest has a merged /usr, like the hosts that overlays come from.
+# The guest has a merged /usr.
 _MERGED = ("bin", "sbin", "lib", "lib64")
-# Where the guest's loader looks without a cache, and where builds on other distributions put libraries.
+# The loader of the guest has no cache and searches only the first. Builds on other distributions use the rest.
 _SEARCHED = "usr/lib/x86_64-linux-gnu"
 _NOT_SEARCHED = ("usr/lib64", "usr/local/lib64", "usr/local/lib", "usr/local/lib/x86_64-linux-gnu")
 _HELPERS = ("luo-vm-mark", "luo-vm-file", "luo-vm-kexec")
@@ -34,7 +34,7 @@ _DIRECTORIES = (
 
 
 def guest_path(path):
-    """Where a file of the host, or of an overlay, lies in the guest."""
+    """The path in the guest of a file of the host or of an overlay."""
     path = path.strip("/")
     first, _, rest = path.partition("/")
     return "usr/" + path if first in _MERGED and rest else path
@@ -43,13 +43,13 @@ def guest_path(path):
 def _host_program(name, package):
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin")
     if path is None:
-        raise UserError(f"the guest image needs {name} from this machine, and it is not installed.\n"
+        raise UserError(f"cannot build the guest image: {name} is not installed on this machine.\n"
                         f"Install the package {package} and try again.")
     return path
 
 
 def without_debug_info(data):
-    """Debug information is most of a developer's build, and every byte costs at each kexec."""
+    """The ELF file without debug information, which is most of its size. Each kexec hashes and copies every byte."""
     if not shutil.which("objcopy"):
         return data
     with open("/dev/null", "wb") as quiet:
@@ -77,8 +77,8 @@ def _add_libraries(archive, programs, own):
     libraries, missing = elf.closure(programs, own)
     if missing:
         lines = "\n".join(f"  {name}, needed by {path}" for name, path in sorted(missing.items()))
-        raise UserError(f"these shared libraries are neither in the overlay nor on this machine:\n{lines}\n"
-                        "Install the packages that bring them, or add them to the overlay.")
+        raise UserError(f"shared libraries are missing, both in the overlay and on this machine:\n{lines}\n"
+                        "Install their packages, or add them to the overlay.")
     for path in sorted(libraries):
         archive.file(guest_path(path), files.read(path), 0o755)
 
@@ -88,7 +88,7 @@ def _base(out):
     kexec = _host_program("kexec", "kexec-tools")
     busybox_data, kexec_data = files.read(busybox), files.read(kexec)
     if elf.read(busybox_data).needed:
-        raise UserError(f"{busybox} needs shared libraries; the guest wants a static one.\n"
+        raise UserError(f"cannot use {busybox} in the guest: it is not a static program.\n"
                         "Install the package busybox-static and try again.")
     applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
 
@@ -97,7 +97,7 @@ def _base(out):
         archive.directory(name)
     for name in _MERGED:
         archive.symlink(name, "usr/" + name)
-    # The kernel opens it for PID 1 before anything is mounted.
+    # The kernel opens it for PID 1 before any file system is mounted.
     archive.character_device("dev/console", 5, 1)
     archive.character_device("dev/null", 1, 3, 0o666)
     archive.file("usr/bin/busybox", busybox_data, 0o755)
@@ -149,7 +149,7 @@ def empty_archive():
 
 
 def tree(folder, prefix):
-    """An archive (bytes) of a folder as it is, at `prefix` in the guest: how a scenario travels."""
+    """An archive (bytes) of the folder of a scenario, at `prefix` in the guest."""
     out = io.BytesIO()
     archive = cpio.Writer(out)
     archive.directory(prefix)
@@ -183,7 +183,7 @@ def build_minimal(cache):
 def check_overlay(folder):
     if not os.path.isdir(folder):
         raise UserError(f"the overlay {folder} is not a directory.\n"
-                        "Give a directory tree, for example one made by `meson install --destdir`.")
+                        "Name a directory tree, for example one that `meson install --destdir` made.")
 
 
 def build_overlay(cache, folder):
