@@ -2,7 +2,6 @@
 """The command line of luo-vm."""
 
 import argparse
-import concurrent.futures
 import os
 import shutil
 import signal
@@ -10,7 +9,7 @@ import sys
 import tempfile
 import time
 
-from . import debian, disk, image, kernel, qemu, runner, scenario as scenarios, shell, version
+from . import debian, disk, image, kernel, qemu, runner, scenario as scenarios, schedule, shell, version
 from .cache import Cache
 from .errors import UserError
 from .report import Report
@@ -153,16 +152,9 @@ def _run(arguments, cache):
             if not arguments.keep:
                 plans[one.name].remove_media(place)
 
-    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        waiting = [pool.submit(run_one, one) for one in loaded]
-        try:
-            for done in waiting:
-                done.result()
-        except BaseException:
-            for one in waiting:
-                one.cancel()
-            runner.kill_all()
-            raise
+    times = schedule.Times(cache)
+    schedule.run(times.longest_first(loaded), arguments.jobs, run_one, runner.kill_all)
+    times.remember(report.seconds())
     counts = report.finish()
     return 1 if counts[1] else 0
 

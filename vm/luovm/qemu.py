@@ -88,7 +88,10 @@ def command(options, kernel, media, cmdline, console, control):
 
 
 class Machine:
-    """A running guest. Its output arrives at the sockets `console`, `control` and `monitor`."""
+    """A running guest. Its output arrives at the sockets `console`, `control` and `monitor`.
+
+    After wait() `processor_seconds` is the processor time that the process used.
+    """
 
     def __init__(self, options, kernel, media, cmdline):
         self.console, console = socket.socketpair()
@@ -99,6 +102,7 @@ class Machine:
         arguments = command(options, kernel, media, cmdline,
                             f"socket,fd={fds[0]}", f"socket,fd={fds[1]}")
         arguments += ["-chardev", f"socket,fd={fds[2]},id=monitor", "-mon", "chardev=monitor,mode=control"]
+        self.processor_seconds = 0.0
         self._errors = tempfile.TemporaryFile()
         try:
             self._process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=self._errors,
@@ -111,7 +115,9 @@ class Machine:
 
     def wait(self):
         """Wait for the process. Returns its error message if it failed, otherwise an empty string."""
-        status = self._process.wait()
+        _, status, usage = os.wait4(self._process.pid, 0)
+        self._process.returncode = status = os.waitstatus_to_exitcode(status)
+        self.processor_seconds = usage.ru_utime + usage.ru_stime
         self._errors.seek(0)
         message = self._errors.read().decode("utf-8", "replace").strip()
         if status > 0:

@@ -30,6 +30,10 @@ class Report:
             lines[-1] += f" # {result.seconds:.1f} s" if result.seconds and "#" not in lines[-1] else ""
             self._say(lines)
 
+    def seconds(self):
+        """{name: seconds} of the scenarios that passed; one that failed may have ended early."""
+        return {result.name: result.seconds for result in self._results if result.outcome == ktap.PASS}
+
     def finish(self):
         """Write the JUnit file. Returns (passed, failed, skipped), which count tests without subtests."""
         leaves = [leaf for result in self._results for leaf in result.leaves()]

@@ -125,7 +125,8 @@ class Run:
             with _live_lock:
                 _live.discard(machine)
             machine.close()
-        self._recorder.event("qemu-end", reason=self._shutdown or self._stop)
+        self._recorder.event("qemu-end", reason=self._shutdown or self._stop,
+                             processor_seconds=round(machine.processor_seconds, 2))
         if message:
             self._problem("error", f"{qemu.PROGRAM}: {message}")
         elif self._stop is None:

@@ -41,6 +41,7 @@ _KEYS = {
     "cgroups": (bool, True),
     "preload": (bool, False),
     "slow": (bool, False),
+    "idle": (bool, False),
     "overlay": (list, []),
     "requires": (list, []),
     "qemu": (list, []),
