@@ -6,10 +6,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <libluo/luo-abi.h>
+#include "libluo/session/kernel-abi.h"
 
-#include "bare.h"
-#include "die.h"
+#include "bench/bare.h"
+#include "bench/die.h"
 
 static int open_device(void)
 {

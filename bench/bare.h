@@ -12,7 +12,7 @@
 
 #include <stddef.h>
 
-#include "files.h"
+#include "bench/files.h"
 
 /* Sessions "NAME", "NAME.1"..., with the files spread evenly. */
 struct bare {

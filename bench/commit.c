@@ -14,10 +14,10 @@
 
 #include <luo/handover.h>
 
-#include "bare.h"
-#include "die.h"
-#include "files.h"
-#include "record.h"
+#include "bench/bare.h"
+#include "bench/die.h"
+#include "bench/files.h"
+#include "bench/record.h"
 
 enum { LIBLUO, ONE, SPREAD, N_WAYS };
 

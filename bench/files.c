@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "die.h"
-#include "files.h"
+#include "bench/die.h"
+#include "bench/files.h"
 
 #define CHUNK ((size_t)1 << 20)
 

@@ -22,8 +22,8 @@
 
 #include <luo/heap.h>
 
-#include "die.h"
-#include "record.h"
+#include "bench/die.h"
+#include "bench/record.h"
 
 #define PIECE ((size_t)1 << 20)
 

@@ -11,8 +11,8 @@
 
 #include <luo/heap.h>
 
-#include "die.h"
-#include "record.h"
+#include "bench/die.h"
+#include "bench/record.h"
 
 #define ROUNDS     9
 #define OPERATIONS 200000

@@ -21,8 +21,8 @@
 
 #include <luo/heap.h>
 
-#include "die.h"
-#include "record.h"
+#include "bench/die.h"
+#include "bench/record.h"
 
 #define OBJECT 256
 #define MANY   1000

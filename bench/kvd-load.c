@@ -28,8 +28,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "die.h"
-#include "record.h"
+#include "bench/die.h"
+#include "bench/record.h"
 
 #define KEY_SIZE      14 /* "key-%010u" */
 #define VALUE_MAX     ((size_t)1 << 20)

@@ -20,10 +20,10 @@
 #include <luo/client.h>
 #include <luo/handover.h>
 
-#include "bare.h"
-#include "die.h"
-#include "files.h"
-#include "record.h"
+#include "bench/bare.h"
+#include "bench/die.h"
+#include "bench/files.h"
+#include "bench/record.h"
 
 #define LUOD_PATH   "/usr/sbin/luod"
 #define SOCKET_PATH "/run/luo/io.luo"

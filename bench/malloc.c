@@ -28,8 +28,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "die.h"
-#include "record.h"
+#include "bench/die.h"
+#include "bench/record.h"
 
 #ifdef BENCH_HEAP
 #include <luo/heap.h>

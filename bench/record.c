@@ -4,8 +4,8 @@
 #include <inttypes.h>
 #include <time.h>
 
-#include "die.h"
-#include "record.h"
+#include "bench/die.h"
+#include "bench/record.h"
 
 double bench_now(void)
 {

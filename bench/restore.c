@@ -15,10 +15,10 @@
 #include <luo/memfd.h>
 #include <luo/session.h>
 
-#include "bare.h"
-#include "die.h"
-#include "files.h"
-#include "record.h"
+#include "bench/bare.h"
+#include "bench/die.h"
+#include "bench/files.h"
+#include "bench/record.h"
 
 enum { LIBLUO, ONE, SPREAD, N_WAYS };
 static const char *const way_names[N_WAYS] = { "libluo", "one", "spread" };

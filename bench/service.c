@@ -18,7 +18,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "die.h"
+#include "bench/die.h"
 
 #define N_FILES 5
 #define PAGE    4096

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "cold-reboot.h"
+#include "shutdown-hook/cold-reboot.h"
 
 #include <poll.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
 
-#include "libluo/util.h"
+#include "common/util.h"
 
 #define SYNC_MSEC 10000
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SHUTDOWN_COLD_REBOOT_H
-#define SHUTDOWN_COLD_REBOOT_H
+#ifndef SHUTDOWN_HOOK_COLD_REBOOT_H
+#define SHUTDOWN_HOOK_COLD_REBOOT_H
 
 /* What luo-shutdown does to the machine. The tests link another cold-reboot.c, which only says so.
  */

@@ -5,7 +5,7 @@
  * NAME=VALUE, comments with # or ;. There are no continued lines and no drop-ins.
  */
 
-#include "config.h"
+#include "shutdown-hook/config.h"
 
 #include <ctype.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "libluo/util.h"
+#include "common/util.h"
 
 /* systemd-shutdown gives the programs in its folder 90 s, and then goes on without waiting. */
 #define TIME_MAX_USEC (80 * USEC_PER_SEC)

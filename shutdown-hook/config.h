@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SHUTDOWN_CONFIG_H
-#define SHUTDOWN_CONFIG_H
+#ifndef SHUTDOWN_HOOK_CONFIG_H
+#define SHUTDOWN_HOOK_CONFIG_H
 
 /*
  * /etc/luo/luo.conf, luo.conf(5). It is read when the machine is going down: nothing in it can stop

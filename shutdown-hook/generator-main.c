@@ -8,10 +8,10 @@
 
 #include <luo/client.h>
 
-#include "generator.h"
-#include "generator-pins.h"
-#include "libluo/manager.h"
-#include "libluo/util.h"
+#include "shutdown-hook/generator.h"
+#include "shutdown-hook/generator-pins.h"
+#include "manager/manager.h"
+#include "common/util.h"
 
 /* The end of a run that hangs where nothing should; PID 1 would wait for 90 s. */
 #define DEADLINE_SECONDS 10

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "generator-pins.h"
+#include "shutdown-hook/generator-pins.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -13,10 +13,10 @@
 #include <luo/session.h>
 #include <luo/store.h>
 
-#include "libluo/manager.h"
-#include "libluo/util.h"
-#include "small-file.h"
-#include "unit-file.h"
+#include "manager/manager.h"
+#include "common/util.h"
+#include "shutdown-hook/small-file.h"
+#include "shutdown-hook/unit-file.h"
 
 #define PINS_DROPIN "zz-luo-stores.conf"
 #define UNITS_MAX   16384

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef LUO_HOOK_GENERATOR_PINS_H
-#define LUO_HOOK_GENERATOR_PINS_H
+#ifndef SHUTDOWN_HOOK_GENERATOR_PINS_H
+#define SHUTDOWN_HOOK_GENERATOR_PINS_H
 
-#include "generator.h"
+#include "shutdown-hook/generator.h"
 
 /*
  * A systemd before 261 unloads a unit that has stopped as soon as nothing that is active refers to

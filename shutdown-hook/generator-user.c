@@ -17,10 +17,10 @@
 
 #include <luo/store.h>
 
-#include "generator.h"
-#include "index.h"
-#include "libluo/client-internal.h"
-#include "libluo/util.h"
+#include "shutdown-hook/generator.h"
+#include "shutdown-hook/index.h"
+#include "libluo/client/internal.h"
+#include "common/util.h"
 
 /* A login waits for this. */
 #define DEADLINE_SECONDS 10

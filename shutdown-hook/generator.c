@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "generator.h"
+#include "shutdown-hook/generator.h"
 
 #include <limits.h>
 #include <stdarg.h>
@@ -10,11 +10,11 @@
 
 #include <luo/session.h>
 
-#include "index.h"
-#include "libluo/manager.h"
-#include "libluo/util.h"
-#include "small-file.h"
-#include "unit-file.h"
+#include "shutdown-hook/index.h"
+#include "manager/manager.h"
+#include "common/util.h"
+#include "shutdown-hook/small-file.h"
+#include "shutdown-hook/unit-file.h"
 
 #define DEVICE_TIMEOUT USEC_PER_SEC
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef LUO_HOOK_GENERATOR_H
-#define LUO_HOOK_GENERATOR_H
+#ifndef SHUTDOWN_HOOK_GENERATOR_H
+#define SHUTDOWN_HOOK_GENERATOR_H
 
 /*
  * systemd.generator(7): a drop-in for each unit that has something to get back, so that

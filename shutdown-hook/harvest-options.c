@@ -3,8 +3,8 @@
 #include <getopt.h>
 #include <stdio.h>
 
-#include "harvest.h"
-#include "libluo/util.h"
+#include "shutdown-hook/harvest.h"
+#include "common/util.h"
 
 static const char help[] =
 	"Usage: luo-harvest [OPTION]...\n"

@@ -10,10 +10,10 @@
 
 #include <luo/store.h>
 
-#include "harvest.h"
-#include "log.h"
-#include "record.h"
-#include "sender.h"
+#include "shutdown-hook/harvest.h"
+#include "common/log.h"
+#include "shutdown-hook/record.h"
+#include "shutdown-hook/sender.h"
 
 /* For luod's Store; it has to fit into one message of a socket. */
 #define BATCH_MAX 200

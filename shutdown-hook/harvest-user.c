@@ -28,9 +28,9 @@
 
 #include <luo/client.h>
 
-#include "harvest.h"
-#include "log.h"
-#include "record.h"
+#include "shutdown-hook/harvest.h"
+#include "common/log.h"
+#include "shutdown-hook/record.h"
 
 /* For the services to stop; what has not stopped then is harvested as it is. */
 #define STOP_USEC (60 * USEC_PER_SEC)

@@ -9,7 +9,7 @@
  * says in one line what is lost.
  */
 
-#include "harvest.h"
+#include "shutdown-hook/harvest.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,10 +18,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "log.h"
-#include "record.h"
-#include "say.h"
-#include "sender.h"
+#include "common/log.h"
+#include "shutdown-hook/record.h"
+#include "shutdown-hook/say.h"
+#include "shutdown-hook/sender.h"
 
 /* For what neither answers nor times out: the kernel, a console. */
 #define GRACE_USEC (5 * USEC_PER_SEC)

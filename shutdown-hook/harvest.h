@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SHUTDOWN_HARVEST_H
-#define SHUTDOWN_HARVEST_H
+#ifndef SHUTDOWN_HOOK_HARVEST_H
+#define SHUTDOWN_HOOK_HARVEST_H
 
 #include <stdbool.h>
 
-#include "config.h"
-#include "libluo/manager.h"
+#include "shutdown-hook/config.h"
+#include "manager/manager.h"
 
 struct harvest_options {
 	const char *config;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "index.h"
+#include "shutdown-hook/index.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -9,8 +9,8 @@
 #include <json-c/json_tokener.h>
 #include <luo/store.h>
 
-#include "libluo/json-scan.h"
-#include "libluo/util.h"
+#include "common/json-scan.h"
+#include "common/util.h"
 
 #define DEPTH_MAX   8
 #define TREE_MEMORY ((size_t)16 << 20)

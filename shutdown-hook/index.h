@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef LUO_HOOK_INDEX_H
-#define LUO_HOOK_INDEX_H
+#ifndef SHUTDOWN_HOOK_INDEX_H
+#define SHUTDOWN_HOOK_INDEX_H
 
 /*
  * Which units have something to get back: the index that the previous kernel handed down, and the

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "record.h"
+#include "shutdown-hook/record.h"
 
 #include <fcntl.h>
 #include <json-c/json_tokener.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "libluo/util.h"
+#include "common/util.h"
 
 #define RECORD_SIZE_MAX ((size_t)4 << 20)
 

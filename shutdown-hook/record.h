@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SHUTDOWN_RECORD_H
-#define SHUTDOWN_RECORD_H
+#ifndef SHUTDOWN_HOOK_RECORD_H
+#define SHUTDOWN_HOOK_RECORD_H
 
 /*
  * What was harvested, as a JSON object:

@@ -9,10 +9,10 @@
 
 #include <luo/store.h>
 
-#include "libluo/client-internal.h"
-#include "libluo/util.h"
-#include "restore.h"
-#include "small-file.h"
+#include "libluo/client/internal.h"
+#include "common/util.h"
+#include "shutdown-hook/restore.h"
+#include "shutdown-hook/small-file.h"
 
 #define CALL_TIMEOUT (30 * USEC_PER_SEC)
 #define PAUSE_NSEC   (50 * USEC_PER_MSEC * NSEC_PER_USEC)

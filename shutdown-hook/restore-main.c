@@ -7,8 +7,8 @@
 
 #include <luo/store.h>
 
-#include "libluo/util.h"
-#include "restore.h"
+#include "common/util.h"
+#include "shutdown-hook/restore.h"
 
 #define LUOD_TIMEOUT (5 * USEC_PER_SEC)
 #define BUS_TIMEOUT  (RESTORE_LOOK_TIMEOUT / 2) /* to connect, and to be answered */

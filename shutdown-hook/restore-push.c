@@ -10,8 +10,8 @@
 #include <sys/syscall.h>
 #include <systemd/sd-daemon.h>
 
-#include "libluo/util.h"
-#include "restore.h"
+#include "common/util.h"
+#include "shutdown-hook/restore.h"
 
 /* PID 1 may have a hundred services to start before it looks at its socket. */
 #define BARRIER_TIMEOUT (60 * USEC_PER_SEC)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "restore.h"
+#include "shutdown-hook/restore.h"
 
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <syslog.h>
 
-#include "libluo/util.h"
-#include "small-file.h"
+#include "common/util.h"
+#include "shutdown-hook/small-file.h"
 
 #define LIST_SIZE_MAX ((size_t)4 << 20)
 

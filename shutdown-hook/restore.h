@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef LUO_HOOK_RESTORE_H
-#define LUO_HOOK_RESTORE_H
+#ifndef SHUTDOWN_HOOK_RESTORE_H
+#define SHUTDOWN_HOOK_RESTORE_H
 
 /*
  * What luod holds for a unit goes into the unit's fd store in PID 1, before its main process
@@ -24,8 +24,8 @@
 
 #include <luo/client.h>
 
-#include "libluo/manager.h"
-#include "libluo/util.h"
+#include "manager/manager.h"
+#include "common/util.h"
 
 struct restore {
 	const char *unit;

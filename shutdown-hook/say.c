@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "say.h"
+#include "shutdown-hook/say.h"
 
 #include <fcntl.h>
 #include <stdarg.h>

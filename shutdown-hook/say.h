@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SHUTDOWN_SAY_H
-#define SHUTDOWN_SAY_H
+#ifndef SHUTDOWN_HOOK_SAY_H
+#define SHUTDOWN_HOOK_SAY_H
 
 /*
  * One line for whoever looks at the console while the machine goes down. Nothing here waits: a
@@ -12,7 +12,7 @@
 
 #include <syslog.h>
 
-#include "libluo/util.h"
+#include "common/util.h"
 
 /* Opens what is needed, so that say_raw() can be used in a signal handler. */
 void say_setup(void);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "sender.h"
+#include "shutdown-hook/sender.h"
 
-#include "libluo/util.h"
+#include "common/util.h"
 
 #define PAUSE_USEC (50 * USEC_PER_MSEC)
 

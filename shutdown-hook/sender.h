@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SHUTDOWN_SENDER_H
-#define SHUTDOWN_SENDER_H
+#ifndef SHUTDOWN_HOOK_SENDER_H
+#define SHUTDOWN_HOOK_SENDER_H
 
 /*
  * Calls of luod that may be made again. luod can be killed at any moment and comes back with

@@ -11,7 +11,7 @@
  * is for an exitrd, which may go killing once more.
  */
 
-#include "shutdown-index.h"
+#include "shutdown-hook/shutdown-index.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -24,7 +24,7 @@
 
 #include <luo/session.h>
 
-#include "libluo/util.h"
+#include "common/util.h"
 
 #define DEVICE_USEC (2 * USEC_PER_SEC)
 #define HOLDER_NAME "@luo-index"

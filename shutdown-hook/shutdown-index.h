@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SHUTDOWN_INDEX_H
-#define SHUTDOWN_INDEX_H
+#ifndef SHUTDOWN_HOOK_SHUTDOWN_INDEX_H
+#define SHUTDOWN_HOOK_SHUTDOWN_INDEX_H
 
 #include <stdint.h>
 

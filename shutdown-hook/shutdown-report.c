@@ -6,10 +6,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "format.h"
-#include "json.h"
-#include "libluo/util.h"
-#include "shutdown-report.h"
+#include "common/format.h"
+#include "common/json.h"
+#include "common/util.h"
+#include "shutdown-hook/shutdown-report.h"
 
 /* More than these few would not be read. */
 #define NAMED_MAX 3

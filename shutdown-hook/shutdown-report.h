@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SHUTDOWN_REPORT_H
-#define SHUTDOWN_REPORT_H
+#ifndef SHUTDOWN_HOOK_SHUTDOWN_REPORT_H
+#define SHUTDOWN_HOOK_SHUTDOWN_REPORT_H
 
 #include <json-c/json_object.h>
 #include <stdbool.h>

@@ -17,13 +17,13 @@
 
 #include <luo/client.h>
 
-#include "config.h"
-#include "json.h"
-#include "cold-reboot.h"
-#include "record.h"
-#include "say.h"
-#include "shutdown-index.h"
-#include "shutdown-report.h"
+#include "shutdown-hook/config.h"
+#include "common/json.h"
+#include "shutdown-hook/cold-reboot.h"
+#include "shutdown-hook/record.h"
+#include "shutdown-hook/say.h"
+#include "shutdown-hook/shutdown-index.h"
+#include "shutdown-hook/shutdown-report.h"
 
 /* How long a luod that was killed may take to be gone: it may be in the middle of a large file. */
 #define KILL_USEC (3 * USEC_PER_SEC)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "small-file.h"
+#include "shutdown-hook/small-file.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "libluo/util.h"
+#include "common/util.h"
 
 int small_file_read_fd(int fd, size_t max, char **ret_text, size_t *ret_size)
 {

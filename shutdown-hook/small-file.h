@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef LUO_HOOK_SMALL_FILE_H
-#define LUO_HOOK_SMALL_FILE_H
+#ifndef SHUTDOWN_HOOK_SMALL_FILE_H
+#define SHUTDOWN_HOOK_SMALL_FILE_H
 
 #include <stddef.h>
 #include <sys/types.h>

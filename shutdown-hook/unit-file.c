@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "unit-file.h"
+#include "shutdown-hook/unit-file.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "libluo/util.h"
-#include "small-file.h"
+#include "common/util.h"
+#include "shutdown-hook/small-file.h"
 
 #define UNIT_FILE_MAX ((size_t)1 << 20)
 #define LINE_MAX_SIZE 4096

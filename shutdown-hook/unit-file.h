@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef LUO_HOOK_UNIT_FILE_H
-#define LUO_HOOK_UNIT_FILE_H
+#ifndef SHUTDOWN_HOOK_UNIT_FILE_H
+#define SHUTDOWN_HOOK_UNIT_FILE_H
 
 /*
  * What a unit says of itself, as far as the generator has to know: who may speak for it

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "luo/mapping.h"
+#include <luo/mapping.h>
 
 static inline bool same_text(const char *a, const char *b)
 {

@@ -19,7 +19,7 @@
 #include <luo/fdstore.h>
 #include <luo/memfd.h>
 
-#include "line-server.h"
+#include "demo/services/line-server.h"
 
 #define PORT      7001
 #define SIZE      (64 * 1024)

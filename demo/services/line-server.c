@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "line-server.h"
+#include "demo/services/line-server.h"
 
 int line_server_listen(uint16_t port)
 {

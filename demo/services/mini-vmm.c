@@ -38,7 +38,7 @@
 #include <luo/fdstore.h>
 #include <luo/memfd.h>
 
-#include "line-server.h"
+#include "demo/services/line-server.h"
 
 #define PORT     7002
 #define RAM_SIZE (UINT64_C(64) << 20)

@@ -4,8 +4,8 @@
 
 #include <fcntl.h>
 
-#include "cold-reboot.h"
-#include "libluo/util.h"
+#include "shutdown-hook/cold-reboot.h"
+#include "common/util.h"
 
 void cold_reboot_now(void)
 {

@@ -10,10 +10,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "file.h"
-#include "machine.h"
-#include "session-kernel.h"
-#include "util.h"
+#include "tools/luoctl/file.h"
+#include "tools/luoctl/machine.h"
+#include "libluo/session/kernel.h"
+#include "common/util.h"
 
 static int number_of(const char *name)
 {

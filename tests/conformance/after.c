@@ -11,9 +11,9 @@
 
 #include <luo/memfd.h>
 #include <luo/session.h>
-#include <libluo/util.h>
+#include "common/util.h"
 
-#include "conformance.h"
+#include "tests/conformance/conformance.h"
 
 static int files = -EBADF; /* SESSION_FILES, retrieved once for several tests */
 

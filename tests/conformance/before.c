@@ -17,12 +17,12 @@
 
 #include <luo/memfd.h>
 #include <luo/session.h>
-#include <libluo/luo-abi.h>
-#include <libluo/session-kernel.h>
-#include <libluo/util.h>
+#include "libluo/session/kernel-abi.h"
+#include "libluo/session/kernel.h"
+#include "common/util.h"
 
-#include "conformance.h"
-#include "leave.h"
+#include "tests/conformance/conformance.h"
+#include "tests/conformance/leave.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U

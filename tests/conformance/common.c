@@ -8,9 +8,9 @@
 
 #include <luo/memfd.h>
 #include <luo/session.h>
-#include <libluo/util.h>
+#include "common/util.h"
 
-#include "conformance.h"
+#include "tests/conformance/conformance.h"
 
 #define DEVICE_TIMEOUT (5 * USEC_PER_SEC)
 #ifndef MFD_EXEC

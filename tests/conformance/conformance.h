@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tap.h"
+#include "tests/conformance/tap.h"
 
 /* Each returns how many tests failed. @is_fake: skip what a fake cannot do, and say so. */
 int conformance_before(bool is_fake);

@@ -4,7 +4,7 @@
 
 /* Tests that leave something behind; conformance_release() lets go of it. */
 
-#include "tap.h"
+#include "tests/conformance/tap.h"
 
 enum tap_result leave_files(void);
 enum tap_result leave_seals(void);

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <libluo/util.h>
+#include "common/util.h"
 
-#include "conformance.h"
+#include "tests/conformance/conformance.h"
 
 #define TIMEOUT_SECONDS 300
 

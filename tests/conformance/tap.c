@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "tap.h"
+#include "tests/conformance/tap.h"
 
 static const char *skip_reason;
 

@@ -15,11 +15,11 @@
 #include <sys/vfs.h>
 
 #include <luo/memfd.h>
-#include <libluo/luo-abi.h>
-#include <libluo/session-kernel.h>
-#include <libluo/util.h>
+#include "libluo/session/kernel-abi.h"
+#include "libluo/session/kernel.h"
+#include "common/util.h"
 
-#include "fake-luo.h"
+#include "tests/fake/fake-luo.h"
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U

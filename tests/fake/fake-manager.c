@@ -28,7 +28,7 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-id128.h>
 
-#include "libluo/util.h"
+#include "common/util.h"
 
 #define FDS_MAX   4096
 #define UNITS_MAX 1024

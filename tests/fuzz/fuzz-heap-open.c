@@ -13,10 +13,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include <libluo/heap-internal.h>
-#include <libluo/util.h>
+#include "libluo/heap/internal.h"
+#include "common/util.h"
 
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
 #define MAX_SIZE  (UINT64_C(4) << 20)
 #define MAX_BASES 5

@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-#include "fuzz.h"
-#include "index.h"
-#include "unit-file.h"
+#include "tests/fuzz/fuzz.h"
+#include "shutdown-hook/index.h"
+#include "shutdown-hook/unit-file.h"
 
 static void check(struct index *index)
 {

@@ -5,9 +5,9 @@
  * that again must give the very same text. What is refused must say why.
  */
 
-#include "fuzz.h"
-#include "../mapping-compare.h"
-#include "mapping-own.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/mapping-compare.h"
+#include "libluo/mapping/own.h"
 
 static void round_trip(const struct luo_mapping *m, unsigned flags)
 {

@@ -2,9 +2,9 @@
 
 /* Notifications: what the parser points to lies inside of the text and is a string. */
 
-#include "fuzz.h"
-#include "notify-parse.h"
-#include "util.h"
+#include "tests/fuzz/fuzz.h"
+#include "tools/luod/notify-parse.h"
+#include "common/util.h"
 
 static void check_string(const char *s, const char *text, size_t size)
 {

@@ -8,9 +8,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "fuzz.h"
-#include "state.h"
-#include "util.h"
+#include "tests/fuzz/fuzz.h"
+#include "tools/luod/state.h"
+#include "common/util.h"
 
 static char *read_all(int fd, size_t *ret_size)
 {

@@ -7,9 +7,9 @@
 
 #include <sys/socket.h>
 
-#include "fuzz.h"
-#include "libluo/varlink.h"
-#include "util.h"
+#include "tests/fuzz/fuzz.h"
+#include "common/varlink.h"
+#include "common/util.h"
 
 static struct luo_varlink *new_varlink(void)
 {

@@ -24,7 +24,7 @@
 
 #include <luo/heap.h>
 
-#include "heap-objects.h"
+#include "tests/integration/heap-objects.h"
 
 #define MAX_THREADS 4
 

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "heap-objects.h"
+#include "tests/integration/heap-objects.h"
 
 const struct luo_heap_root_type world_type = {
 	.name = "world", .type_id = 0x776f726c64, .version = 1, .size = sizeof(struct world)

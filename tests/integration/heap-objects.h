@@ -11,7 +11,7 @@
 
 #include <luo/heap.h>
 
-#include "util.h"
+#include "common/util.h"
 
 #define HEAP_SIZE (UINT64_C(64) << 20)
 #define THREADS   4

@@ -10,10 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <libluo/heap-internal.h>
+#include "libluo/heap/internal.h"
 
-#include "heap-step.h"
-#include "util.h"
+#include "tests/integration/heap-step.h"
+#include "common/util.h"
 
 #define BLOCKS 64
 

@@ -18,10 +18,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include <libluo/heap-internal.h>
+#include "libluo/heap/internal.h"
 
-#include "heap-step.h"
-#include "util.h"
+#include "tests/integration/heap-step.h"
+#include "common/util.h"
 
 #define IMAGES     150
 #define MAX_BLOCKS 4096

@@ -19,7 +19,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include "heap-step.h"
+#include "tests/integration/heap-step.h"
 
 #define TRAP_FLAG 0x100
 #define REGIONS   4

@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "util.h"
+#include "common/util.h"
 
 /* It is missing from the headers of Debian 12. */
 #ifndef F_SEAL_EXEC

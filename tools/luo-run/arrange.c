@@ -9,8 +9,8 @@
 
 #include <fcntl.h>
 
-#include "arrange.h"
-#include "util.h"
+#include "tools/luo-run/arrange.h"
+#include "common/util.h"
 
 #define NOBODY SIZE_MAX
 

@@ -6,8 +6,8 @@
 
 #include <luo/store.h>
 
-#include "listen-env.h"
-#include "util.h"
+#include "tools/luo-run/listen-env.h"
+#include "common/util.h"
 
 /* The kernel's MAX_ARG_STRLEN: "NAME=value" with its NUL. */
 #define VARIABLE_MAX ((size_t)32 * 4096)

@@ -21,11 +21,11 @@
 
 #include <luo/client.h>
 
-#include "arrange.h"
-#include "escape.h"
-#include "listen-env.h"
-#include "options.h"
-#include "util.h"
+#include "tools/luo-run/arrange.h"
+#include "common/escape.h"
+#include "tools/luo-run/listen-env.h"
+#include "tools/luo-run/options.h"
+#include "common/util.h"
 
 #define FIRST_FD   3
 #define RETRY_USEC (50 * USEC_PER_MSEC)

@@ -7,8 +7,8 @@
 #include <luo/client.h>
 #include <luo/store.h>
 
-#include "options.h"
-#include "util.h"
+#include "tools/luo-run/options.h"
+#include "common/util.h"
 
 #define WAIT_SECONDS_DEFAULT 10
 

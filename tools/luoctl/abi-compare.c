@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <sys/utsname.h>
 
-#include "abi-compare.h"
-#include "machine.h"
-#include "util.h"
+#include "tools/luoctl/abi-compare.h"
+#include "tools/luoctl/machine.h"
+#include "common/util.h"
 
 /* ---- this kernel ----------------------------------------------------------------------------- */
 

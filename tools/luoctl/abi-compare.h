@@ -2,7 +2,7 @@
 #ifndef LUOCTL_ABI_COMPARE_H
 #define LUOCTL_ABI_COMPARE_H
 
-#include "abi.h"
+#include "tools/luoctl/abi.h"
 
 /* Will the kernel in an image understand what this one hands over? */
 

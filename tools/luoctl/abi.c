@@ -5,9 +5,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "abi.h"
-#include "unpack.h"
-#include "util.h"
+#include "tools/luoctl/abi.h"
+#include "tools/luoctl/unpack.h"
+#include "common/util.h"
 
 static const char *const prefixes[] = { "kho", "luo", "memfd" };
 

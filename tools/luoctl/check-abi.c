@@ -2,10 +2,10 @@
 
 /* Will the kernel that is to come understand this one? */
 
-#include "abi-compare.h"
-#include "check.h"
-#include "machine.h"
-#include "util.h"
+#include "tools/luoctl/abi-compare.h"
+#include "tools/luoctl/check.h"
+#include "tools/luoctl/machine.h"
+#include "common/util.h"
 
 static void add_differences(struct check *check, const struct abi_comparison *c)
 {

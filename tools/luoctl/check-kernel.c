@@ -7,12 +7,12 @@
 
 #include <luo/session.h>
 
-#include "check.h"
-#include "cmdline.h"
-#include "json.h"
-#include "machine.h"
-#include "unpack.h"
-#include "util.h"
+#include "tools/luoctl/check.h"
+#include "tools/luoctl/cmdline.h"
+#include "common/json.h"
+#include "tools/luoctl/machine.h"
+#include "tools/luoctl/unpack.h"
+#include "common/util.h"
 
 /* ---- configuration --------------------------------------------------------------------------- */
 

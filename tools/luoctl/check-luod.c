@@ -4,9 +4,9 @@
 
 #include <stdio.h>
 
-#include "check.h"
-#include "json.h"
-#include "util.h"
+#include "tools/luoctl/check.h"
+#include "common/json.h"
+#include "common/util.h"
 
 /* Like ask(), but what goes wrong is a finding. */
 static struct json_object *ask_quietly(struct check *check, const char *method)

@@ -10,10 +10,10 @@
 #include <luo/inspect.h>
 #include <luo/memfd.h>
 
-#include "check.h"
-#include "format.h"
-#include "json.h"
-#include "util.h"
+#include "tools/luoctl/check.h"
+#include "common/format.h"
+#include "common/json.h"
+#include "common/util.h"
 
 /* What the kernel needs for each preserved file, however small. */
 #define BYTES_PER_FILE 13312

@@ -2,9 +2,9 @@
 
 /* systemd: is what hands over its services' fd stores there, and switched on? */
 
-#include "check.h"
-#include "libluo/manager.h"
-#include "util.h"
+#include "tools/luoctl/check.h"
+#include "manager/manager.h"
+#include "common/util.h"
 
 #define HOOK         "/usr/lib/systemd/system-shutdown/luo-shutdown"
 #define TIMEOUT_USEC (5 * USEC_PER_SEC)

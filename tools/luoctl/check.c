@@ -5,10 +5,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "check.h"
-#include "escape.h"
-#include "json.h"
-#include "util.h"
+#include "tools/luoctl/check.h"
+#include "common/escape.h"
+#include "common/json.h"
+#include "common/util.h"
 
 static const char *const level_names[] = { "ok", "unknown", "warning", "failed" };
 static const char *const level_marks[] = { "ok", "?", "warn", "FAIL" };

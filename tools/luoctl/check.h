@@ -2,7 +2,7 @@
 #ifndef LUOCTL_CHECK_H
 #define LUOCTL_CHECK_H
 
-#include "luoctl.h"
+#include "tools/luoctl/luoctl.h"
 
 /* One verb, several files: each looks at one side of the machine and adds what it finds. */
 

@@ -2,10 +2,10 @@
 
 #include <stdio.h>
 
-#include "entries.h"
-#include "json.h"
-#include "systemd.h"
-#include "util.h"
+#include "tools/luoctl/entries.h"
+#include "common/json.h"
+#include "tools/luoctl/systemd.h"
+#include "common/util.h"
 
 /* The fds themselves are not wanted, only that they are where they belong. */
 static int collect(const char *reply, int *fds, size_t n_fds, bool continues, void *userdata)

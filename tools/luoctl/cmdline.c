@@ -2,8 +2,8 @@
 
 #include <stdio.h>
 
-#include "cmdline.h"
-#include "util.h"
+#include "tools/luoctl/cmdline.h"
+#include "common/util.h"
 
 #define SPACE " \t\r\n"
 

@@ -7,11 +7,11 @@
 
 #include <luo/session.h>
 
-#include "commit.h"
-#include "format.h"
-#include "json.h"
-#include "table.h"
-#include "util.h"
+#include "tools/luoctl/commit.h"
+#include "common/format.h"
+#include "common/json.h"
+#include "common/table.h"
+#include "common/util.h"
 
 int ask_commit(struct context *c, const struct commit_options *options,
 	       struct json_object **ret_reply)

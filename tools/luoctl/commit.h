@@ -2,7 +2,7 @@
 #ifndef LUOCTL_COMMIT_H
 #define LUOCTL_COMMIT_H
 
-#include "luoctl.h"
+#include "tools/luoctl/luoctl.h"
 
 struct commit_options {
 	const char *session; /* NULL: luod's */

@@ -3,10 +3,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "entries.h"
-#include "format.h"
-#include "json.h"
-#include "util.h"
+#include "tools/luoctl/entries.h"
+#include "common/format.h"
+#include "common/json.h"
+#include "common/util.h"
 
 /* What would go; it may be another number by the time that it goes. */
 static size_t count(struct json_object *entries, const char *name, uint64_t *ret_bytes)

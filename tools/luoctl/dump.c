@@ -7,11 +7,11 @@
 
 #include <luo/memfd.h>
 
-#include "entries.h"
-#include "format.h"
-#include "json.h"
-#include "text.h"
-#include "util.h"
+#include "tools/luoctl/entries.h"
+#include "common/format.h"
+#include "common/json.h"
+#include "tools/luoctl/text.h"
+#include "common/util.h"
 
 #define CHUNK ((size_t)64 << 10)
 

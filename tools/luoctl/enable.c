@@ -8,13 +8,13 @@
 
 #include <luo/session.h>
 
-#include "format.h"
-#include "json.h"
-#include "libluo/manager.h"
-#include "luoctl.h"
-#include "machine.h"
-#include "systemd.h"
-#include "util.h"
+#include "common/format.h"
+#include "common/json.h"
+#include "manager/manager.h"
+#include "tools/luoctl/luoctl.h"
+#include "tools/luoctl/machine.h"
+#include "tools/luoctl/systemd.h"
+#include "common/util.h"
 
 /* From this version a store can outlive its service. */
 #define PRESERVE_SINCE 254

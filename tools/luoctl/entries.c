@@ -5,12 +5,12 @@
 
 #include <luo/store.h>
 
-#include "entries.h"
-#include "format.h"
-#include "json.h"
-#include "manager.h"
-#include "table.h"
-#include "util.h"
+#include "tools/luoctl/entries.h"
+#include "common/format.h"
+#include "common/json.h"
+#include "tools/luoctl/manager.h"
+#include "common/table.h"
+#include "common/util.h"
 
 int ask_entries(struct context *c, const char *what, const char *unit, const char *state,
 		struct json_object **ret_entries)

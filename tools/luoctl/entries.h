@@ -2,7 +2,7 @@
 #ifndef LUOCTL_ENTRIES_H
 #define LUOCTL_ENTRIES_H
 
-#include "luoctl.h"
+#include "tools/luoctl/luoctl.h"
 
 /* The parts that several verbs share in showing units and entries. */
 

@@ -3,8 +3,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 
-#include "file.h"
-#include "util.h"
+#include "tools/luoctl/file.h"
+#include "common/util.h"
 
 /* Files of /proc have no size, so it is read until there is no more. */
 int read_fd(int fd, size_t max, char **ret_data, size_t *ret_size)

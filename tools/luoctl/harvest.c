@@ -4,12 +4,12 @@
 
 #include <stdio.h>
 
-#include "format.h"
-#include "json.h"
-#include "luoctl.h"
-#include "manager.h"
-#include "table.h"
-#include "util.h"
+#include "common/format.h"
+#include "common/json.h"
+#include "tools/luoctl/luoctl.h"
+#include "tools/luoctl/manager.h"
+#include "common/table.h"
+#include "common/util.h"
 
 /* What to write into a unit whose store is not kept. */
 static const char *hint_of(const struct luo_manager_unit *u)

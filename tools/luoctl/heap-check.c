@@ -5,11 +5,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "escape.h"
-#include "format.h"
-#include "heap.h"
-#include "json.h"
-#include "util.h"
+#include "common/escape.h"
+#include "common/format.h"
+#include "tools/luoctl/heap.h"
+#include "common/json.h"
+#include "common/util.h"
 
 #define LOOKS_MAX  4
 #define LISTED_MAX 1000 /* a heap that was made to have problems has one for each page */

@@ -5,13 +5,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include <libluo/heap-internal.h>
+#include "libluo/heap/internal.h"
 
-#include "escape.h"
-#include "heap.h"
-#include "json.h"
-#include "text.h"
-#include "util.h"
+#include "common/escape.h"
+#include "tools/luoctl/heap.h"
+#include "common/json.h"
+#include "tools/luoctl/text.h"
+#include "common/util.h"
 
 #define LINE 16
 

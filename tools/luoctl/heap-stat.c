@@ -5,14 +5,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "escape.h"
-#include "format.h"
-#include "heap.h"
-#include "json.h"
-#include "table.h"
-#include "util.h"
+#include "common/escape.h"
+#include "common/format.h"
+#include "tools/luoctl/heap.h"
+#include "common/json.h"
+#include "common/table.h"
+#include "common/util.h"
 
-#include <libluo/heap-internal.h>
+#include "libluo/heap/internal.h"
 
 #define WIDTH 9
 

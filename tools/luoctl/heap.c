@@ -10,13 +10,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include <libluo/heap-internal.h>
+#include "libluo/heap/internal.h"
 
-#include "entries.h"
-#include "escape.h"
-#include "heap.h"
-#include "json.h"
-#include "util.h"
+#include "tools/luoctl/entries.h"
+#include "common/escape.h"
+#include "tools/luoctl/heap.h"
+#include "common/json.h"
+#include "common/util.h"
 
 /* ---- in common ------------------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 
 #include <luo/heap.h>
 
-#include "luoctl.h"
+#include "tools/luoctl/luoctl.h"
 
 struct json_object;
 

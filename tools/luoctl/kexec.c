@@ -17,16 +17,16 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "abi-compare.h"
-#include "cmdline.h"
-#include "commit.h"
-#include "file.h"
-#include "format.h"
-#include "json.h"
-#include "libluo/manager.h"
-#include "machine.h"
-#include "systemd.h"
-#include "util.h"
+#include "tools/luoctl/abi-compare.h"
+#include "tools/luoctl/cmdline.h"
+#include "tools/luoctl/commit.h"
+#include "tools/luoctl/file.h"
+#include "common/format.h"
+#include "common/json.h"
+#include "manager/manager.h"
+#include "tools/luoctl/machine.h"
+#include "tools/luoctl/systemd.h"
+#include "common/util.h"
 
 /* How long an undo waits for a luod that has gone; it takes a second or so to be restarted. */
 #define UNDO_WAIT_USEC  (10 * USEC_PER_SEC)

@@ -2,10 +2,10 @@
 
 #include <stdio.h>
 
-#include "entries.h"
-#include "json.h"
-#include "table.h"
-#include "util.h"
+#include "tools/luoctl/entries.h"
+#include "common/json.h"
+#include "common/table.h"
+#include "common/util.h"
 
 static int list_units(struct context *c, const char *unit)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef LUOCTL_H
-#define LUOCTL_H
+#ifndef LUOCTL_LUOCTL_H
+#define LUOCTL_LUOCTL_H
 
 /* What every verb has to do with: how it is called, how it ends, how it says what went wrong. */
 

@@ -4,10 +4,10 @@
 
 #include <stdio.h>
 
-#include "escape.h"
-#include "json.h"
-#include "luoctl.h"
-#include "util.h"
+#include "common/escape.h"
+#include "common/json.h"
+#include "tools/luoctl/luoctl.h"
+#include "common/util.h"
 
 static const char *socket_name(const struct context *c)
 {

@@ -11,9 +11,9 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
-#include "file.h"
-#include "machine.h"
-#include "util.h"
+#include "tools/luoctl/file.h"
+#include "tools/luoctl/machine.h"
+#include "common/util.h"
 
 int machine_read(const char *path, char **ret_data, size_t *ret_size)
 {

@@ -2,8 +2,8 @@
 
 #include <stdio.h>
 
-#include "luoctl.h"
-#include "util.h"
+#include "tools/luoctl/luoctl.h"
+#include "common/util.h"
 
 const struct verb verbs[] = {
 	{ "status", "", "how luod is, and what it holds", NULL, verb_status },

@@ -2,9 +2,9 @@
 
 #include <fcntl.h>
 
-#include "json.h"
-#include "manager.h"
-#include "util.h"
+#include "common/json.h"
+#include "tools/luoctl/manager.h"
+#include "common/util.h"
 
 #define TIMEOUT_USEC (5 * USEC_PER_SEC)
 

@@ -6,7 +6,7 @@
 
 #include <json-c/json_object.h>
 
-#include "libluo/manager.h"
+#include "manager/manager.h"
 
 struct stores {
 	unsigned version;

@@ -11,14 +11,14 @@
 
 #include <luo/mapping.h>
 
-#include "escape.h"
-#include "file.h"
-#include "format.h"
-#include "json.h"
-#include "luoctl.h"
-#include "table.h"
-#include "text.h"
-#include "util.h"
+#include "common/escape.h"
+#include "tools/luoctl/file.h"
+#include "common/format.h"
+#include "common/json.h"
+#include "tools/luoctl/luoctl.h"
+#include "common/table.h"
+#include "tools/luoctl/text.h"
+#include "common/util.h"
 
 #define WIDTH 10
 

@@ -3,10 +3,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "escape.h"
-#include "json.h"
-#include "luoctl.h"
-#include "util.h"
+#include "common/escape.h"
+#include "common/json.h"
+#include "tools/luoctl/luoctl.h"
+#include "common/util.h"
 
 static void print_time(int64_t usec)
 {

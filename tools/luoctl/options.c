@@ -4,8 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "luoctl.h"
-#include "util.h"
+#include "tools/luoctl/luoctl.h"
+#include "common/util.h"
 
 enum {
 	OPTION_JSON = 500,

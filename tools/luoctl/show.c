@@ -3,12 +3,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "entries.h"
-#include "format.h"
-#include "json.h"
-#include "manager.h"
-#include "table.h"
-#include "util.h"
+#include "tools/luoctl/entries.h"
+#include "common/format.h"
+#include "common/json.h"
+#include "tools/luoctl/manager.h"
+#include "common/table.h"
+#include "common/util.h"
 
 #define WIDTH 9
 

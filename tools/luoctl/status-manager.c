@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "status-manager.h"
+#include "tools/luoctl/status-manager.h"
 
 #include <stdio.h>
 
-#include "json.h"
-#include "libluo/manager.h"
-#include "util.h"
+#include "common/json.h"
+#include "manager/manager.h"
+#include "common/util.h"
 
 #define TIMEOUT_USEC (2 * USEC_PER_SEC)
 

@@ -4,14 +4,14 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "escape.h"
-#include "format.h"
-#include "json.h"
-#include "luoctl.h"
-#include "libluo/manager.h"
-#include "status-manager.h"
-#include "table.h"
-#include "util.h"
+#include "common/escape.h"
+#include "common/format.h"
+#include "common/json.h"
+#include "tools/luoctl/luoctl.h"
+#include "manager/manager.h"
+#include "tools/luoctl/status-manager.h"
+#include "common/table.h"
+#include "common/util.h"
 
 #define WIDTH 11
 

@@ -7,9 +7,9 @@
 
 #include <luo/memfd.h>
 
-#include "entries.h"
-#include "json.h"
-#include "util.h"
+#include "tools/luoctl/entries.h"
+#include "common/json.h"
+#include "common/util.h"
 
 static int append_all(int from, int to)
 {

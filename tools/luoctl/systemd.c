@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "systemd.h"
+#include "tools/luoctl/systemd.h"
 
 #include <spawn.h>
 #include <stdarg.h>
 #include <sys/wait.h>
 
-#include "libluo/manager.h"
-#include "util.h"
+#include "manager/manager.h"
+#include "common/util.h"
 
 #define ARGUMENTS_MAX 8
 

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "text.h"
+#include "tools/luoctl/text.h"
 
 bool text_is_safe(const char *data, size_t size)
 {

@@ -21,9 +21,9 @@
 
 #include <luo/memfd.h>
 
-#include "file.h"
-#include "unpack.h"
-#include "util.h"
+#include "tools/luoctl/file.h"
+#include "tools/luoctl/unpack.h"
+#include "common/util.h"
 
 /* ---- libraries ------------------------------------------------------------------------------- */
 

@@ -5,8 +5,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "managed.h"
-#include "server.h"
+#include "tools/luod/managed.h"
+#include "tools/luod/server.h"
 
 static int no_such_unit(struct call *call, const char *unit)
 {

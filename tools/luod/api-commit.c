@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "server.h"
+#include "tools/luod/server.h"
 
 static int commit_failed(struct call *call, const char *session, int error,
 			 const struct commit_report *report)

@@ -4,7 +4,7 @@
 
 #include <sys/stat.h>
 
-#include "server.h"
+#include "tools/luod/server.h"
 
 /* With "more", so many entries in one reply. */
 #define ENTRIES_PER_REPLY 500

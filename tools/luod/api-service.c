@@ -2,7 +2,7 @@
 
 /* org.varlink.service: what is served here, and how it looks. */
 
-#include "server.h"
+#include "tools/luod/server.h"
 
 int api_get_info(struct call *call)
 {

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
-#include "server.h"
+#include "tools/luod/server.h"
 
 static const char *support_to_string(enum luo_support support)
 {

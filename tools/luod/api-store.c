@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "managed.h"
-#include "server.h"
+#include "tools/luod/managed.h"
+#include "tools/luod/server.h"
 
 static int no_such(struct call *call, const char *unit, const char *name)
 {

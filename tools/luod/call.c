@@ -5,8 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "managed.h"
-#include "server.h"
+#include "tools/luod/managed.h"
+#include "tools/luod/server.h"
 
 /* ---- answering ------------------------------------------------------------------------------- */
 

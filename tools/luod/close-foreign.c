@@ -6,7 +6,7 @@
  * system, it is only this process. Nobody has to wait for it: its parent is gone by then.
  */
 
-#include "close-foreign.h"
+#include "tools/luod/close-foreign.h"
 
 #include <fcntl.h>
 #include <stdbool.h>
@@ -14,8 +14,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "libluo/util.h"
-#include "log.h"
+#include "common/util.h"
+#include "common/log.h"
 
 #define BATCH 256
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "commit-index.h"
+#include "tools/luod/commit-index.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
 
 #include <luo/memfd.h>
 
-#include "commit-split.h"
-#include "json-build.h"
-#include "managed.h"
+#include "tools/luod/commit-split.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/managed.h"
 
 #define INDEX_VERSION 1
 #define PROBLEMS_MAX  20

@@ -8,7 +8,7 @@
  * sessions with the memory must not be touched that early: closing one would free what is in it.
  */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #define INDEX_SESSION "luo-index"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "commit-split.h"
+#include "tools/luod/commit-split.h"
 
-#include "libluo/commit-plan.h"
-#include "managed.h"
+#include "libluo/handover/commit-plan.h"
+#include "tools/luod/managed.h"
 
 static int compare(const void *a, const void *b)
 {

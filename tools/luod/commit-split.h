@@ -11,7 +11,7 @@
  * what comes back right without them; the rest goes into luod's own, and luod gives it back.
  */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 struct split_file {
 	dev_t device;

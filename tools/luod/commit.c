@@ -12,7 +12,7 @@
  * next luod, which undoes the commit.
  */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #include <fcntl.h>
 #include <json-c/json.h>
@@ -20,9 +20,9 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
-#include "commit-index.h"
-#include "commit-split.h"
-#include "json-build.h"
+#include "tools/luod/commit-index.h"
+#include "tools/luod/commit-split.h"
+#include "tools/luod/json-build.h"
 
 /* In PID 1's session, which can have no further ones: as long as the kernel takes them. */
 #define MANAGER_FILES_MAX 4096

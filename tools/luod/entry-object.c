@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "server.h"
+#include "tools/luod/server.h"
 
 static void add_seals(struct json_object *o, unsigned seals)
 {

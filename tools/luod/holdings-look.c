@@ -7,7 +7,7 @@
  * behind.
  */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #define AGAIN_USEC (2 * USEC_PER_SEC)
 

@@ -2,11 +2,11 @@
 
 /* Holdings leave the kernel: claimed, restored for a commit, or dropped. */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #include <sys/stat.h>
 
-#include "retrieve-in.h"
+#include "tools/luod/retrieve-in.h"
 
 /* ---- taking out ------------------------------------------------------------------------------ */
 

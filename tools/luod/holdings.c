@@ -6,14 +6,14 @@
  * open for ever: closing it would free what is in it.
  */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "libluo/incoming.h"
-#include "commit-index.h"
-#include "managed.h"
+#include "libluo/handover/incoming.h"
+#include "tools/luod/commit-index.h"
+#include "tools/luod/managed.h"
 
 struct luo_store *holdings_store(const struct luod *l)
 {

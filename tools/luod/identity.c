@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "identity.h"
+#include "tools/luod/identity.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -13,8 +13,8 @@
 
 #include <luo/store.h>
 
-#include "libluo/store-internal.h"
-#include "libluo/util.h"
+#include "libluo/store/internal.h"
+#include "common/util.h"
 
 /* Linux 6.5; the headers of the build host may be older. */
 #ifndef SO_PEERPIDFD

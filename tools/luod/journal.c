@@ -2,7 +2,7 @@
 
 /* The state log at work: appending, and writing it anew when most of it is history. */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #define COMPACT_MIN (256 * 1024)
 

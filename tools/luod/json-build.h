@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "libluo/json-writer.h"
+#include "common/json-writer.h"
 
 static inline void add_object(struct json_object *o, const char *key, struct json_object *value)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "keeper.h"
+#include "tools/luod/keeper.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
 
-#include "libluo/util.h"
+#include "common/util.h"
 
 #define BARRIER_TIMEOUT_MSEC 30000
 

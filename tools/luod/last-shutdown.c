@@ -6,7 +6,7 @@
  * (RUNTIME_DIR/shutdown-start). Both are root's, but one has crossed a kexec.
  */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,8 +15,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "json-build.h"
-#include "libluo/json-scan.h"
+#include "tools/luod/json-build.h"
+#include "common/json-scan.h"
 
 #define FILE_SIZE_MAX (UINT64_C(1) << 20)
 #define PROBLEMS_MAX  20

@@ -2,7 +2,7 @@
 
 /* Setting luod up, and the signals that end it. */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <sys/utsname.h>
 
-#include "libluo/manager.h"
+#include "manager/manager.h"
 
 #define PROBLEMS_MAX 100
 /* For RestartForceExitStatus= in luod.service; the supervisor starts us again in any case. */

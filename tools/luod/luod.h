@@ -20,12 +20,12 @@
 #include <luo/inspect.h>
 #include <luo/session.h>
 
-#include "identity.h"
-#include "keeper.h"
-#include "libluo/util.h"
-#include "log.h"
-#include "options.h"
-#include "state.h"
+#include "tools/luod/identity.h"
+#include "tools/luod/keeper.h"
+#include "common/util.h"
+#include "common/log.h"
+#include "tools/luod/options.h"
+#include "tools/luod/state.h"
 
 struct server;
 

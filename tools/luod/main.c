@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 int main(int argc, char *argv[])
 {

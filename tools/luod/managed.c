@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "managed.h"
+#include "tools/luod/managed.h"
 
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "libluo/util.h"
+#include "common/util.h"
 
 #define KEY "manager"
 

@@ -6,7 +6,7 @@
  * as a copy) and in which session is only decided by a commit.
  */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 /* An entry that is there already and will be preserved as the same file. */
 static const struct luo_entry *find_file(const struct luo_store *store,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "notify-parse.h"
+#include "tools/luod/notify-parse.h"
 
-#include "libluo/json-writer.h"
-#include "libluo/util.h"
+#include "common/json-writer.h"
+#include "common/util.h"
 
 #include <stdio.h>
 

@@ -10,15 +10,15 @@
  * the moment when the datagram is taken.
  */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include "close-foreign.h"
-#include "notify-parse.h"
+#include "tools/luod/close-foreign.h"
+#include "tools/luod/notify-parse.h"
 
 /* Linux 6.5; the headers of the build host may be older. */
 #ifndef SCM_PIDFD

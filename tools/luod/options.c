@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "options.h"
+#include "tools/luod/options.h"
 
 #include <getopt.h>
 #include <limits.h>
@@ -11,8 +11,8 @@
 #include <luo/handover.h>
 #include <luo/session.h>
 
-#include "libluo/util.h"
-#include "log.h"
+#include "common/util.h"
+#include "common/log.h"
 
 static const char help[] =
 	"Usage: luod [OPTION]...\n"

@@ -7,13 +7,13 @@
  * without systemd there is no such file.
  */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 
-#include "managed.h"
+#include "tools/luod/managed.h"
 
 static bool is_listed(const struct luo_store *store, const char *name)
 {

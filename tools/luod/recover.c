@@ -9,7 +9,7 @@
  *  - an entry whose file is not there is lost, and that is an error of the keeper.
  */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
  * unit has stored stays.
  */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #include <fcntl.h>
 #include <sys/epoll.h>

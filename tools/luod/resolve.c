@@ -15,7 +15,7 @@
  * All of it is read from /proc by pid, and holds only if the process is still there afterwards.
  */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #define ANCESTORS_MAX 64
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "retrieve-in.h"
+#include "tools/luod/retrieve-in.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -14,9 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "identity.h"
-#include "libluo/util.h"
-#include "log.h"
+#include "tools/luod/identity.h"
+#include "common/util.h"
+#include "common/log.h"
 
 /* Debian 12's headers have them, RHEL 8's not. */
 #ifndef CLONE_INTO_CGROUP

@@ -11,7 +11,7 @@
 
 #include <luo/inspect.h>
 
-#include "libluo/incoming.h"
+#include "libluo/handover/incoming.h"
 
 /*
  * Restores @n entries, files that still lie in the kernel, in the cgroup @cgroup ("/...").

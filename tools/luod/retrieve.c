@@ -8,12 +8,12 @@
  * also before its mapping is looked at.
  */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "libluo/manager.h"
+#include "manager/manager.h"
 
 static void explain_busy(uint64_t waited_usec)
 {

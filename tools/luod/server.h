@@ -6,9 +6,9 @@
 
 #include <json-c/json.h>
 
-#include "json-build.h"
-#include "libluo/varlink.h"
-#include "luod.h"
+#include "tools/luod/json-build.h"
+#include "common/varlink.h"
+#include "tools/luod/luod.h"
 
 /* Most fds that a reply carries. */
 #define REPLY_FDS_MAX 200

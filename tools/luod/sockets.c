@@ -5,7 +5,7 @@
  * killed waits in them for the next one, and nobody sees "connection refused".
  */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include "state-log.h"
+#include "tools/luod/state-log.h"
 
 #include <json-c/json_tokener.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "libluo/util.h"
+#include "common/util.h"
 
 #define SUM_SIZE  9 /* eight digits and a blank */
 #define DEPTH_MAX 16

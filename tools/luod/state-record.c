@@ -2,9 +2,9 @@
 
 /* The writing of the records that state.c reads. */
 
-#include "state.h"
+#include "tools/luod/state.h"
 
-#include "libluo/mapping-internal.h"
+#include "libluo/mapping/internal.h"
 
 static void begin(struct json_writer *w, const char *name)
 {

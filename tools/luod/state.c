@@ -2,11 +2,11 @@
 
 /* The state and the reading of its records; state-record.c writes them. */
 
-#include "state.h"
+#include "tools/luod/state.h"
 
 #include <search.h>
 
-#include "libluo/mapping-internal.h"
+#include "libluo/mapping/internal.h"
 
 #define ENTRIES_MAX       65536
 #define REGISTRATIONS_MAX 65536

@@ -18,8 +18,8 @@
 
 #include <luo/handover.h>
 
-#include "libluo/json-writer.h"
-#include "state-log.h"
+#include "common/json-writer.h"
+#include "tools/luod/state-log.h"
 
 /* Where what cannot be attributed any more is put. */
 #define ORPHANS_UNIT "luod-orphans"

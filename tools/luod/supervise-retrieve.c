@@ -7,7 +7,7 @@
  * else. Whatever it has opened is ours, however it ends.
  */
 
-#include "supervise.h"
+#include "tools/luod/supervise.h"
 
 #include <dirent.h>
 #include <fcntl.h>

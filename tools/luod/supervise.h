@@ -6,7 +6,7 @@
 
 #include <limits.h>
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 struct supervisor {
 	int ours, theirs; /* the socket that luod talks to us through */

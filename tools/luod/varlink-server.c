@@ -13,8 +13,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "close-foreign.h"
-#include "server.h"
+#include "tools/luod/close-foreign.h"
+#include "tools/luod/server.h"
 
 #define CONNECTIONS_MAX       128
 #define CONNECTIONS_USERS_MAX 96 /* of those, for all but root */

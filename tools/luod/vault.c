@@ -5,12 +5,12 @@
  * comes, log before keeper when it goes.
  */
 
-#include "luod.h"
+#include "tools/luod/luod.h"
 
 #include <fcntl.h>
 #include <sys/epoll.h>
 
-#include "close-foreign.h"
+#include "tools/luod/close-foreign.h"
 
 /* ---- files: what the keeper has -------------------------------------------------------------- */
 

@@ -18,7 +18,7 @@
 #include <luo/memfd.h>
 #include <luo/session.h>
 
-#include "util.h"
+#include "common/util.h"
 
 #define SESSION "prepared"
 #define TIMEOUT (10 * USEC_PER_SEC)

@@ -38,8 +38,8 @@
 #include <luo/memfd.h>
 #include <luo/session.h>
 
-#include "spec.h"
-#include "util.h"
+#include "tests/vm/tools/spec.h"
+#include "common/util.h"
 
 #define PAGE UINT64_C(4096)
 

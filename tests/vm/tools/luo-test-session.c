@@ -23,7 +23,7 @@
 #include <luo/memfd.h>
 #include <luo/session.h>
 
-#include "util.h"
+#include "common/util.h"
 
 #define PAYLOADS 5
 #define TIMEOUT  (10 * USEC_PER_SEC)

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "spec.h"
-#include "util.h"
+#include "tests/vm/tools/spec.h"
+#include "common/util.h"
 
 #ifndef F_SEAL_EXEC
 #define F_SEAL_EXEC 0x0020

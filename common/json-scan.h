@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef COMMON_JSON_SCAN_H
+#define COMMON_JSON_SCAN_H
+
+#include <stddef.h>
+
+struct json_limits {
+	unsigned depth;
+	size_t memory; /* bytes that the tree may take, estimated */
+};
+
+/*
+ * Looks over a text before it is given to json-c, which would build whatever it is told to.
+ *
+ * 0 if json-c may have it; it then says whether it is JSON. -EBADMSG or -E2BIG with the reason and
+ * the place otherwise.
+ */
+int json_scan(const char *text, size_t size, const struct json_limits *limits,
+	      const char **ret_reason, size_t *ret_position);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What luod's errors mean: an errno for the program, a sentence for the person. */
+
+#include <stdio.h>
+
+#include "libluo/client/internal.h"
+#include "common/util.h"
+
+const char *luo_reply_string(struct json_object *o, const char *key)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(o, key, &value) ||
+	    !json_object_is_type(value, json_type_string))
+		return NULL;
+	return json_object_get_string(value);
+}
+
+bool luo_reply_int(struct json_object *o, const char *key, int64_t *ret)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(o, key, &value) ||
+	    !json_object_is_type(value, json_type_int))
+		return false;
+	*ret = json_object_get_int64(value);
+	return true;
+}
+
+static const struct {
+	const char *name;
+	int error;
+} error_table[] = {
+	{ "io.luo.NoSuchUnit", -ENOENT },
+	{ "io.luo.NoSuchEntry", -ENOENT },
+	{ "io.luo.NotPermitted", -EPERM },
+	{ "io.luo.UnknownCaller", -ESRCH },
+	{ "io.luo.Busy", -EBUSY },
+	{ "io.luo.NameTaken", -EEXIST },
+	{ "io.luo.NoLiveUpdate", -EOPNOTSUPP },
+	{ "io.luo.NoRoom", -EDQUOT },
+	{ "io.luo.Lost", -EIO },
+	{ "io.luo.NeedsMore", -E2BIG },
+	{ "org.varlink.service.InvalidParameter", -EINVAL },
+	{ "org.varlink.service.InterfaceNotFound", -ENOSYS },
+	{ "org.varlink.service.MethodNotFound", -ENOSYS },
+	{ "org.varlink.service.MethodNotImplemented", -ENOSYS },
+	{ "org.varlink.service.ExpectedMore", -E2BIG },
+	{ "org.varlink.service.PermissionDenied", -EPERM },
+};
+
+int luo_client_error_to_errno(const char *name, struct json_object *parameters)
+{
+	int64_t number;
+
+	for (size_t i = 0; i < ELEMENTSOF(error_table); i++)
+		if (streq(error_table[i].name, name))
+			return error_table[i].error;
+	if (!streq(name, "io.luo.Failed") || !luo_reply_int(parameters, "errno", &number))
+		return -EREMOTEIO;
+	/* Either sign will do; 4095 is the largest that the kernel has. */
+	if (number < 0 && number >= -4095)
+		number = -number;
+	return number > 0 && number <= 4095 ? -(int)number : -EREMOTEIO;
+}
+
+char *luo_client_error_sentence(const char *name, struct json_object *parameters)
+{
+	const char *text = luo_reply_string(parameters, "text");
+	const char *unit = luo_reply_string(parameters, "unit"),
+		   *entry = luo_reply_string(parameters, "name");
+	const char *parameter = luo_reply_string(parameters, "parameter");
+	char *s = NULL;
+	int64_t n = 0;
+	int r;
+
+	if (text)
+		return strdup(text);
+	if (streq(name, "io.luo.NoSuchUnit") && unit)
+		r = asprintf(&s, "luod knows no unit \"%s\"", unit);
+	else if (streq(name, "io.luo.NoSuchEntry") && unit && entry)
+		r = asprintf(&s, "unit \"%s\" has no entry \"%s\"", unit, entry);
+	else if (streq(name, "io.luo.Lost") && unit && entry)
+		r = asprintf(&s, "the kernel could not restore \"%s\" of unit \"%s\": it is lost",
+			     entry, unit);
+	else if (streq(name, "io.luo.NeedsMore") && luo_reply_int(parameters, "entries", &n))
+		r = asprintf(&s, "%lld entries are too many for one reply", (long long)n);
+	else if (streq(name, "org.varlink.service.InvalidParameter") && parameter)
+		r = asprintf(&s, "luod does not accept the parameter \"%s\"", parameter);
+	else if (startswith(name, "org.varlink.service."))
+		r = asprintf(&s, "luod does not know this call (%s): is it of another version?",
+			     name);
+	else
+		return NULL;
+	return r < 0 ? NULL : s;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The service's side of an fd store.
+ *
+ * Two one-way streets: what the manager gives us stands in $LISTEN_FDS when we start and never
+ * changes, what we give the manager goes out as sd_notify datagrams. The second has no answers, so
+ * every call ends with a barrier: a pipe that the manager closes when it has come that far in its
+ * queue. Without it, a process that stores an fd and exits at once may be gone before the manager
+ * asks the kernel who it was, and the fd with it.
+ */
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <threads.h>
+
+#include <systemd/sd-daemon.h>
+
+#include <luo/fdstore.h>
+#include <luo/memfd.h>
+#include <luo/store.h>
+
+#include "common/util.h"
+
+#define BARRIER_USEC (30 * USEC_PER_SEC)
+
+/* "FDSTORE=1\nFDPOLL=0\nFDNAME=" and the longest name */
+#define MESSAGE_MAX (64 + LUO_FDNAME_MAX)
+
+/* What this process was given; filled once, then read-only. */
+static struct {
+	int n; /* or a negative errno */
+	char **names;
+} given;
+static once_flag given_once = ONCE_FLAG_INIT;
+
+/*
+ * Not sd_listen_fds_with_names(): it takes quotes and backslashes in the names for its own, and a
+ * name may have any of them.
+ */
+static int split_names(const char *text, int n, char ***ret)
+{
+	char **names = calloc((size_t)n + 1, sizeof(*names));
+	int r = names ? 0 : -ENOMEM;
+
+	for (int i = 0; i < n && r == 0; i++) {
+		size_t length = text ? strcspn(text, ":") : 0;
+
+		names[i] = text ? strndup(text, length) : strdup("unknown");
+		if (!names[i])
+			r = -ENOMEM;
+		else if (text && (text[length] == ':') != (i + 1 < n))
+			r = -EINVAL; /* not as many names as fds */
+		if (text)
+			text += length + 1;
+	}
+	if (r == 0) {
+		*ret = names;
+		return n;
+	}
+	for (int i = 0; names && names[i]; i++)
+		free(names[i]);
+	free(names);
+	return r;
+}
+
+static int listen_fds(char ***ret_names)
+{
+	int n = sd_listen_fds(false);
+
+	if (n <= 0)
+		return n;
+	return split_names(getenv("LISTEN_FDNAMES"), n, ret_names);
+}
+
+static void load_given(void)
+{
+	int n = listen_fds(&given.names);
+
+	/* Not a number, more names than fds, a number that is no fd: all of it is one condition for
+	 * the caller. Out of memory is not. */
+	given.n = n < 0 && n != -ENOMEM ? -EINVAL : n;
+}
+
+static int get_given(void)
+{
+	call_once(&given_once, load_given);
+	return given.n;
+}
+
+_public_ int luo_fdstore_count(void)
+{
+	return get_given();
+}
+
+_public_ int luo_fdstore_at(size_t index, const char **ret_name, int *ret_fd)
+{
+	int n = get_given();
+
+	if (n < 0)
+		return n;
+	if (index >= (size_t)n)
+		return -ENOENT;
+	if (ret_name)
+		*ret_name = given.names[index];
+	if (ret_fd)
+		*ret_fd = SD_LISTEN_FDS_START + (int)index;
+	return 0;
+}
+
+_public_ int luo_fdstore_get(const char *name, size_t nth, int *ret_fd)
+{
+	int n;
+
+	if (!name || !ret_fd)
+		return -EINVAL;
+	n = get_given();
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n; i++)
+		if (streq(given.names[i], name) && nth-- == 0) {
+			*ret_fd = SD_LISTEN_FDS_START + i;
+			return 0;
+		}
+	return -ENOENT;
+}
+
+static int notify(const char *message, const int *fds, unsigned n_fds, bool wait)
+{
+	int r = sd_pid_notify_with_fds(0, false, message, fds, n_fds);
+
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return -ENOTCONN;
+	if (!wait)
+		return 0;
+	r = sd_notify_barrier(false, BARRIER_USEC);
+	return r < 0 ? r : 0;
+}
+
+_public_ int luo_fdstore_push(const char *name, int fd, unsigned flags)
+{
+	char message[MESSAGE_MAX];
+
+	if (flags & ~(unsigned)(LUO_FDSTORE_NO_POLL | LUO_FDSTORE_NO_WAIT))
+		return -EINVAL;
+	if (!name || !luo_fdname_is_valid(name))
+		return -EINVAL;
+	if (fd < 0 || fcntl(fd, F_GETFD) < 0)
+		return -EBADF;
+	snprintf(message, sizeof(message), "FDSTORE=1\n%sFDNAME=%s",
+		 flags & LUO_FDSTORE_NO_POLL ? "FDPOLL=0\n" : "", name);
+	return notify(message, &fd, 1, !(flags & LUO_FDSTORE_NO_WAIT));
+}
+
+_public_ int luo_fdstore_remove(const char *name)
+{
+	char message[MESSAGE_MAX];
+
+	if (!name || !luo_fdname_is_valid(name))
+		return -EINVAL;
+	snprintf(message, sizeof(message), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	return notify(message, NULL, 0, true);
+}
+
+static int check_size(int fd, uint64_t size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	/* A socket or a pipe has a size of its own kind; only a file can be what was meant. */
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != size)
+		return -EUCLEAN;
+	return 0;
+}
+
+static int make_and_push(const char *name, uint64_t size, int *ret_fd)
+{
+	struct luo_memfd_options options = {
+		/* a memfd's name may be a little shorter than an fd's */
+		.name = strlen(name) <= 249 ? name : NULL,
+		.size = size,
+		.flags = LUO_MEMFD_ALLOW_SEALING,
+	};
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	r = luo_memfd_create(&options, &fd);
+	if (r < 0)
+		return r;
+	r = luo_fdstore_push(name, fd, 0);
+	if (r < 0 && r != -ENOTCONN)
+		return r;
+	*ret_fd = TAKE_FD(fd);
+	return 1;
+}
+
+_public_ int luo_fdstore_memfd(const char *name, uint64_t size, int *ret_fd)
+{
+	int fd, r;
+
+	if (!name || !luo_fdname_is_valid(name) || !ret_fd)
+		return -EINVAL;
+	r = luo_fdstore_get(name, 0, &fd);
+	if (r == -ENOENT)
+		return make_and_push(name, size, ret_fd);
+	if (r < 0)
+		return r;
+	r = check_size(fd, size);
+	if (r < 0)
+		return r;
+	*ret_fd = fd;
+	return 0;
+}

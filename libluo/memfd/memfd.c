@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Making a memfd.
+ *
+ * The kernel makes every memfd executable (mode 0777) unless told otherwise, and where sysctl
+ * vm.memfd_noexec is 1, it seals against that (F_SEAL_EXEC) unless told otherwise. Such a memfd
+ * comes back from a live update write-sealed, so what we make by default is neither: MFD_EXEC at
+ * creation, then mode 0666.
+ */
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <luo/inspect.h>
+#include <luo/memfd.h>
+#include "libluo/memfd/internal.h"
+#include "common/util.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define DEFAULT_NAME  "luo"
+#define NAME_MAX_LEN  249 /* NAME_MAX without "memfd:" */
+#define HUGETLB_SHIFT 26  /* MFD_HUGE_SHIFT */
+
+#define ALL_FLAGS                                                                     \
+	(unsigned)(LUO_MEMFD_ALLOW_SEALING | LUO_MEMFD_EXEC | LUO_MEMFD_NOEXEC_SEAL | \
+		   LUO_MEMFD_HUGETLB | LUO_MEMFD_HUGEPAGE | LUO_MEMFD_PREALLOCATE |   \
+		   LUO_MEMFD_NO_CLOEXEC)
+
+static bool is_power_of_two(uint64_t n)
+{
+	return n && !(n & (n - 1));
+}
+
+static int options_check(const struct luo_memfd_options *o)
+{
+	if (o->flags & ~ALL_FLAGS)
+		return -EINVAL;
+	if ((o->flags & LUO_MEMFD_EXEC) && (o->flags & LUO_MEMFD_NOEXEC_SEAL))
+		return -EINVAL;
+	if ((o->flags & LUO_MEMFD_HUGETLB) && (o->flags & LUO_MEMFD_HUGEPAGE))
+		return -EINVAL;
+	if (o->hugetlb_size &&
+	    (!(o->flags & LUO_MEMFD_HUGETLB) || !is_power_of_two(o->hugetlb_size)))
+		return -EINVAL;
+	if (o->name && strnlen(o->name, NAME_MAX_LEN + 1) > NAME_MAX_LEN)
+		return -EINVAL;
+	if (o->size > INT64_MAX)
+		return -EFBIG;
+	return 0;
+}
+
+static int memfd_create_errno(const char *name, unsigned flags)
+{
+	int fd = memfd_create(name, flags);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static bool is_plain(const struct luo_memfd_options *o)
+{
+	return !(o->flags & (LUO_MEMFD_EXEC | LUO_MEMFD_NOEXEC_SEAL));
+}
+
+static unsigned kernel_flags(const struct luo_memfd_options *o)
+{
+	unsigned flags = o->flags & LUO_MEMFD_NO_CLOEXEC ? 0 : MFD_CLOEXEC;
+
+	if ((o->flags & LUO_MEMFD_ALLOW_SEALING) || o->seals)
+		flags |= MFD_ALLOW_SEALING;
+	if (o->flags & LUO_MEMFD_HUGETLB)
+		flags |= MFD_HUGETLB;
+	if (o->hugetlb_size)
+		flags |= (unsigned)__builtin_ctzll(o->hugetlb_size) << HUGETLB_SHIFT;
+	return flags;
+}
+
+static int create_with_policy(const struct luo_memfd_options *o)
+{
+	const char *name = o->name ?: DEFAULT_NAME;
+	unsigned flags = kernel_flags(o);
+	int fd;
+
+	if (o->flags & LUO_MEMFD_NOEXEC_SEAL)
+		return memfd_create_errno(name, flags | MFD_NOEXEC_SEAL);
+	fd = memfd_create_errno(name, flags | MFD_EXEC);
+	if (fd == -EINVAL) /* before 6.3 all are executable */
+		fd = memfd_create_errno(name, flags);
+	/* vm.memfd_noexec=2 allows nothing else; a plain one need not be executable. */
+	if (fd == -EACCES && is_plain(o))
+		fd = memfd_create_errno(name, flags | MFD_NOEXEC_SEAL);
+	return fd;
+}
+
+/* Only pages that are first touched through an advised mapping become huge. All best effort. */
+static void fill_with_huge_pages(int fd, size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED)
+		return;
+	if (madvise(p, size, MADV_HUGEPAGE) == 0)
+		(void)madvise(p, size, MADV_POPULATE_WRITE);
+	munmap(p, size);
+}
+
+/*
+ * The mount that memfds are on has no limit of its own: to allocate more than there is gets us
+ * killed, not refused. So look first, for what that is worth. (What is in a pool of hugetlb pages
+ * is taken already, and not counted as available.)
+ */
+static int allocate_all(int fd, const struct luo_memfd_options *o)
+{
+	struct luo_memory_room room;
+	int r;
+
+	if (!(o->flags & LUO_MEMFD_HUGETLB) && luo_memory_room(&room) == 0 && o->size > room.bytes)
+		return -ENOMEM;
+	if (o->flags & LUO_MEMFD_HUGEPAGE)
+		fill_with_huge_pages(fd, o->size);
+	do
+		r = fallocate(fd, 0, 0, (off_t)o->size);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
+
+/*
+ * Memory that turns out not to be there when it is touched raises SIGBUS. To map it shared reserves
+ * it for the file, and the reservation outlives the mapping.
+ */
+static int reserve_hugetlb(int fd, size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	munmap(p, size);
+	return 0;
+}
+
+static int set_size(int fd, const struct luo_memfd_options *o)
+{
+	int r = 0;
+
+	if (o->size == 0)
+		return 0;
+	if (ftruncate(fd, (off_t)o->size) < 0)
+		return -errno;
+	if (o->flags & LUO_MEMFD_HUGETLB)
+		r = reserve_hugetlb(fd, o->size);
+	if (r == 0 && (o->flags & (LUO_MEMFD_HUGEPAGE | LUO_MEMFD_PREALLOCATE)))
+		r = allocate_all(fd, o);
+	return r;
+}
+
+int luo_memfd_create_unsealed(const struct luo_memfd_options *o, int *ret_fd)
+{
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	r = options_check(o);
+	if (r < 0)
+		return r;
+	fd = create_with_policy(o);
+	if (fd < 0)
+		return fd;
+	if (is_plain(o) && fchmod(fd, 0666) < 0)
+		return -errno;
+	r = set_size(fd, o);
+	if (r < 0)
+		return r;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+const struct luo_memfd_options *luo_memfd_options_or_default(const struct luo_memfd_options *o)
+{
+	static const struct luo_memfd_options defaults = { .flags = LUO_MEMFD_ALLOW_SEALING };
+
+	return o ?: &defaults;
+}
+
+int luo_memfd_seal_and_return(int *fd, unsigned seals, int *ret_fd)
+{
+	if (seals) {
+		int r = luo_memfd_add_seals(*fd, seals);
+
+		if (r < 0)
+			return r;
+	}
+	*ret_fd = TAKE_FD(*fd);
+	return 0;
+}
+
+_public_ int luo_memfd_create(const struct luo_memfd_options *options, int *ret_fd)
+{
+	const struct luo_memfd_options *o = luo_memfd_options_or_default(options);
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	if (!ret_fd)
+		return -EINVAL;
+	r = luo_memfd_create_unsealed(o, &fd);
+	if (r < 0)
+		return r;
+	return luo_memfd_seal_and_return(&fd, o->seals, ret_fd);
+}
