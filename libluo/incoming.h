@@ -80,6 +80,9 @@ int luo_incoming_merge(struct luo_incoming *into, struct luo_incoming *from);
 const struct luo_incoming_group *luo_incoming_group_of(const struct luo_incoming *incoming,
 						       const struct luo_entry *entry);
 
+/* The bytes that a memory cgroup is charged for when the file is restored, with pages of @page. */
+uint64_t luo_restore_charge(const struct luo_entry_meta *meta, uint64_t page);
+
 /*
  * Tells that an entry was restored in an earlier life of this process, so that its aliases become
  * the same file again. The fd stays the entry's.

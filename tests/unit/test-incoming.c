@@ -620,6 +620,23 @@ static void test_further_session_later(void **state)
 	luo_incoming_free(incoming);
 }
 
+/* The kernel charges whole pages, and these are not everywhere as small as on x86-64. */
+static void test_charge(void **state)
+{
+	const uint64_t kib = 1024;
+	struct luo_extent extents[] = { { .length = 64 * kib },
+					{ .offset = 1024 * kib, .length = 1 } };
+	struct luo_entry_meta meta = { .size = 64 * kib - 1 };
+	struct luo_entry_meta packed = { .packed = true, .extents = extents, .n_extents = 2 };
+
+	assert_int_equal(luo_restore_charge(&meta, 4 * kib), (15 + 3) * 4 * kib);
+	assert_int_equal(luo_restore_charge(&meta, 64 * kib), 3 * 64 * kib);
+	meta.size = 1;
+	assert_int_equal(luo_restore_charge(&meta, 64 * kib), 3 * 64 * kib);
+	assert_int_equal(luo_restore_charge(&packed, 4 * kib), 2 * (16 + 3 + 3) * 4 * kib);
+	assert_int_equal(luo_restore_charge(&packed, 64 * kib), 2 * (1 + 3 + 3) * 64 * kib);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -645,6 +662,7 @@ int main(void)
 		HANDOVER_TEST(test_token_that_is_not_there),
 		HANDOVER_TEST(test_adopt),
 		HANDOVER_TEST(test_adopt_remembers_packed),
+		cmocka_unit_test(test_charge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
