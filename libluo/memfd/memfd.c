@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Making a memfd.
+ * Makes memfds.
  *
- * The kernel makes every memfd executable (mode 0777) unless told otherwise, and where sysctl
- * vm.memfd_noexec is 1, it seals against that (F_SEAL_EXEC) unless told otherwise. Such a memfd
- * comes back from a live update write-sealed, so what we make by default is neither: MFD_EXEC at
- * creation, then mode 0666.
+ * The kernel makes every memfd executable (mode 0777) unless told otherwise, and with sysctl
+ * vm.memfd_noexec=1 it seals against that (F_SEAL_EXEC) unless told otherwise. Such a memfd is
+ * restored write-sealed after a live update. So our default avoids both: MFD_EXEC at creation, then
+ * mode 0666.
  */
 
 #include <fcntl.h>
@@ -94,15 +94,17 @@ static int create_with_policy(const struct luo_memfd_options *o)
 	if (o->flags & LUO_MEMFD_NOEXEC_SEAL)
 		return memfd_create_errno(name, flags | MFD_NOEXEC_SEAL);
 	fd = memfd_create_errno(name, flags | MFD_EXEC);
-	if (fd == -EINVAL) /* before 6.3 all are executable */
+	if (fd == -EINVAL) /* before 6.3 every memfd is executable */
 		fd = memfd_create_errno(name, flags);
-	/* vm.memfd_noexec=2 allows nothing else; a plain one need not be executable. */
+	/* vm.memfd_noexec=2 allows only this; a plain memfd need not be executable. */
 	if (fd == -EACCES && is_plain(o))
 		fd = memfd_create_errno(name, flags | MFD_NOEXEC_SEAL);
 	return fd;
 }
 
-/* Only pages that are first touched through an advised mapping become huge. All best effort. */
+/*
+ * Only pages that are first touched through an advised mapping become huge. Failures are ignored.
+ */
 static void fill_with_huge_pages(int fd, size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -115,9 +117,9 @@ static void fill_with_huge_pages(int fd, size_t size)
 }
 
 /*
- * The mount that memfds are on has no limit of its own: to allocate more than there is gets us
- * killed, not refused. So look first, for what that is worth. (What is in a pool of hugetlb pages
- * is taken already, and not counted as available.)
+ * The internal mount of memfds has no size limit. Allocating more memory than there is does not
+ * fail; it gets this process killed. So check first. (Pages of a hugetlb pool are taken already,
+ * and not counted as available.)
  */
 static int allocate_all(int fd, const struct luo_memfd_options *o)
 {
@@ -135,8 +137,8 @@ static int allocate_all(int fd, const struct luo_memfd_options *o)
 }
 
 /*
- * Memory that turns out not to be there when it is touched raises SIGBUS. To map it shared reserves
- * it for the file, and the reservation outlives the mapping.
+ * Memory that is missing when it is touched raises SIGBUS. A shared mapping reserves it for the
+ * file, and the reservation outlives the mapping.
  */
 static int reserve_hugetlb(int fd, size_t size)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Seals and flags as text: "shrink,grow". What has no name is a number, so that what a newer kernel
- * has is not lost, and what was written can be read again.
+ * Converts seals and flags to text: "shrink,grow". A bit without a name is written as a number, so
+ * that no bit of a newer kernel is lost.
  */
 
 #include <ctype.h>
