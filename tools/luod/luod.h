@@ -230,7 +230,6 @@ struct luo_timestamp shutdown_finish(const struct luod *l);
 /* ---- retrieve.c: the ioctls of it; also used by the supervisor ---- */
 
 #define RETRIEVE_TIMEOUT_USEC (10 * USEC_PER_SEC)
-typedef int (*retrieve_fn)(int session_fd, void *userdata);
 /* PID 1 is a systemd that hands its fd stores over itself. */
 bool manager_is_native(void);
 /*
@@ -240,7 +239,7 @@ bool manager_is_native(void);
  * is in it. 0 if there was none, else the number.
  * @timeout_usec: how long to wait for the device; 0: not at all, and nothing is said about it
  */
-int retrieve_sessions(const char *name, uint64_t timeout_usec, retrieve_fn callback,
+int retrieve_sessions(const char *name, uint64_t timeout_usec, luo_incoming_session_fn callback,
 		      void *userdata);
 
 /* ---- registration.c ---- */

@@ -56,11 +56,6 @@ void supervise_protect(struct supervisor *s, bool protect)
 	(void)n;
 }
 
-static int keep_open(int fd, void *userdata)
-{
-	return 0;
-}
-
 static bool was_open(const int *before, size_t n, int fd)
 {
 	for (size_t i = 0; i < n; i++)
@@ -90,7 +85,7 @@ static void run_child(const char *session)
 	int status;
 
 	if (pid == 0)
-		_exit(retrieve_sessions(session, RETRIEVE_TIMEOUT_USEC, keep_open, NULL) < 0
+		_exit(retrieve_sessions(session, RETRIEVE_TIMEOUT_USEC, NULL, NULL) < 0
 			      ? EXIT_FAILURE
 			      : EXIT_SUCCESS);
 	if (pid < 0) {
