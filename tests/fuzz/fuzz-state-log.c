@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 
 #include "tests/fuzz/fuzz.h"
-#include "tools/luod/state.h"
+#include "tools/luod/state-apply.h"
+#include "tools/luod/state-record.h"
 #include "common/util.h"
 
 static char *read_all(int fd, size_t *ret_size)

@@ -2,11 +2,30 @@
 
 /* Claim and OpenEntry: fds go out to their unit. */
 
+#include "tools/luod/api.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 
+#include <luo/inspect.h>
+#include <luo/store.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/call.h"
+#include "tools/luod/connection.h"
+#include "tools/luod/entry-object.h"
+#include "tools/luod/holdings-look.h"
+#include "tools/luod/holdings-take.h"
+#include "tools/luod/holdings.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/luod.h"
 #include "tools/luod/managed.h"
+#include "tools/luod/monitor.h"
+#include "tools/luod/publish.h"
 #include "tools/luod/server.h"
+#include "tools/luod/stores.h"
+#include "tools/luod/vault.h"
 
 static int no_such_unit(struct call *call, const char *unit)
 {
@@ -28,7 +47,7 @@ static int no_such_entry(struct call *call, const char *unit, const char *name)
 static int no_room(struct call *call, const char *unit)
 {
 	struct json_object *o = json_object_new_object();
-	struct luo_store *store = holdings_store(call->luod);
+	struct luo_store *store = stores_incoming(call->luod);
 	struct luo_unit *u = store ? luo_store_find_unit(store, unit) : NULL;
 	/* The claimer's, if it was in his cgroup. */
 	struct luo_memory_room room = call->luod->room;
@@ -220,7 +239,7 @@ static uint64_t count_in(const struct luo_store *store, const char *unit_name, c
 /* The unit of the store, with what the previous kernel told of it. */
 static int unit_for_claim(struct luod *l, const char *from, const char *to, struct luo_unit **ret)
 {
-	struct luo_store *incoming = holdings_store(l);
+	struct luo_store *incoming = stores_incoming(l);
 	struct luo_unit *like = incoming ? luo_store_find_unit(incoming, from) : NULL;
 
 	if (!like)
@@ -282,7 +301,7 @@ static int claim(struct call *call, const char *from, const char *name, const ch
 {
 	struct luod *l = call->luod;
 	uint64_t held =
-		count_in(holdings_store(l), from, name) + count_in(l->state.held, from, name);
+		count_in(stores_incoming(l), from, name) + count_in(l->state.held, from, name);
 	uint64_t stored = count_in(l->state.stored, to, name);
 	int r;
 
@@ -310,13 +329,13 @@ static bool is_managed_in(const struct luo_store *store, const char *name)
 
 static bool holding_is_managed(const struct luod *l, const char *name)
 {
-	return is_managed_in(holdings_store(l), name) || is_managed_in(l->state.held, name);
+	return is_managed_in(stores_incoming(l), name) || is_managed_in(l->state.held, name);
 }
 
 static int give_from_kernel(struct luod *l, const char *from, const char *name, const char *to,
 			    struct json_object *entries)
 {
-	struct luo_store *store = holdings_store(l);
+	struct luo_store *store = stores_incoming(l);
 	struct luo_unit *unit = store ? luo_store_find_unit(store, from) : NULL;
 	size_t left = unit ? unit->n_entries : 0;
 
@@ -415,7 +434,7 @@ int api_claim(struct call *call)
 		return no_such_unit(call, from);
 	if (name && count_in(call->luod->state.stored, to, name) == 0 &&
 	    count_in(call->luod->state.held, from, name) == 0 &&
-	    count_in(holdings_store(call->luod), from, name) == 0)
+	    count_in(stores_incoming(call->luod), from, name) == 0)
 		return no_such_entry(call, from, name);
 	if (!streq(from, to) && holding_is_managed(call->luod, from))
 		return give(call, from, name, to);
@@ -430,7 +449,7 @@ static struct luo_entry *find_nth(struct luod *l, const char *unit_name, const c
 {
 	struct luo_store *store;
 
-	for (size_t i = 0; luod_store_at(l, i, &store, ret_state); i++) {
+	for (size_t i = 0; stores_at(l, i, &store, ret_state); i++) {
 		struct luo_unit *unit = luo_store_find_unit(store, unit_name);
 		struct luo_entry *e;
 

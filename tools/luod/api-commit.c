@@ -2,10 +2,22 @@
 
 /* Commit, Abort, GetMapping: for root. */
 
+#include "tools/luod/api.h"
+
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "tools/luod/server.h"
+#include <luo/handover.h>
+#include <luo/session.h>
+
+#include "common/json-writer.h"
+#include "common/util.h"
+#include "tools/luod/call.h"
+#include "tools/luod/commit.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/managed.h"
+#include "tools/luod/mapping-preview.h"
 
 static int commit_failed(struct call *call, const char *session, int error,
 			 const struct commit_report *report)

@@ -2,15 +2,24 @@
 
 /* ListUnits, ListEntries, ListHoldings. */
 
+#include "tools/luod/api.h"
+
 #include <sys/stat.h>
 
-#include "tools/luod/server.h"
+#include <luo/store.h>
+
+#include "common/util.h"
+#include "tools/luod/call.h"
+#include "tools/luod/entry-object.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/state.h"
+#include "tools/luod/stores.h"
 
 /* With "more", so many entries in one reply. */
 #define ENTRIES_PER_REPLY 500
 
-bool luod_store_at(const struct luod *l, size_t i, struct luo_store **ret,
-		   enum entry_state *ret_state)
+bool stores_at(const struct luod *l, size_t i, struct luo_store **ret, enum entry_state *ret_state)
 {
 	switch (i) {
 	case 0:
@@ -26,7 +35,7 @@ bool luod_store_at(const struct luod *l, size_t i, struct luo_store **ret,
 		*ret_state = ENTRY_LOST;
 		return true;
 	case 3:
-		*ret = holdings_store(l);
+		*ret = stores_incoming(l);
 		*ret_state = ENTRY_HELD;
 		return *ret != NULL;
 	default:
@@ -81,7 +90,7 @@ static struct json_object *unit_to_object(const struct luod *l, const char *name
 	struct luo_store *store;
 	unsigned max = l->options.fdstore_max;
 
-	for (size_t i = 0; luod_store_at(l, i, &store, &state); i++) {
+	for (size_t i = 0; stores_at(l, i, &store, &state); i++) {
 		const struct luo_unit *unit = luo_store_find_unit(store, name);
 
 		if (!unit)
@@ -115,7 +124,7 @@ static bool is_before(const struct luod *l, size_t i, const char *name)
 	enum entry_state state;
 	struct luo_store *store;
 
-	for (size_t k = 0; k < i && luod_store_at(l, k, &store, &state); k++)
+	for (size_t k = 0; k < i && stores_at(l, k, &store, &state); k++)
 		if (luo_store_find_unit(store, name))
 			return true;
 	return false;
@@ -146,7 +155,7 @@ int api_list_units(struct call *call)
 		return call_error(call, "io.luo.NoSuchUnit", o);
 	}
 	units = json_object_new_array();
-	for (size_t i = 0; luod_store_at(l, i, &store, &state); i++)
+	for (size_t i = 0; stores_at(l, i, &store, &state); i++)
 		LUO_FOREACH_UNIT (unit, store)
 			if ((!unit_name || streq(unit_name, unit->name)) &&
 			    !is_before(l, i, unit->name))
@@ -182,7 +191,7 @@ static int list_entries(struct call *call, const char *unit_name, const char *wa
 	struct luo_entry *e;
 	struct luo_unit *u;
 
-	for (size_t i = 0; luod_store_at(call->luod, i, &store, &state); i++)
+	for (size_t i = 0; stores_at(call->luod, i, &store, &state); i++)
 		LUO_FOREACH_UNIT (u, store) {
 			if (unit_name && !streq(unit_name, u->name))
 				continue;

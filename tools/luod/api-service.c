@@ -2,7 +2,11 @@
 
 /* org.varlink.service: what is served here, and how it looks. */
 
-#include "tools/luod/server.h"
+#include "tools/luod/api.h"
+
+#include "common/util.h"
+#include "tools/luod/call.h"
+#include "tools/luod/json-build.h"
 
 int api_get_info(struct call *call)
 {

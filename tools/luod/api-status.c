@@ -2,11 +2,26 @@
 
 /* Status and Monitor. */
 
+#include "tools/luod/api.h"
+
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
-#include "tools/luod/server.h"
+#include <luo/handover.h>
+#include <luo/session.h>
+#include <luo/store.h>
+
+#include "common/json-writer.h"
+#include "common/util.h"
+#include "tools/luod/call.h"
+#include "tools/luod/connection.h"
+#include "tools/luod/holdings.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/last-shutdown.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/stores.h"
 
 static const char *support_to_string(enum luo_support support)
 {
@@ -133,7 +148,7 @@ static size_t count_entries(const struct luod *l)
 	struct luo_store *store;
 	size_t n = 0;
 
-	for (size_t i = 0; luod_store_at(l, i, &store, &state); i++)
+	for (size_t i = 0; stores_at(l, i, &store, &state); i++)
 		n += luo_store_n_entries(store);
 	return n;
 }
@@ -147,7 +162,7 @@ static void add_numbers(struct json_object *status, const struct luod *l)
 	struct luo_entry *e;
 	struct luo_unit *u;
 
-	for (size_t i = 0; luod_store_at(l, i, &store, &state); i++)
+	for (size_t i = 0; stores_at(l, i, &store, &state); i++)
 		LUO_FOREACH_UNIT (u, store) {
 			/* Counted where it is seen first. */
 			units += i == 0 || !luo_store_find_unit(l->state.stored, u->name);
@@ -257,6 +272,6 @@ int api_monitor(struct call *call)
 	c->monitoring = true;
 	o = json_object_new_object();
 	add_string(o, "event", "hello");
-	add_number(o, "at", now_realtime());
+	add_number(o, "at", now_usec(CLOCK_REALTIME));
 	return call_reply_fds(call, o, NULL, 0, true);
 }

@@ -2,11 +2,28 @@
 
 /* Register, Store, Drop: each is answered when it would survive a kill. */
 
+#include "tools/luod/api.h"
+
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include <luo/store.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/call.h"
+#include "tools/luod/connection.h"
+#include "tools/luod/holdings-take.h"
+#include "tools/luod/holdings.h"
+#include "tools/luod/identity.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/luod.h"
 #include "tools/luod/managed.h"
-#include "tools/luod/server.h"
+#include "tools/luod/monitor.h"
+#include "tools/luod/registration.h"
+#include "tools/luod/stores.h"
+#include "tools/luod/vault.h"
 
 static int no_such(struct call *call, const char *unit, const char *name)
 {
@@ -41,7 +58,7 @@ static void note_cgroup(struct luod *l, struct luo_unit *unit, const struct peer
 
 static uint64_t count_held(const struct luod *l, const char *name)
 {
-	struct luo_store *store = holdings_store(l);
+	struct luo_store *store = stores_incoming(l);
 	struct luo_unit *unit = store ? luo_store_find_unit(store, name) : NULL;
 	uint64_t n = unit ? unit->n_entries : 0;
 
@@ -242,8 +259,8 @@ static int drop_from(struct luod *l, struct luo_store *store, const char *unit_n
 			i++;
 			continue;
 		}
-		r = store == holdings_store(l) ? holdings_drop(l, entry, &bytes)
-					       : vault_remove(l, entry);
+		r = store == stores_incoming(l) ? holdings_drop(l, entry, &bytes)
+						: vault_remove(l, entry);
 		if (r < 0)
 			return r;
 		drop->dropped++;
@@ -280,7 +297,7 @@ int api_drop(struct call *call)
 	if (r >= 0 && (!state || streq(state, "held")))
 		r = drop_from(l, l->state.held, unit, &drop);
 	if (r >= 0 && (!state || streq(state, "held")))
-		r = drop_from(l, holdings_store(l), unit, &drop);
+		r = drop_from(l, stores_incoming(l), unit, &drop);
 	if (r >= 0 && (!state || streq(state, "lost")))
 		r = drop_from(l, l->state.lost, unit, &drop);
 	holdings_settle(l);

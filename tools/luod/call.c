@@ -2,11 +2,25 @@
 
 /* One call: which method, what parameters, and the answer. */
 
+#include "tools/luod/call.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
+#include <luo/store.h>
+
+#include "common/util.h"
+#include "common/varlink.h"
+#include "tools/luod/api.h"
+#include "tools/luod/connection.h"
+#include "tools/luod/dispatch.h"
+#include "tools/luod/identity.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/luod.h"
 #include "tools/luod/managed.h"
+#include "tools/luod/resolve.h"
 #include "tools/luod/server.h"
+#include "tools/luod/stores.h"
 
 /* ---- answering ------------------------------------------------------------------------------- */
 
@@ -62,8 +76,7 @@ int call_error(struct call *call, const char *error, struct json_object *paramet
 	return r < 0 ? r : send_message(call, message, NULL, 0);
 }
 
-static int call_error_string(struct call *call, const char *error, const char *key,
-			     const char *value)
+int call_error_string(struct call *call, const char *error, const char *key, const char *value)
 {
 	struct json_object *parameters = json_object_new_object();
 
@@ -254,7 +267,7 @@ int call_unit_to_change(struct call *call, const char *asked, char **ret_unit)
 		return r;
 	if (!call_is_root(call) &&
 	    (is_managed_in(l->state.stored, unit) || is_managed_in(l->state.held, unit) ||
-	     is_managed_in(holdings_store(l), unit)))
+	     is_managed_in(stores_incoming(l), unit)))
 		return answered(call_error_text(
 			call, "io.luo.NotPermitted",
 			"The fd store of the unit is the service manager's, and goes back there; "

@@ -14,8 +14,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "common/util.h"
 #include "common/log.h"
+#include "common/util.h"
 
 #define BATCH 256
 

@@ -6,8 +6,12 @@
 #include <stdio.h>
 
 #include <luo/memfd.h>
+#include <luo/session.h>
+#include <luo/store.h>
 
+#include "common/util.h"
 #include "tools/luod/commit-split.h"
+#include "tools/luod/commit.h"
 #include "tools/luod/json-build.h"
 #include "tools/luod/managed.h"
 
@@ -90,7 +94,7 @@ static char *index_text(struct luo_store *const *stores, size_t n_stores, struct
 	add_number(r, "lost", report->summary.lost);
 	add_number(r, "bytes", report->summary.bytes);
 	add_number(r, "usec", report->summary.usec);
-	add_number(r, "when", now_realtime());
+	add_number(r, "when", now_usec(CLOCK_REALTIME));
 	add_object(r, "problems", list_problems(report));
 	add_number(o, "version", INDEX_VERSION);
 	add_object(o, "units", list_units(stores, n_stores, split));

@@ -8,11 +8,16 @@
  * sessions with the memory must not be touched that early: closing one would free what is in it.
  */
 
-#include "tools/luod/luod.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#include <luo/store.h>
 
 #define INDEX_SESSION "luo-index"
 
+struct commit_report;
 struct split;
+
 /* Makes the session; it lives as long as the fd. -EEXIST if somebody else has made one. */
 int index_commit(struct luo_store *const *stores, size_t n_stores, struct split *split,
 		 const struct commit_report *report, uint64_t device_timeout_usec, int *ret_fd);

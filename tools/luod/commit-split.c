@@ -2,6 +2,12 @@
 
 #include "tools/luod/commit-split.h"
 
+#include <luo/handover.h>
+#include <luo/inspect.h>
+#include <luo/session.h>
+#include <luo/store.h>
+
+#include "common/util.h"
 #include "libluo/handover/commit-plan.h"
 #include "tools/luod/managed.h"
 

@@ -11,7 +11,11 @@
  * what comes back right without them; the rest goes into luod's own, and luod gives it back.
  */
 
-#include "tools/luod/luod.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include <luo/handover.h>
 
 struct split {
 	struct luo_store *const *stores;

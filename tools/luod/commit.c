@@ -12,7 +12,7 @@
  * next luod, which undoes the commit.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/commit.h"
 
 #include <fcntl.h>
 #include <json-c/json.h>
@@ -20,9 +20,31 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include <luo/handover.h>
+#include <luo/inspect.h>
+#include <luo/session.h>
+#include <luo/store.h>
+
+#include "common/json-writer.h"
+#include "common/log.h"
+#include "common/util.h"
+#include "libluo/handover/incoming.h"
 #include "tools/luod/commit-index.h"
 #include "tools/luod/commit-split.h"
+#include "tools/luod/holdings-look.h"
+#include "tools/luod/holdings-take.h"
+#include "tools/luod/holdings.h"
+#include "tools/luod/journal.h"
 #include "tools/luod/json-build.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/last-shutdown.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/managed.h"
+#include "tools/luod/monitor.h"
+#include "tools/luod/outgoing.h"
+#include "tools/luod/state-record.h"
+#include "tools/luod/state.h"
+#include "tools/luod/stores.h"
 
 /* In PID 1's session, which can have no further ones: as long as the kernel takes them. */
 #define MANAGER_FILES_MAX 4096
@@ -193,7 +215,7 @@ static int say_why(struct commit_report *report, const char *session, int r)
 
 static int say_no_room(struct luod *l, struct commit_report *report)
 {
-	struct luo_store *store = holdings_store(l);
+	struct luo_store *store = stores_incoming(l);
 	struct luo_memory_room room = { 0 };
 	struct luo_entry *e;
 	struct luo_unit *u;
@@ -616,7 +638,7 @@ static int preserve(struct luod *l, const struct commit_request *request, const 
 int commit_make(struct luod *l, const struct commit_request *request, struct commit_report *report)
 {
 	const char *session = request->session_name ? request->session_name : l->options.session;
-	uint64_t begin = now_realtime();
+	uint64_t begin = now_usec(CLOCK_REALTIME);
 	int r;
 
 	report->session_name[0] = 0;

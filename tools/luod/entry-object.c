@@ -2,10 +2,17 @@
 
 /* An entry as callers see it: type Entry of io.luo. */
 
+#include "tools/luod/entry-object.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "tools/luod/server.h"
+#include <luo/inspect.h>
+#include <luo/store.h>
+
+#include "common/util.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/stores.h"
 
 static void add_seals(struct json_object *o, unsigned seals)
 {

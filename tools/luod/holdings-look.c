@@ -7,7 +7,20 @@
  * behind.
  */
 
+#include "tools/luod/holdings-look.h"
+
+#include <luo/handover.h>
+
+#include "common/json-writer.h"
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/holdings.h"
+#include "tools/luod/journal.h"
+#include "tools/luod/keeper.h"
 #include "tools/luod/luod.h"
+#include "tools/luod/problem.h"
+#include "tools/luod/retrieve.h"
+#include "tools/luod/state-record.h"
 
 #define AGAIN_USEC (2 * USEC_PER_SEC)
 
@@ -32,10 +45,10 @@ static int on_session(int fd, void *userdata)
 	if (r >= 0)
 		r = keeper_settle(&rt->luod->keeper);
 	if (r < 0)
-		luod_problem(rt->luod,
-			     "Cannot hand a session of the previous kernel to the keeper: %s. If "
-			     "luod dies, what is in it is gone.",
-			     strerror(-r));
+		problem_report(rt->luod,
+			       "Cannot hand a session of the previous kernel to the keeper: %s. If "
+			       "luod dies, what is in it is gone.",
+			       strerror(-r));
 	rt->sessions[rt->n] = (struct kept_session){ .number = rt->n, .fd = fd };
 	rt->n++;
 	return 0;
@@ -70,8 +83,8 @@ static int retrieve(struct luod *l, uint64_t timeout_usec)
 		holdings_adopt(l, rt->sessions, rt->n);
 	if (r < 0 && (rt->n > 0 || !goes_away(r))) {
 		if (r != -ENODEV && r != -EOPNOTSUPP)
-			luod_problem(l, "Cannot take over what the previous kernel left: %s.",
-				     strerror(-r));
+			problem_report(l, "Cannot take over what the previous kernel left: %s.",
+				       strerror(-r));
 		r = 0;
 	}
 	free(rt);

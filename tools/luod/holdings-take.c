@@ -2,11 +2,27 @@
 
 /* Holdings leave the kernel: claimed, restored for a commit, or dropped. */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/holdings-take.h"
 
 #include <sys/stat.h>
 
+#include <luo/handover.h>
+#include <luo/inspect.h>
+#include <luo/store.h>
+
+#include "common/json-writer.h"
+#include "common/log.h"
+#include "common/util.h"
+#include "libluo/handover/incoming.h"
+#include "tools/luod/holdings.h"
+#include "tools/luod/identity.h"
+#include "tools/luod/journal.h"
+#include "tools/luod/luod.h"
 #include "tools/luod/retrieve-in.h"
+#include "tools/luod/state-record.h"
+#include "tools/luod/state.h"
+#include "tools/luod/stores.h"
+#include "tools/luod/vault.h"
 
 /* ---- taking out ------------------------------------------------------------------------------ */
 
@@ -113,7 +129,7 @@ static int claim_from_kernel(struct luod *l, struct luo_unit *unit, const char *
 int holdings_claim(struct luod *l, const char *unit_name, const char *name, struct luo_unit *to,
 		   const struct peer *claimer)
 {
-	struct luo_store *incoming = holdings_store(l);
+	struct luo_store *incoming = stores_incoming(l);
 	struct luo_unit *unit = incoming ? luo_store_find_unit(incoming, unit_name) : NULL;
 	size_t left;
 	int r = 0;
@@ -145,7 +161,7 @@ int holdings_restore_all(struct luod *l)
 
 	/* When the last one is out, the session is finished, and the next one comes into its place.
 	 */
-	while ((store = holdings_store(l)) && luo_store_n_units(store) > 0) {
+	while ((store = stores_incoming(l)) && luo_store_n_units(store) > 0) {
 		struct luo_unit *unit = luo_store_unit_at(store, 0), *to;
 		size_t left = unit->n_entries;
 		int r;
@@ -169,7 +185,7 @@ int holdings_restore_all(struct luod *l)
 		holdings_settle(l);
 	}
 	/* It has not been finished, so nothing that was in it could be preserved. */
-	return holdings_store(l) ? -EDQUOT : 0;
+	return stores_incoming(l) ? -EDQUOT : 0;
 }
 
 /* ---- dropping -------------------------------------------------------------------------------- */
@@ -209,7 +225,7 @@ static void empty_file(struct luod *l, struct luo_entry *entry)
 	struct stat st;
 	int r;
 
-	if (entry->type != LUO_ENTRY_FD || others_have_token(holdings_store(l), entry))
+	if (entry->type != LUO_ENTRY_FD || others_have_token(stores_incoming(l), entry))
 		return;
 	r = luo_incoming_fetch(l->incoming, entry, &fd);
 	if (r >= 0 && fstat(fd, &st) < 0)
@@ -241,7 +257,7 @@ int holdings_drop(struct luod *l, struct luo_entry *entry, uint64_t *ret_bytes)
 	if (r < 0)
 		return r;
 	l->state.stale = true;
-	if (luo_store_n_entries(holdings_store(l)) > 1 && entry->failed == 0)
+	if (luo_store_n_entries(stores_incoming(l)) > 1 && entry->failed == 0)
 		empty_file(l, entry);
 	holdings_remove_entry(entry);
 	return 0;

@@ -6,16 +6,32 @@
  * open for ever: closing it would free what is in it.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/holdings.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 
+#include <luo/handover.h>
+#include <luo/session.h>
+#include <luo/store.h>
+
+#include "common/json-writer.h"
+#include "common/log.h"
+#include "common/util.h"
 #include "libluo/handover/incoming.h"
 #include "tools/luod/commit-index.h"
+#include "tools/luod/journal.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/luod.h"
 #include "tools/luod/managed.h"
+#include "tools/luod/monitor.h"
+#include "tools/luod/problem.h"
+#include "tools/luod/state-record.h"
+#include "tools/luod/state.h"
+#include "tools/luod/stores.h"
+#include "tools/luod/vault.h"
 
-struct luo_store *holdings_store(const struct luod *l)
+struct luo_store *stores_incoming(const struct luod *l)
 {
 	struct luo_mapping *mapping = l->incoming ? luo_incoming_mapping(l->incoming) : NULL;
 
@@ -112,7 +128,7 @@ int holdings_move(struct luod *l, struct luo_entry *entry, const char *unit_name
 	if (r < 0)
 		return r;
 	l->state.stale = true;
-	return move_lazy(holdings_store(l), entry, unit_name);
+	return move_lazy(stores_incoming(l), entry, unit_name);
 }
 
 /*
@@ -176,10 +192,11 @@ static void report_issues(struct luod *l, const struct luo_mapping *mapping)
 			    luo_incoming_name(l->incoming), mapping->issues[i].where,
 			    mapping->issues[i].what);
 	if (mapping->n_all_issues > 0)
-		luod_problem(l,
-			     "%zu entries of the mapping of session \"%s\" made no sense and were "
-			     "skipped; their files are not restored.",
-			     mapping->n_all_issues, luo_incoming_name(l->incoming));
+		problem_report(
+			l,
+			"%zu entries of the mapping of session \"%s\" made no sense and were "
+			"skipped; their files are not restored.",
+			mapping->n_all_issues, luo_incoming_name(l->incoming));
 }
 
 static void note_previous(struct luod *l, const struct luo_mapping_state *previous)
@@ -213,7 +230,7 @@ static void adopt_mapping(struct luod *l, struct luo_mapping *mapping)
 	struct json_writer w = { 0 };
 
 	if (!names) {
-		luod_problem(l, "Not enough memory to look into what the previous kernel left.");
+		problem_report(l, "Not enough memory to look into what the previous kernel left.");
 		return;
 	}
 	if (!l->state.incoming_name || !streq(l->state.incoming_name, names) ||
@@ -231,8 +248,8 @@ static void adopt_mapping(struct luod *l, struct luo_mapping *mapping)
 		monitor_emit(l, "restored", NULL, NULL, NULL);
 	}
 	if (remove_gone(l, mapping->store) < 0)
-		luod_problem(l,
-			     "Not enough memory to sort out what came from the previous kernel.");
+		problem_report(l,
+			       "Not enough memory to sort out what came from the previous kernel.");
 }
 
 /* For the generator; where PID 1 was quicker than that, it has come to us. Nothing is in it. */
@@ -250,10 +267,11 @@ static bool is_index(struct luod *l, struct kept_session *session)
 
 static void hold_stranger(struct luod *l, struct kept_session *session)
 {
-	luod_problem(l,
-		     "Session \"%s\" came from the previous kernel and belongs to nobody that luod "
-		     "knows. It is held, not freed.",
-		     session->name ? session->name : "?");
+	problem_report(
+		l,
+		"Session \"%s\" came from the previous kernel and belongs to nobody that luod "
+		"knows. It is held, not freed.",
+		session->name ? session->name : "?");
 }
 
 /* Takes the sessions of one group out, the main one first. */
@@ -289,13 +307,13 @@ static struct luo_incoming *adopt_group(struct luod *l, const char *name)
 		return NULL;
 	r = luo_incoming_adopt(fds, n, &incoming);
 	if (r < 0) {
-		luod_problem(l, "Cannot look into session \"%s\": %s. It is held, not freed.", name,
-			     strerror(-r));
+		problem_report(l, "Cannot look into session \"%s\": %s. It is held, not freed.",
+			       name, strerror(-r));
 		return NULL;
 	}
 	if (luo_incoming_problem(incoming))
-		luod_problem(l, "Session \"%s\" is not understood: %s. It is held, not freed.",
-			     name, luo_incoming_problem(incoming));
+		problem_report(l, "Session \"%s\" is not understood: %s. It is held, not freed.",
+			       name, luo_incoming_problem(incoming));
 	return incoming;
 }
 
@@ -344,8 +362,8 @@ static void mark_managed(struct luod *l, const struct luo_incoming *incoming)
 		return;
 	LUO_FOREACH_UNIT (unit, mapping->store)
 		if (unit_set_managed(unit) < 0)
-			luod_problem(l, "Not enough memory to note that %s is PID 1's.",
-				     unit->name);
+			problem_report(l, "Not enough memory to note that %s is PID 1's.",
+				       unit->name);
 }
 
 void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t n)
@@ -354,9 +372,9 @@ void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t 
 
 	l->sessions = calloc(n + 1, sizeof(*l->sessions));
 	if (!l->sessions) {
-		luod_problem(l,
-			     "Not enough memory to look into what came from the previous kernel. "
-			     "It is held.");
+		problem_report(l,
+			       "Not enough memory to look into what came from the previous kernel. "
+			       "It is held.");
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -473,7 +491,7 @@ void holdings_settle(struct luod *l)
 {
 	struct luo_store *store;
 
-	while ((store = holdings_store(l)) && luo_store_n_entries(store) == 0) {
+	while ((store = stores_incoming(l)) && luo_store_n_entries(store) == 0) {
 		if (finish(l) < 0)
 			return;
 		take_next(l);

@@ -13,8 +13,8 @@
 
 #include <luo/store.h>
 
-#include "libluo/store/internal.h"
 #include "common/util.h"
+#include "libluo/store/internal.h"
 
 /* Linux 6.5; the headers of the build host may be older. */
 #ifndef SO_PEERPIDFD

@@ -2,7 +2,18 @@
 
 /* The state log at work: appending, and writing it anew when most of it is history. */
 
+#include "tools/luod/journal.h"
+
+#include "common/json-writer.h"
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/keeper.h"
 #include "tools/luod/luod.h"
+#include "tools/luod/problem.h"
+#include "tools/luod/publish.h"
+#include "tools/luod/state-log.h"
+#include "tools/luod/state-record.h"
+#include "tools/luod/state.h"
 
 #define COMPACT_MIN (256 * 1024)
 
@@ -101,10 +112,11 @@ void journal_must(struct luod *l, struct json_writer *w)
 	publish_later(l);
 	if (r < 0 && !l->log_broken) {
 		l->log_broken = true;
-		luod_problem(l,
-			     "Cannot write to the state log: %s. If luod were killed now, it would "
-			     "remember an older state. It tries to write the log anew.",
-			     strerror(-r));
+		problem_report(
+			l,
+			"Cannot write to the state log: %s. If luod were killed now, it would "
+			"remember an older state. It tries to write the log anew.",
+			strerror(-r));
 	}
 	if ((r < 0 || l->log.end >= l->log_compact_at) && l->compact_source)
 		(void)sd_event_source_set_enabled(l->compact_source, SD_EVENT_ONESHOT);

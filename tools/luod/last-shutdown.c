@@ -6,7 +6,7 @@
  * (RUNTIME_DIR/shutdown-start). Both are root's, but one has crossed a kexec.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/last-shutdown.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,8 +15,11 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "tools/luod/json-build.h"
 #include "common/json-scan.h"
+#include "common/json-writer.h"
+#include "common/util.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/luod.h"
 
 #define FILE_SIZE_MAX (UINT64_C(1) << 20)
 #define PROBLEMS_MAX  20

@@ -11,7 +11,27 @@
 #include <sys/resource.h>
 #include <sys/utsname.h>
 
+#include <luo/session.h>
+#include <luo/store.h>
+
+#include "common/log.h"
+#include "common/util.h"
 #include "manager/manager.h"
+#include "tools/luod/holdings-look.h"
+#include "tools/luod/holdings.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/notify.h"
+#include "tools/luod/options.h"
+#include "tools/luod/problem.h"
+#include "tools/luod/publish.h"
+#include "tools/luod/recover.h"
+#include "tools/luod/registration.h"
+#include "tools/luod/server.h"
+#include "tools/luod/sockets.h"
+#include "tools/luod/state-log.h"
+#include "tools/luod/state.h"
+#include "tools/luod/stores.h"
+#include "tools/luod/vault.h"
 
 #define PROBLEMS_MAX 100
 /* For RestartForceExitStatus= in luod.service; the supervisor starts us again in any case. */
@@ -20,12 +40,7 @@
 #define FDS_BESIDE 65536
 #define FDS_LEAST  1024
 
-uint64_t now_realtime(void)
-{
-	return now_usec(CLOCK_REALTIME);
-}
-
-void luod_problem(struct luod *l, const char *format, ...)
+void problem_report(struct luod *l, const char *format, ...)
 {
 	char **grown;
 	char *text;
@@ -78,7 +93,7 @@ static void raise_fd_limit(struct luod *l)
 static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
 	struct luod *l = userdata;
-	struct luo_store *incoming = holdings_store(l);
+	struct luo_store *incoming = stores_incoming(l);
 	size_t n = luo_store_n_entries(l->state.stored) + luo_store_n_entries(l->state.held);
 
 	/* Who ends us for good decides about the fds; the supervisor's end is the end of them. */
@@ -108,7 +123,7 @@ static int on_keeper_gone(sd_event_source *source, int fd, uint32_t revents, voi
 	struct luod *l = userdata;
 
 	l->keeper.kind = KEEPER_NONE;
-	luod_problem(
+	problem_report(
 		l, "The supervisor is gone. luod still has every fd, but if it ends now, they are "
 		   "lost. Commit, or let the services store them with a new luod.");
 	return sd_event_source_set_enabled(source, SD_EVENT_OFF);

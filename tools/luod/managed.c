@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <luo/store.h>
+
 #include "common/util.h"
 
 #define KEY "manager"

@@ -12,6 +12,9 @@
 
 #include <luo/store.h>
 
+/* The session that PID 1 makes where it hands its fd stores over itself (systemd 261). */
+#define MANAGER_SESSION "systemd"
+
 bool unit_is_managed(const struct luo_unit *unit);
 /* 1: it is from now on; 0: it was already. */
 int unit_set_managed(struct luo_unit *unit);

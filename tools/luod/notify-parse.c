@@ -2,10 +2,10 @@
 
 #include "tools/luod/notify-parse.h"
 
+#include <stdio.h>
+
 #include "common/json-writer.h"
 #include "common/util.h"
-
-#include <stdio.h>
 
 #define STATUS_MAX 1024
 

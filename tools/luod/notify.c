@@ -10,15 +10,27 @@
  * the moment when the datagram is taken.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/notify.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <luo/store.h>
+
+#include "common/log.h"
+#include "common/util.h"
 #include "tools/luod/close-foreign.h"
+#include "tools/luod/identity.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/monitor.h"
 #include "tools/luod/notify-parse.h"
+#include "tools/luod/problem.h"
+#include "tools/luod/registration.h"
+#include "tools/luod/resolve.h"
+#include "tools/luod/state.h"
+#include "tools/luod/vault.h"
 
 /* Linux 6.5; the headers of the build host may be older. */
 #ifndef SCM_PIDFD
@@ -345,10 +357,10 @@ static void drop_poison(struct luod *l)
 
 	if (!crashes || atoi(crashes) < CRASHES_MAX)
 		return;
-	luod_problem(l,
-		     "luod has crashed %s times in a row; the notification at the head of the "
-		     "queue is dropped unread.",
-		     crashes);
+	problem_report(l,
+		       "luod has crashed %s times in a row; the notification at the head of the "
+		       "queue is dropped unread.",
+		       crashes);
 	if (peek(l->notify_fd, &d) <= 0)
 		return;
 	dequeue(l->notify_fd);

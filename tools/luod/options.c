@@ -11,8 +11,8 @@
 #include <luo/handover.h>
 #include <luo/session.h>
 
-#include "common/util.h"
 #include "common/log.h"
+#include "common/util.h"
 
 static const char help[] =
 	"Usage: luod [OPTION]...\n"

@@ -7,13 +7,19 @@
  * without systemd there is no such file.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/publish.h"
 
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 
+#include <luo/store.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/luod.h"
 #include "tools/luod/managed.h"
+#include "tools/luod/stores.h"
 
 static bool is_listed(const struct luo_store *store, const char *name)
 {
@@ -43,7 +49,7 @@ static char *list_units(struct luod *l)
 		return NULL;
 	list_store(f, l->state.stored, NULL);
 	list_store(f, l->state.held, l->state.stored);
-	list_store(f, holdings_store(l), l->state.stored);
+	list_store(f, stores_incoming(l), l->state.stored);
 	if (fclose(f) != 0) {
 		free(text);
 		return NULL;

@@ -9,10 +9,28 @@
  *  - an entry whose file is not there is lost, and that is an error of the keeper.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/recover.h"
 
 #include <fcntl.h>
 #include <stdio.h>
+
+#include <luo/session.h>
+#include <luo/store.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/commit.h"
+#include "tools/luod/holdings.h"
+#include "tools/luod/journal.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/problem.h"
+#include "tools/luod/registration.h"
+#include "tools/luod/sockets.h"
+#include "tools/luod/state-apply.h"
+#include "tools/luod/state-log.h"
+#include "tools/luod/state.h"
+#include "tools/luod/vault.h"
 
 struct recovery {
 	struct kept *kept;
@@ -43,13 +61,13 @@ static int read_log(struct luod *l, struct recovery *rc, struct kept *kept)
 		return r;
 	if (r < 0) {
 		rc->damaged = true;
-		luod_problem(l, "Cannot read the state log: %s.", strerror(-r));
+		problem_report(l, "Cannot read the state log: %s.", strerror(-r));
 		return 0;
 	}
 	/* The header is the first record; without it this is another format, or nothing. */
 	if (report.damaged > 0 || l->state.ignored > 0 || l->state.started_at == 0) {
 		rc->damaged = true;
-		luod_problem(
+		problem_report(
 			l, "The state log is damaged: %llu lines and %llu records make no sense.",
 			(unsigned long long)report.damaged, (unsigned long long)l->state.ignored);
 	}
@@ -173,7 +191,7 @@ static int join_store(struct luod *l, struct recovery *rc, struct luo_store *sto
 				k++;
 				continue;
 			}
-			luod_problem(
+			problem_report(
 				l, "%s: \"%s\" is gone, the keeper (%s) did not give it back: %s.",
 				unit->name, entry->name, keeper_to_string(&l->keeper),
 				strerror(-r));
@@ -195,8 +213,8 @@ static void adopt_orphan(struct luod *l, struct kept *kept)
 	if (r >= 0)
 		r = luo_unit_add_fd(unit, name, kept->fd, &entry);
 	if (r < 0) {
-		luod_problem(l, "Cannot take \"%s\" back from the keeper: %s.", kept->name,
-			     strerror(-r));
+		problem_report(l, "Cannot take \"%s\" back from the keeper: %s.", kept->name,
+			       strerror(-r));
 		/* Rather leaked than freed: the keeper has it, and the next start may do better. */
 		TAKE_FD(kept->fd);
 		return;
@@ -231,8 +249,9 @@ static void sort_out_rest(struct luod *l, struct recovery *rc, struct luo_entry 
 		orphans++;
 	}
 	if (orphans > 0)
-		luod_problem(l, "%zu fds belong to nobody any more, they are kept in the unit %s.",
-			     orphans, ORPHANS_UNIT);
+		problem_report(l,
+			       "%zu fds belong to nobody any more, they are kept in the unit %s.",
+			       orphans, ORPHANS_UNIT);
 }
 
 static int join_files(struct luod *l, struct recovery *rc)
@@ -274,10 +293,11 @@ static void join_outgoing(struct luod *l, struct recovery *rc)
 	}
 	l->outgoing.n = n;
 	if (l->state.commit_name && n < l->state.commit_sessions) {
-		luod_problem(l,
-			     "The commit \"%s\" is incomplete: %zu of its %llu sessions came "
-			     "back. It is undone; commit again.",
-			     l->state.commit_name, n, (unsigned long long)l->state.commit_sessions);
+		problem_report(l,
+			       "The commit \"%s\" is incomplete: %zu of its %llu sessions came "
+			       "back. It is undone; commit again.",
+			       l->state.commit_name, n,
+			       (unsigned long long)l->state.commit_sessions);
 		commit_forget(l);
 	}
 	for (size_t i = 0; i < rc->n; i++)
@@ -322,10 +342,11 @@ static void keep_unknown(struct luod *l, struct recovery *rc)
 {
 	for (size_t i = 0; i < rc->n; i++)
 		if (rc->kept[i].fd >= 0) {
-			luod_problem(l,
-				     "The keeper gave back \"%s\", which luod does not know. It is "
-				     "left there.",
-				     rc->kept[i].name);
+			problem_report(
+				l,
+				"The keeper gave back \"%s\", which luod does not know. It is "
+				"left there.",
+				rc->kept[i].name);
 			rc->kept[i].fd = safe_close(rc->kept[i].fd);
 		}
 }
@@ -335,7 +356,7 @@ static void count_start(struct luod *l, const struct recovery *rc)
 	if (rc->have_log)
 		l->state.restarts++;
 	if (l->state.started_at == 0)
-		l->state.started_at = now_realtime();
+		l->state.started_at = now_usec(CLOCK_REALTIME);
 }
 
 static int recover_all(struct luod *l, struct recovery *rc)

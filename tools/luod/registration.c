@@ -5,10 +5,21 @@
  * unit has stored stays.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/registration.h"
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+
+#include "common/json-writer.h"
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/identity.h"
+#include "tools/luod/journal.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/monitor.h"
+#include "tools/luod/state-record.h"
+#include "tools/luod/state.h"
+#include "tools/luod/vault.h"
 
 /* Below the sockets: what a process sent last is read before it is forgotten. */
 #define PRIORITY_EXIT (SD_EVENT_PRIORITY_NORMAL + 10)

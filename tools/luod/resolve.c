@@ -15,7 +15,16 @@
  * All of it is read from /proc by pid, and holds only if the process is still there afterwards.
  */
 
+#include "tools/luod/resolve.h"
+
+#include <luo/store.h>
+
+#include "common/util.h"
+#include "tools/luod/identity.h"
 #include "tools/luod/luod.h"
+#include "tools/luod/registration.h"
+#include "tools/luod/state.h"
+#include "tools/luod/stores.h"
 
 #define ANCESTORS_MAX 64
 
@@ -110,7 +119,7 @@ static int unit_of_cgroup(struct luod *l, const char *path, char **ret_unit)
 
 	known_cgroup_in(l->state.stored, path, &best);
 	known_cgroup_in(l->state.held, path, &best);
-	known_cgroup_in(holdings_store(l), path, &best);
+	known_cgroup_in(stores_incoming(l), path, &best);
 	if (!best)
 		return cgroup_to_unit(path, ret_unit);
 	*ret_unit = strdup(best->name);

@@ -14,9 +14,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tools/luod/identity.h"
-#include "common/util.h"
+#include <luo/handover.h>
+#include <luo/inspect.h>
+#include <luo/store.h>
+
 #include "common/log.h"
+#include "common/util.h"
+#include "libluo/handover/incoming.h"
+#include "tools/luod/identity.h"
 
 /* Debian 12's headers have them, RHEL 8's not. */
 #ifndef CLONE_INTO_CGROUP

@@ -8,12 +8,18 @@
  * also before its mapping is looked at.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/retrieve.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 
+#include <luo/handover.h>
+#include <luo/session.h>
+
+#include "common/log.h"
+#include "common/util.h"
 #include "manager/manager.h"
+#include "tools/luod/managed.h"
 
 static void explain_busy(uint64_t waited_usec)
 {

@@ -5,7 +5,7 @@
  * killed waits in them for the next one, and nobody sees "connection refused".
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/sockets.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +14,11 @@
 #include <sys/un.h>
 
 #include <luo/client.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/luod.h"
 
 #define BACKLOG 128
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "common/util.h"
+#include "tools/luod/state.h"
 
 #define SUM_SIZE  9 /* eight digits and a blank */
 #define DEPTH_MAX 16
@@ -80,15 +81,6 @@ int state_log_append(struct state_log *log, const char *json, size_t size)
 	}
 	log->end += length;
 	return 0;
-}
-
-int state_log_append_object(struct state_log *log, struct json_object *record)
-{
-	size_t size;
-	const char *text = json_object_to_json_string_length(
-		record, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
-
-	return text ? state_log_append(log, text, size) : -ENOMEM;
 }
 
 static bool hex_value(const char *s, uint32_t *ret)

@@ -33,7 +33,6 @@ void state_log_close(struct state_log *log);
 
 /* Appends; a failed write leaves the end where it was. -EMSGSIZE over STATE_LOG_RECORD_MAX. */
 int state_log_append(struct state_log *log, const char *json, size_t size);
-int state_log_append_object(struct state_log *log, struct json_object *record);
 
 struct state_log_report {
 	uint64_t records; /* good ones */

@@ -2,9 +2,15 @@
 
 /* The writing of the records that state.c reads. */
 
-#include "tools/luod/state.h"
+#include "tools/luod/state-record.h"
 
+#include <luo/store.h>
+
+#include "common/json-writer.h"
+#include "common/util.h"
 #include "libluo/mapping/internal.h"
+#include "tools/luod/state-log.h"
+#include "tools/luod/state.h"
 
 static void begin(struct json_writer *w, const char *name)
 {
@@ -39,7 +45,7 @@ static void write_place(struct json_writer *w, enum record_place place)
 		string(w, "in", place == RECORD_HELD ? "held" : "lost");
 }
 
-void record_header(struct json_writer *w, const struct state *state, const char *session)
+static void record_header(struct json_writer *w, const struct state *state, const char *session)
 {
 	begin(w, "luod");
 	number(w, "version", STATE_LOG_VERSION);

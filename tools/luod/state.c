@@ -6,7 +6,14 @@
 
 #include <search.h>
 
+#include <luo/handover.h>
+#include <luo/session.h>
+#include <luo/store.h>
+
+#include "common/util.h"
 #include "libluo/mapping/internal.h"
+#include "tools/luod/state-apply.h"
+#include "tools/luod/state-log.h"
 
 #define ENTRIES_MAX       65536
 #define REGISTRATIONS_MAX 65536

@@ -18,9 +18,6 @@
 
 #include <luo/handover.h>
 
-#include "common/json-writer.h"
-#include "tools/luod/state-log.h"
-
 /* Where what cannot be attributed any more is put. */
 #define ORPHANS_UNIT "luod-orphans"
 
@@ -83,13 +80,6 @@ struct state {
 int state_init(struct state *state);
 void state_clear(struct state *state);
 
-/* The change that @record tells of. What makes no sense is counted; only -ENOMEM is an error. */
-int state_apply(struct state *state, struct json_object *record);
-/* A state_log_fn around it. */
-int state_apply_record(struct json_object *record, void *state);
-/* Ends the reading: forgets what only it needs. */
-void state_applied(struct state *state);
-
 struct state_unit *state_unit_data(struct luo_unit *unit);             /* NULL: out of memory */
 const struct state_unit *state_unit_peek(const struct luo_unit *unit); /* never NULL */
 void state_unit_free(struct luo_unit *unit);
@@ -102,31 +92,5 @@ int state_add_moved(struct state *state, uint64_t holding, const char *unit);
 bool session_is_one_of(const char *names, const char *name);
 int state_add_registration(struct state *state, const char *unit, pid_t pid, uint64_t start);
 void state_remove_registration(struct state *state, pid_t pid, uint64_t start);
-
-/* ---- the records ---- */
-
-void record_header(struct json_writer *w, const struct state *state, const char *session);
-enum record_place { RECORD_STORED, RECORD_HELD, RECORD_LOST };
-void record_unit(struct json_writer *w, const struct luo_unit *unit, enum record_place place);
-void record_unit_gone(struct json_writer *w, const char *unit);
-/* @holding: which one it was until now; 0: none */
-void record_add(struct json_writer *w, const struct luo_entry *entry, enum record_place place,
-		uint64_t holding);
-void record_move(struct json_writer *w, uint64_t id, const char *unit);
-void record_delete(struct json_writer *w, uint64_t id);
-void record_gone(struct json_writer *w, const struct state_gone *gone);
-void record_moved(struct json_writer *w, uint64_t holding, const char *unit);
-void record_looked(struct json_writer *w);
-void record_incoming(struct json_writer *w, const struct state *state);
-void record_finished(struct json_writer *w);
-void record_registered(struct json_writer *w, const struct state_registration *registration);
-void record_unregistered(struct json_writer *w, pid_t pid, uint64_t start);
-void record_commit(struct json_writer *w, const struct state *state);
-void record_abort(struct json_writer *w);
-
-/* Writes what the writer holds as one record and empties it. */
-int state_write(struct state_log *log, struct json_writer *w);
-/* The whole state as a new log. */
-int state_snapshot(const struct state *state, const char *session, struct state_log *log);
 
 #endif

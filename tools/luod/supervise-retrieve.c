@@ -18,6 +18,16 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <luo/inspect.h>
+#include <luo/session.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/options.h"
+#include "tools/luod/retrieve.h"
+#include "tools/luod/supervise.h"
+
 #define FDS_BESIDE   1024
 #define FDS_SEEN_MAX 4096
 

@@ -9,7 +9,7 @@
  * had said is still there to be read. It is read to its end before the next luod is started.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/supervise.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -25,9 +25,12 @@
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 
+#include "common/log.h"
+#include "common/util.h"
 #include "tools/luod/close-foreign.h"
+#include "tools/luod/keeper.h"
 #include "tools/luod/notify-parse.h"
-#include "tools/luod/supervise.h"
+#include "tools/luod/options.h"
 
 #define DELAY_MAX_USEC (5 * USEC_PER_SEC)
 #define YOUNG_USEC     (5 * USEC_PER_SEC)

@@ -6,7 +6,13 @@
 
 #include <limits.h>
 
-#include "tools/luod/luod.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct kept;
+struct options;
 
 struct supervisor {
 	int ours, theirs; /* the socket that luod talks to us through */
@@ -25,6 +31,9 @@ struct supervisor {
 	uint64_t started, start_at, end_by; /* microseconds of CLOCK_MONOTONIC */
 	unsigned failures, crashes;         /* in a row */
 };
+
+/* Runs the supervisor until it is told to end. The exit status, or a negative errno. */
+int supervise(const struct options *options, int argc, char *argv[]);
 
 /* Room for every fd that luod may hand over. */
 void supervise_limits(const struct options *options);

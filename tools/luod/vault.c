@@ -5,12 +5,26 @@
  * comes, log before keeper when it goes.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/vault.h"
 
 #include <fcntl.h>
 #include <sys/epoll.h>
 
+#include <luo/handover.h>
+#include <luo/inspect.h>
+#include <luo/store.h>
+
+#include "common/json-writer.h"
+#include "common/log.h"
+#include "common/util.h"
 #include "tools/luod/close-foreign.h"
+#include "tools/luod/journal.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/monitor.h"
+#include "tools/luod/state-record.h"
+#include "tools/luod/state.h"
+#include "tools/luod/stores.h"
 
 /* ---- files: what the keeper has -------------------------------------------------------------- */
 
@@ -136,7 +150,7 @@ static bool unit_is_registered(const struct luod *l, const char *name)
 
 bool unit_is_known(const struct luod *l, const char *name)
 {
-	struct luo_store *incoming = holdings_store(l);
+	struct luo_store *incoming = stores_incoming(l);
 
 	return luo_store_find_unit(l->state.stored, name) ||
 	       luo_store_find_unit(l->state.held, name) ||
@@ -253,7 +267,7 @@ static void undo_add(struct luod *l, struct luo_entry *entry)
  */
 static bool luod_is_full(const struct luod *l)
 {
-	struct luo_store *incoming = holdings_store(l);
+	struct luo_store *incoming = stores_incoming(l);
 	size_t n = luo_store_n_entries(l->state.stored) + luo_store_n_entries(l->state.held);
 
 	return n + (incoming ? luo_store_n_entries(incoming) : 0) > l->options.fdstore_max_total;
@@ -300,7 +314,7 @@ static int add_fd(struct luod *l, struct luo_unit *unit, const char *name, int f
 		return r;
 	}
 	entry->poll = poll;
-	entry->meta.stored_at = now_realtime();
+	entry->meta.stored_at = now_usec(CLOCK_REALTIME);
 	entry->meta.known |= LUO_META_STORED_AT;
 	if (unit->n_entries > (from_manager ? l->options.fdstore_max_total : unit_max(l, unit))) {
 		undo_add(l, entry);
@@ -424,7 +438,7 @@ int vault_adopt(struct luod *l, struct luo_entry *entry, struct luo_unit *to,
 	r = luo_entry_move(entry, to);
 	if (r >= 0) {
 		if (!(entry->meta.known & LUO_META_STORED_AT)) {
-			entry->meta.stored_at = now_realtime();
+			entry->meta.stored_at = now_usec(CLOCK_REALTIME);
 			entry->meta.known |= LUO_META_STORED_AT;
 		}
 		r = secure_entry(l, entry, place, journey.id);

@@ -5,7 +5,8 @@
 #include <json-c/json.h>
 
 #include "tests/unit/helpers.h"
-#include "tools/luod/state.h"
+#include "tools/luod/state-apply.h"
+#include "tools/luod/state-record.h"
 
 static int count(struct json_object *record, void *userdata)
 {

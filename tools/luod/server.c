@@ -8,13 +8,26 @@
  * a bounded number of requests, then it is the next one's turn.
  */
 
+#include "tools/luod/server.h"
+
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <luo/store.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "common/varlink.h"
 #include "tools/luod/close-foreign.h"
-#include "tools/luod/server.h"
+#include "tools/luod/connection.h"
+#include "tools/luod/dispatch.h"
+#include "tools/luod/identity.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/monitor.h"
+#include "tools/luod/vault.h"
 
 #define CONNECTIONS_MAX       128
 #define CONNECTIONS_USERS_MAX 96 /* of those, for all but root */
@@ -32,14 +45,15 @@
 
 /* ---- the life of a connection ---------------------------------------------------------------- */
 
-void stream_free(struct stream *stream)
+struct stream *stream_free(struct stream *stream)
 {
 	if (!stream)
-		return;
+		return NULL;
 	free(stream->unit);
 	free(stream->name);
 	free(stream->ids);
 	free(stream);
+	return NULL;
 }
 
 /* What was sent and not read is closed with the socket, also the fds in it. */
@@ -138,10 +152,8 @@ static int push_out(struct connection *c)
 		r = c->stream->next(c, c->stream);
 		if (r < 0)
 			return r;
-		if (r == 0) {
-			stream_free(c->stream);
-			c->stream = NULL;
-		}
+		if (r == 0)
+			c->stream = stream_free(c->stream);
 	}
 }
 
@@ -395,7 +407,7 @@ void monitor_emit(struct luod *l, const char *event, const char *unit, const cha
 				add_string(parameters, "name", name);
 			if (text)
 				add_string(parameters, "text", text);
-			add_number(parameters, "at", now_realtime());
+			add_number(parameters, "at", now_usec(CLOCK_REALTIME));
 			if (luo_varlink_make_reply(parameters, true, &reply) < 0)
 				return;
 		}
