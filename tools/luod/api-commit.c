@@ -13,6 +13,7 @@
 #include "common/json-writer.h"
 #include "common/util.h"
 #include "tools/luod/call.h"
+#include "tools/luod/commit-report.h"
 #include "tools/luod/commit.h"
 #include "tools/luod/json-build.h"
 #include "tools/luod/luod.h"
@@ -192,8 +193,7 @@ int api_get_mapping(struct call *call)
 	if (r == -ENOENT)
 		return call_failed(
 			call, r,
-			"There is no session \"%s\" of the previous kernel: it was finished, "
-			"or never came.",
+			"There is no session \"%s\" of the previous kernel: it was finished, or never came.",
 			session);
 	if (r < 0)
 		return r;

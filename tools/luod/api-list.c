@@ -19,30 +19,6 @@
 /* With "more", so many entries in one reply. */
 #define ENTRIES_PER_REPLY 500
 
-bool stores_at(const struct luod *l, size_t i, struct luo_store **ret, enum entry_state *ret_state)
-{
-	switch (i) {
-	case 0:
-		*ret = l->state.stored;
-		*ret_state = ENTRY_STORED;
-		return true;
-	case 1:
-		*ret = l->state.held;
-		*ret_state = ENTRY_HELD;
-		return true;
-	case 2:
-		*ret = l->state.lost;
-		*ret_state = ENTRY_LOST;
-		return true;
-	case 3:
-		*ret = stores_incoming(l);
-		*ret_state = ENTRY_HELD;
-		return *ret != NULL;
-	default:
-		return false;
-	}
-}
-
 /* ---- units ----------------------------------------------------------------------------------- */
 
 struct sums {

@@ -204,10 +204,10 @@ static void add_problems(struct json_object *status, const struct luod *l, bool 
 	if (root && l->look_error < 0) {
 		char text[200];
 
-		snprintf(text, sizeof(text),
-			 "What the previous kernel left could not be looked for yet: %s. It is "
-			 "tried again.",
-			 strerror(-l->look_error));
+		snprintf(
+			text, sizeof(text),
+			"What the previous kernel left could not be looked for yet: %s. It is tried again.",
+			strerror(-l->look_error));
 		json_object_array_add(problems, json_object_new_string(text));
 	}
 	add_object(status, "problems", problems);

@@ -124,15 +124,14 @@ static int store_failed(struct call *call, const char *unit, const char *name, i
 {
 	monitor_emit(call->luod, "refused", unit, name, strerror(-error));
 	if (error == -EDQUOT)
-		return call_failed(call, error,
-				   "The store of %s is full; \"%s\" and what came after it is not "
-				   "stored.",
-				   unit, name);
+		return call_failed(
+			call, error,
+			"The store of %s is full; \"%s\" and what came after it is not stored.",
+			unit, name);
 	if (error == -ENOSPC)
 		return call_failed(
 			call, error,
-			"luod is full (--fdstore-max-total=%u); \"%s\" and what came after "
-			"it is not stored.",
+			"luod is full (--fdstore-max-total=%u); \"%s\" and what came after it is not stored.",
 			call->luod->options.fdstore_max_total, name);
 	return call_failed(call, error, "Cannot store \"%s\" of %s: %s.", name, unit,
 			   strerror(-error));

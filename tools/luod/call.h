@@ -47,6 +47,9 @@ int call_failed(struct call *call, int error, const char *format, ...) _printf_(
 
 /* ---- parameters ---- */
 
+/* A JSON string may have a NUL in it; a C string may not. */
+bool json_has_no_nul(struct json_object *o);
+
 enum parameter_type { PARAMETER_STRING, PARAMETER_BOOL, PARAMETER_NUMBER, PARAMETER_STRINGS };
 struct parameter {
 	const char *name;

@@ -10,8 +10,8 @@
 #include <luo/store.h>
 
 #include "common/util.h"
+#include "tools/luod/commit-report.h"
 #include "tools/luod/commit-split.h"
-#include "tools/luod/commit.h"
 #include "tools/luod/json-build.h"
 #include "tools/luod/managed.h"
 

@@ -16,18 +16,8 @@
 #include "common/varlink.h"
 #include "tools/luod/identity.h"
 
-struct connection;
 struct server;
-
-/* A reply that goes out in several parts, each when the one before was taken. */
-struct stream {
-	/* Queues one part. 1: more follow; 0: it was the last; negative: the connection ends. */
-	int (*next)(struct connection *c, struct stream *s);
-	char *unit, *name;
-	uint64_t *ids; /* entries of the store */
-	size_t n, at;
-	bool forget; /* entries leave the store when they are sent */
-};
+struct stream;
 
 struct connection {
 	struct server *server;
@@ -46,6 +36,8 @@ struct connection {
 	struct connection *next;
 };
 
-struct stream *stream_free(struct stream *stream);
+/* Serves the socket; takes over the fd in any case, and @peer on success. */
+int connection_new(struct server *s, int fd, struct peer *peer);
+void connection_free(struct connection *c);
 
 #endif

@@ -45,10 +45,10 @@ static int on_session(int fd, void *userdata)
 	if (r >= 0)
 		r = keeper_settle(&rt->luod->keeper);
 	if (r < 0)
-		problem_report(rt->luod,
-			       "Cannot hand a session of the previous kernel to the keeper: %s. If "
-			       "luod dies, what is in it is gone.",
-			       strerror(-r));
+		problem_report(
+			rt->luod,
+			"Cannot hand a session of the previous kernel to the keeper: %s. If luod dies, what is in it is gone.",
+			strerror(-r));
 	rt->sessions[rt->n] = (struct kept_session){ .number = rt->n, .fd = fd };
 	rt->n++;
 	return 0;
@@ -153,9 +153,9 @@ void holdings_look_start(struct luod *l)
 	r = holdings_look(l, wait ? RETRIEVE_TIMEOUT_USEC : 0);
 	if (r >= 0)
 		return;
-	log_error("What the previous kernel left could not be looked for: %s. It is tried again; "
-		  "until then nothing is committed, and units without stored fds must wait.",
-		  strerror(-r));
+	log_error(
+		"What the previous kernel left could not be looked for: %s. It is tried again; until then nothing is committed, and units without stored fds must wait.",
+		strerror(-r));
 	r = sd_event_add_time(l->event, &l->look_source, CLOCK_MONOTONIC,
 			      now_usec(CLOCK_MONOTONIC) + AGAIN_USEC, 0, on_time, l);
 	if (r < 0)

@@ -36,9 +36,9 @@ static int restore(struct luod *l, struct luo_entry *entry)
 		if (r >= 0)
 			return 0;
 		if (entry->failed == 0) {
-			log_warning("%s: cannot take \"%s\" out of the kernel: %s. It may be tried "
-				    "again.",
-				    entry->unit->name, entry->name, strerror(-r));
+			log_warning(
+				"%s: cannot take \"%s\" out of the kernel: %s. It may be tried again.",
+				entry->unit->name, entry->name, strerror(-r));
 			return r;
 		}
 	}
@@ -237,8 +237,7 @@ static void empty_file(struct luod *l, struct luo_entry *entry)
 		r = -errno;
 	if (r < 0)
 		log_notice(
-			"%s: \"%s\" was dropped, but its memory comes back only when the rest of "
-			"session \"%s\" was claimed or dropped: %s.",
+			"%s: \"%s\" was dropped, but its memory comes back only when the rest of session \"%s\" was claimed or dropped: %s.",
 			entry->unit->name, entry->name, luo_incoming_name(l->incoming),
 			strerror(-r));
 }

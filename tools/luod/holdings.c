@@ -20,6 +20,7 @@
 #include "common/util.h"
 #include "libluo/handover/incoming.h"
 #include "tools/luod/commit-index.h"
+#include "tools/luod/commit-report.h"
 #include "tools/luod/journal.h"
 #include "tools/luod/keeper.h"
 #include "tools/luod/luod.h"
@@ -30,13 +31,6 @@
 #include "tools/luod/state.h"
 #include "tools/luod/stores.h"
 #include "tools/luod/vault.h"
-
-struct luo_store *stores_incoming(const struct luod *l)
-{
-	struct luo_mapping *mapping = l->incoming ? luo_incoming_mapping(l->incoming) : NULL;
-
-	return mapping ? mapping->store : NULL;
-}
 
 /* ---- taking over ----------------------------------------------------------------------------- */
 
@@ -194,8 +188,7 @@ static void report_issues(struct luod *l, const struct luo_mapping *mapping)
 	if (mapping->n_all_issues > 0)
 		problem_report(
 			l,
-			"%zu entries of the mapping of session \"%s\" made no sense and were "
-			"skipped; their files are not restored.",
+			"%zu entries of the mapping of session \"%s\" made no sense and were skipped; their files are not restored.",
 			mapping->n_all_issues, luo_incoming_name(l->incoming));
 }
 
@@ -269,8 +262,7 @@ static void hold_stranger(struct luod *l, struct kept_session *session)
 {
 	problem_report(
 		l,
-		"Session \"%s\" came from the previous kernel and belongs to nobody that luod "
-		"knows. It is held, not freed.",
+		"Session \"%s\" came from the previous kernel and belongs to nobody that luod knows. It is held, not freed.",
 		session->name ? session->name : "?");
 }
 
@@ -332,6 +324,16 @@ struct luo_incoming *holdings_unreadable(const struct luod *l, size_t i)
 	return NULL;
 }
 
+bool holdings_has_unreadable(const struct luod *l, const char *name)
+{
+	struct luo_incoming *unreadable;
+
+	for (size_t i = 0; (unreadable = holdings_unreadable(l, i)); i++)
+		if (streq(luo_incoming_name(unreadable), name))
+			return true;
+	return false;
+}
+
 /*
  * What is understood becomes one. What cannot be (see luo_incoming_merge()) comes when the rest is
  * finished.
@@ -372,9 +374,9 @@ void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t 
 
 	l->sessions = calloc(n + 1, sizeof(*l->sessions));
 	if (!l->sessions) {
-		problem_report(l,
-			       "Not enough memory to look into what came from the previous kernel. "
-			       "It is held.");
+		problem_report(
+			l,
+			"Not enough memory to look into what came from the previous kernel. It is held.");
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -465,10 +467,10 @@ static int finish(struct luod *l)
 		return -ENOMEM;
 	r = rescue(l);
 	if (r < 0) {
-		log_limited(LOG_WARNING,
-			    "Session \"%s\" stays open: what its skipped entries may have meant "
-			    "cannot be taken out: %s.",
-			    name, strerror(-r));
+		log_limited(
+			LOG_WARNING,
+			"Session \"%s\" stays open: what its skipped entries may have meant cannot be taken out: %s.",
+			name, strerror(-r));
 		return r;
 	}
 	/* First the word that nothing in it is needed: one that is half finished tells no tale. */

@@ -8,6 +8,7 @@
  * the next kexec: closing it would free what is in it.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,8 @@ void holdings_free(struct luod *l);
 int holdings_other_name(const struct luod *l, char name[LUO_SESSION_NAME_MAX + 1]);
 /* The unreadable sessions that came in, for i = 0, 1, ... until NULL. */
 struct luo_incoming *holdings_unreadable(const struct luod *l, size_t i);
+/* One of them has this name. It keeps the name in the next kernel too. */
+bool holdings_has_unreadable(const struct luod *l, const char *name);
 /* Gives an entry in the kernel to another unit; the entry stays in the kernel. */
 int holdings_move(struct luod *l, struct luo_entry *entry, const char *unit);
 /* Removes an entry from the list of what is in the kernel, and its unit with the last entry. */

@@ -138,10 +138,10 @@ int stat_parse(const char *text, pid_t *ret_parent, uint64_t *ret_start)
 	unsigned long long start;
 	int parent;
 
-	if (!p || sscanf(p,
-			 ") %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
-			 "%*d %llu",
-			 &parent, &start) != 2)
+	if (!p ||
+	    sscanf(p,
+		   ") %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+		   &parent, &start) != 2)
 		return -EBADMSG;
 	*ret_parent = parent;
 	*ret_start = start;

@@ -10,7 +10,6 @@
 #include "tools/luod/keeper.h"
 #include "tools/luod/luod.h"
 #include "tools/luod/problem.h"
-#include "tools/luod/publish.h"
 #include "tools/luod/state-log.h"
 #include "tools/luod/state-record.h"
 #include "tools/luod/state.h"
@@ -89,6 +88,13 @@ int journal_start(struct luod *l)
 	return r;
 }
 
+/* publish.c writes the list of units when the loop comes to its source. */
+static void wake_publish(struct luod *l)
+{
+	if (l->publish_source)
+		(void)sd_event_source_set_enabled(l->publish_source, SD_EVENT_ONESHOT);
+}
+
 int journal(struct luod *l, struct json_writer *w)
 {
 	int r = state_write(&l->log, w);
@@ -99,7 +105,7 @@ int journal(struct luod *l, struct json_writer *w)
 		return r;
 	}
 	l->state.stale = true;
-	publish_later(l);
+	wake_publish(l);
 	if (l->log.end >= l->log_compact_at && l->compact_source)
 		(void)sd_event_source_set_enabled(l->compact_source, SD_EVENT_ONESHOT);
 	return 0;
@@ -109,13 +115,12 @@ void journal_must(struct luod *l, struct json_writer *w)
 {
 	int r = state_write(&l->log, w);
 
-	publish_later(l);
+	wake_publish(l);
 	if (r < 0 && !l->log_broken) {
 		l->log_broken = true;
 		problem_report(
 			l,
-			"Cannot write to the state log: %s. If luod were killed now, it would "
-			"remember an older state. It tries to write the log anew.",
+			"Cannot write to the state log: %s. If luod were killed now, it would remember an older state. It tries to write the log anew.",
 			strerror(-r));
 	}
 	if ((r < 0 || l->log.end >= l->log_compact_at) && l->compact_source)

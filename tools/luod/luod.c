@@ -22,6 +22,7 @@
 #include "tools/luod/keeper.h"
 #include "tools/luod/notify.h"
 #include "tools/luod/options.h"
+#include "tools/luod/outgoing.h"
 #include "tools/luod/problem.h"
 #include "tools/luod/publish.h"
 #include "tools/luod/recover.h"
@@ -33,36 +34,11 @@
 #include "tools/luod/stores.h"
 #include "tools/luod/vault.h"
 
-#define PROBLEMS_MAX 100
 /* For RestartForceExitStatus= in luod.service; the supervisor starts us again in any case. */
 #define EXIT_RESTART 133
 /* Beside the store: sockets, connections, what is on its way through them, sessions. */
 #define FDS_BESIDE 65536
 #define FDS_LEAST  1024
-
-void problem_report(struct luod *l, const char *format, ...)
-{
-	char **grown;
-	char *text;
-	va_list ap;
-	int n;
-
-	va_start(ap, format);
-	n = vasprintf(&text, format, ap);
-	va_end(ap);
-	if (n < 0)
-		return;
-	log_error("%s", text);
-	grown = l->n_problems < PROBLEMS_MAX
-			? reallocarray(l->problems, l->n_problems + 1, sizeof(char *))
-			: NULL;
-	if (!grown) {
-		free(text);
-		return;
-	}
-	l->problems = grown;
-	l->problems[l->n_problems++] = text;
-}
 
 /* Every stored fd is one of ours, and what goes out to clients is for a moment another. */
 static void raise_fd_limit(struct luod *l)
@@ -83,8 +59,7 @@ static void raise_fd_limit(struct luod *l)
 	if (l->options.fdstore_max_total <= room)
 		return;
 	log_warning(
-		"Only %llu fds can be open (RLIMIT_NOFILE): luod stores at most %llu, not the %u "
-		"of --fdstore-max-total.",
+		"Only %llu fds can be open (RLIMIT_NOFILE): luod stores at most %llu, not the %u of --fdstore-max-total.",
 		(unsigned long long)limit.rlim_cur, (unsigned long long)room,
 		l->options.fdstore_max_total);
 	l->options.fdstore_max_total = (unsigned)room;
@@ -124,8 +99,8 @@ static int on_keeper_gone(sd_event_source *source, int fd, uint32_t revents, voi
 
 	l->keeper.kind = KEEPER_NONE;
 	problem_report(
-		l, "The supervisor is gone. luod still has every fd, but if it ends now, they are "
-		   "lost. Commit, or let the services store them with a new luod.");
+		l,
+		"The supervisor is gone. luod still has every fd, but if it ends now, they are lost. Commit, or let the services store them with a new luod.");
 	return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
 
@@ -174,11 +149,11 @@ static void look_at_kernel(struct luod *l)
 	if (l->options.no_live_update)
 		log_info("Live update is switched off by --no-live-update: a plain fd store.");
 	else if (l->support == LUO_SUPPORT_NONE)
-		log_notice("This kernel has no live update (CONFIG_LIVEUPDATE): a plain fd store, "
-			   "nothing is kept over a reboot.");
+		log_notice(
+			"This kernel has no live update (CONFIG_LIVEUPDATE): a plain fd store, nothing is kept over a reboot.");
 	else if (l->support == LUO_SUPPORT_OFF)
-		log_notice("Live update is off in this kernel (kho=on liveupdate=on on its command "
-			   "line): a plain fd store, nothing is kept over a reboot.");
+		log_notice(
+			"Live update is off in this kernel (kho=on liveupdate=on on its command line): a plain fd store, nothing is kept over a reboot.");
 }
 
 static int setup(struct luod *l)
@@ -192,8 +167,7 @@ static int setup(struct luod *l)
 		log_warning("Cannot talk to the keeper: %s.", strerror(-r));
 	if (l->keeper.kind == KEEPER_NONE)
 		log_warning(
-			"Nobody keeps luod's fds: if it is killed, they are gone. Start it with "
-			"--supervise, or from systemd with FileDescriptorStoreMax=.");
+			"Nobody keeps luod's fds: if it is killed, they are gone. Start it with --supervise, or from systemd with FileDescriptorStoreMax=.");
 	raise_fd_limit(l);
 	r = setup_events(l);
 	if (r >= 0)
@@ -231,15 +205,10 @@ static void clear(struct luod *l)
 			LUO_FOREACH_ENTRY (entry, unit)
 				vault_unwatch(entry);
 	holdings_free(l);
-	close_many(l->outgoing.fds, l->outgoing.n);
-	free(l->outgoing.fds);
-	safe_close(l->outgoing.mapping_fd);
-	safe_close(l->outgoing.manager_mapping_fd);
+	outgoing_free(l);
 	state_log_close(&l->log);
 	state_clear(&l->state);
-	for (size_t i = 0; i < l->n_problems; i++)
-		free(l->problems[i]);
-	free(l->problems);
+	problems_free(l);
 	free(l->published);
 	sd_event_source_disable_unref(l->publish_source);
 	sd_event_source_disable_unref(l->look_source);

@@ -39,6 +39,13 @@ bool unit_is_managed(const struct luo_unit *unit)
 	return managed;
 }
 
+bool unit_is_managed_in(const struct luo_store *store, const char *name)
+{
+	struct luo_unit *unit = store ? luo_store_find_unit(store, name) : NULL;
+
+	return unit && unit_is_managed(unit);
+}
+
 int unit_set_managed(struct luo_unit *unit)
 {
 	struct json_object *o;

@@ -16,6 +16,8 @@
 #define MANAGER_SESSION "systemd"
 
 bool unit_is_managed(const struct luo_unit *unit);
+/* The same of the unit of that name; false if it is not in @store, which may be NULL. */
+bool unit_is_managed_in(const struct luo_store *store, const char *name);
 /* 1: it is from now on; 0: it was already. */
 int unit_set_managed(struct luo_unit *unit);
 

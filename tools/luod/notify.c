@@ -303,11 +303,11 @@ static void process(struct luod *l, struct datagram *d)
 			LOG_WARNING,
 			"A notification of process %d (uid %u) is dropped with its %zu fds: %s.",
 			(int)d->peer.pid, (unsigned)d->peer.uid, d->n_fds,
-			r == -ESTALE  ? "the process is gone; it should wait with "
-					"sd_notify_barrier() before it exits"
-			: r == -ESRCH ? "there is no telling which unit it belongs to; start it "
-					"with luo-run, or in a cgroup of its own"
-				      : strerror(-r));
+			r == -ESTALE
+				? "the process is gone; it should wait with sd_notify_barrier() before it exits"
+			: r == -ESRCH
+				? "there is no telling which unit it belongs to; start it with luo-run, or in a cgroup of its own"
+				: strerror(-r));
 		return;
 	}
 	act(l, unit, &m, d);
@@ -357,10 +357,10 @@ static void drop_poison(struct luod *l)
 
 	if (!crashes || atoi(crashes) < CRASHES_MAX)
 		return;
-	problem_report(l,
-		       "luod has crashed %s times in a row; the notification at the head of the "
-		       "queue is dropped unread.",
-		       crashes);
+	problem_report(
+		l,
+		"luod has crashed %s times in a row; the notification at the head of the queue is dropped unread.",
+		crashes);
 	if (peek(l->notify_fd, &d) <= 0)
 		return;
 	dequeue(l->notify_fd);

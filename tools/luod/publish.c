@@ -120,12 +120,6 @@ static int on_publish(sd_event_source *source, void *userdata)
 	return 0;
 }
 
-void publish_later(struct luod *l)
-{
-	if (l->publish_source)
-		(void)sd_event_source_set_enabled(l->publish_source, SD_EVENT_ONESHOT);
-}
-
 int publish_start(struct luod *l)
 {
 	int r;

@@ -12,8 +12,6 @@ struct luod;
 
 /* Writes the list, and again at the end of each turn of the loop in which the state changes. */
 int publish_start(struct luod *l);
-/* Writes the list at the end of this turn of the loop. */
-void publish_later(struct luod *l);
 /* Writes the list now: before an answer after which the client may run the generator. */
 void publish_now(struct luod *l);
 

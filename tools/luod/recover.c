@@ -19,11 +19,11 @@
 
 #include "common/log.h"
 #include "common/util.h"
-#include "tools/luod/commit.h"
 #include "tools/luod/holdings.h"
 #include "tools/luod/journal.h"
 #include "tools/luod/keeper.h"
 #include "tools/luod/luod.h"
+#include "tools/luod/outgoing.h"
 #include "tools/luod/problem.h"
 #include "tools/luod/registration.h"
 #include "tools/luod/sockets.h"
@@ -56,7 +56,7 @@ static int read_log(struct luod *l, struct recovery *rc, struct kept *kept)
 	int r;
 
 	r = state_log_open(kept->fd, state_apply_record, &l->state, &log, &report);
-	state_applied(&l->state);
+	state_end_reading(&l->state);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
@@ -293,12 +293,11 @@ static void join_outgoing(struct luod *l, struct recovery *rc)
 	}
 	l->outgoing.n = n;
 	if (l->state.commit_name && n < l->state.commit_sessions) {
-		problem_report(l,
-			       "The commit \"%s\" is incomplete: %zu of its %llu sessions came "
-			       "back. It is undone; commit again.",
-			       l->state.commit_name, n,
-			       (unsigned long long)l->state.commit_sessions);
-		commit_forget(l);
+		problem_report(
+			l,
+			"The commit \"%s\" is incomplete: %zu of its %llu sessions came back. It is undone; commit again.",
+			l->state.commit_name, n, (unsigned long long)l->state.commit_sessions);
+		outgoing_release(l);
 	}
 	for (size_t i = 0; i < rc->n; i++)
 		if (rc->kept[i].fd >= 0 && keeper_name_parse(rc->kept[i].name, 'o', &number) >= 0) {
@@ -344,8 +343,7 @@ static void keep_unknown(struct luod *l, struct recovery *rc)
 		if (rc->kept[i].fd >= 0) {
 			problem_report(
 				l,
-				"The keeper gave back \"%s\", which luod does not know. It is "
-				"left there.",
+				"The keeper gave back \"%s\", which luod does not know. It is left there.",
 				rc->kept[i].name);
 			rc->kept[i].fd = safe_close(rc->kept[i].fd);
 		}

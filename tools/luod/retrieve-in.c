@@ -182,9 +182,9 @@ static void wait_while_it_works(pid_t pid, const char *cgroup, const struct shar
 			why = "lets no process work";
 		if (!why)
 			continue;
-		log_warning("Cgroup %s %s: stopping the process that takes memory out of the "
-			    "kernel there.",
-			    cgroup, why);
+		log_warning(
+			"Cgroup %s %s: stopping the process that takes memory out of the kernel there.",
+			cgroup, why);
 		(void)kill(pid, SIGKILL);
 		return;
 	}
@@ -198,10 +198,10 @@ static void reap(pid_t pid)
 		if (errno != EINTR)
 			return;
 	if (WIFSIGNALED(status))
-		log_error("The process that takes memory out of the kernel was killed by signal "
-			  "%d%s.",
-			  WTERMSIG(status),
-			  WTERMSIG(status) == SIGKILL ? ": is it a memory limit?" : "");
+		log_error(
+			"The process that takes memory out of the kernel was killed by signal %d%s.",
+			WTERMSIG(status),
+			WTERMSIG(status) == SIGKILL ? ": is it a memory limit?" : "");
 }
 
 static int take_all(struct luo_incoming *incoming, struct luo_entry **entries, size_t n,

@@ -27,13 +27,13 @@ static void explain_busy(uint64_t waited_usec)
 	pid_t pid;
 
 	if (luo_device_holder(&pid, &comm) >= 0)
-		log_error("Cannot open /dev/liveupdate: process %d (%s) has had it open for %u "
-			  "seconds. What the previous kernel left stays in the kernel.",
-			  (int)pid, comm, (unsigned)(waited_usec / USEC_PER_SEC));
+		log_error(
+			"Cannot open /dev/liveupdate: process %d (%s) has had it open for %u seconds. What the previous kernel left stays in the kernel.",
+			(int)pid, comm, (unsigned)(waited_usec / USEC_PER_SEC));
 	else
-		log_error("Cannot open /dev/liveupdate: another process has had it open for %u "
-			  "seconds.",
-			  (unsigned)(waited_usec / USEC_PER_SEC));
+		log_error(
+			"Cannot open /dev/liveupdate: another process has had it open for %u seconds.",
+			(unsigned)(waited_usec / USEC_PER_SEC));
 }
 
 static int open_device(uint64_t timeout_usec, int *ret)
@@ -54,8 +54,8 @@ static int open_device(uint64_t timeout_usec, int *ret)
 	if (r == -EBUSY)
 		explain_busy(timeout_usec);
 	else if (r == -EIO)
-		log_error("Cannot open /dev/liveupdate: the kernel could not read what its "
-			  "predecessor left. It stays so until a reboot.");
+		log_error(
+			"Cannot open /dev/liveupdate: the kernel could not read what its predecessor left. It stays so until a reboot.");
 	else if (r < 0 && r != -ENODEV && r != -EOPNOTSUPP)
 		log_error("Cannot open /dev/liveupdate: %s.", strerror(-r));
 	return r;

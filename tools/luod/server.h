@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <systemd/sd-event.h>
 
+#define CONNECTIONS_MAX 128
+
 struct connection;
 struct luod;
 

@@ -16,7 +16,5 @@ struct json_object;
 int state_apply(struct state *state, struct json_object *record);
 /* The same as a state_log_fn. */
 int state_apply_record(struct json_object *record, void *state);
-/* Ends the reading: frees what only reading needs. */
-void state_applied(struct state *state);
 
 #endif

@@ -79,6 +79,8 @@ struct state {
 
 int state_init(struct state *state);
 void state_clear(struct state *state);
+/* Ends the reading of a log: frees what only the reading needs. */
+void state_end_reading(struct state *state);
 
 struct state_unit *state_unit_data(struct luo_unit *unit);             /* NULL: out of memory */
 const struct state_unit *state_unit_peek(const struct luo_unit *unit); /* never NULL */

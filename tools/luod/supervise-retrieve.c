@@ -7,7 +7,7 @@
  * else. Whatever it has opened is ours, however it ends.
  */
 
-#include "tools/luod/supervise.h"
+#include "tools/luod/supervise-retrieve.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -24,47 +24,10 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "tools/luod/keeper.h"
-#include "tools/luod/options.h"
 #include "tools/luod/retrieve.h"
 #include "tools/luod/supervise.h"
 
-#define FDS_BESIDE   1024
 #define FDS_SEEN_MAX 4096
-
-void supervise_limits(const struct options *options)
-{
-	rlim_t want = (rlim_t)options->fdstore_max_total + FDS_BESIDE;
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = MAX2(limit.rlim_max, want);
-	if (limit.rlim_max < want) {
-		struct rlimit more = { want, want };
-
-		if (setrlimit(RLIMIT_NOFILE, &more) >= 0)
-			return;
-		limit.rlim_cur = limit.rlim_max;
-	}
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-void supervise_protect(struct supervisor *s, bool protect)
-{
-	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return;
-	if (protect) {
-		n = read(fd, s->oom_score, sizeof(s->oom_score) - 1);
-		s->oom_score[n > 0 ? n : 0] = 0;
-	}
-	/* Without the right to it, it stays as it is. */
-	n = pwrite(fd, protect ? "-1000" : s->oom_score,
-		   protect ? strlen("-1000") : strlen(s->oom_score), 0);
-	(void)n;
-}
 
 static int keep_open(int fd, void *userdata)
 {
@@ -112,9 +75,9 @@ static void run_child(const char *session)
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (WIFSIGNALED(status))
-		log_error("The process that takes over what the previous kernel left was killed by "
-			  "signal %d.",
-			  WTERMSIG(status));
+		log_error(
+			"The process that takes over what the previous kernel left was killed by signal %d.",
+			WTERMSIG(status));
 }
 
 void supervise_retrieve(struct supervisor *s, const char *session,

@@ -2,7 +2,11 @@
 #ifndef LUOD_SUPERVISE_H
 #define LUOD_SUPERVISE_H
 
-/* What the files of the supervisor share. */
+/*
+ * luod --supervise: keeps the fds of luod where there is no systemd, and starts luod again when it
+ * ends. It does as little as possible, so that little can go wrong: as long as it lives, no fd is
+ * lost, whatever happens to luod.
+ */
 
 #include <limits.h>
 
@@ -34,13 +38,5 @@ struct supervisor {
 
 /* Runs the supervisor until it is told to end. The exit status, or a negative errno. */
 int supervise(const struct options *options, int argc, char *argv[]);
-
-/* Room for every fd that luod may hand over. */
-void supervise_limits(const struct options *options);
-/* The OOM killer must not take the keeper; luod gets its old score back. */
-void supervise_protect(struct supervisor *s, bool protect);
-/* Takes over what the previous kernel left, before there is a luod that could be killed. */
-void supervise_retrieve(struct supervisor *s, const char *session,
-			int (*keep)(struct supervisor *s, const char *name, int fd));
 
 #endif

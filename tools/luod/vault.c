@@ -135,27 +135,12 @@ void vault_unwatch(struct luo_entry *entry)
 
 /* ---- units ----------------------------------------------------------------------------------- */
 
-unsigned unit_max(const struct luod *l, const struct luo_unit *unit)
-{
-	return unit->fdstore_max > 0 ? unit->fdstore_max : l->options.fdstore_max;
-}
-
 static bool unit_is_registered(const struct luod *l, const char *name)
 {
 	for (size_t i = 0; i < l->state.n_registrations; i++)
 		if (streq(l->state.registrations[i].unit, name))
 			return true;
 	return false;
-}
-
-bool unit_is_known(const struct luod *l, const char *name)
-{
-	struct luo_store *incoming = stores_incoming(l);
-
-	return luo_store_find_unit(l->state.stored, name) ||
-	       luo_store_find_unit(l->state.held, name) ||
-	       luo_store_find_unit(l->state.lost, name) ||
-	       (incoming && luo_store_find_unit(incoming, name));
 }
 
 static int record_this_unit(struct luod *l, struct luo_unit *unit, enum record_place place)
