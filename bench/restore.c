@@ -139,7 +139,7 @@ static double take_by_libluo(const struct arguments *args, const char *name, str
 	size_t i = 0;
 
 	must(luo_device_open(0, &device));
-	must(luo_incoming_retrieve(device, name, &incoming));
+	must(luo_incoming_retrieve(device, name, NULL, NULL, &incoming));
 	close(device);
 	if (luo_incoming_problem(incoming))
 		die(-EBADMSG, "%s: %s", name, luo_incoming_problem(incoming));

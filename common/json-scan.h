@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include <json-c/json_object.h>
+
 struct json_limits {
 	unsigned depth;
 	size_t memory; /* bytes that the tree may take, estimated */
@@ -17,5 +19,10 @@ struct json_limits {
  */
 int json_scan(const char *text, size_t size, const struct json_limits *limits,
 	      const char **ret_reason, size_t *ret_position);
+
+/* json_scan(), then json-c: the tree of exactly one document, or a negative errno with the reason.
+ */
+int json_parse_limited(const char *text, size_t size, const struct json_limits *limits,
+		       struct json_object **ret, const char **ret_reason, size_t *ret_position);
 
 #endif

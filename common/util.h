@@ -89,6 +89,12 @@ static inline const char *plural(uint64_t n, const char *one, const char *many)
 	return n == 1 ? one : many;
 }
 
+/* The unit in which the kernel maps and charges memory: 4 KiB on x86-64, up to 64 KiB elsewhere. */
+static inline size_t page_size(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
 static inline uint64_t now_usec(clockid_t clock)
 {
 	struct timespec ts;

@@ -23,8 +23,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include <json-c/json_tokener.h>
-
 #include "common/util.h"
 
 #define MESSAGE_MAX_DEFAULT ((size_t)1 << 20)
@@ -306,33 +304,20 @@ static int parse_object(const char *text, size_t size, struct json_object **ret)
 		.depth = LUO_VARLINK_DEPTH_MAX,
 		.memory = size <= TREE_MIN_SIZE ? TREE_MIN : size * TREE_PER_BYTE,
 	};
-	struct json_tokener *tokener;
 	struct json_object *object;
 	const char *reason;
 	size_t position;
-	int r = 0;
+	int r;
 
-	if (size > INT_MAX - 1)
+	if (size > INT_MAX)
 		return -EMSGSIZE;
-	/* Three bytes of "{}," become a kilobyte: whoever may talk to us could fill our memory. */
-	r = json_scan(text, size, &limits, &reason, &position);
+	/* Three bytes of "{}," become a kilobyte: a peer could fill our memory. */
+	r = json_parse_limited(text, size, &limits, &object, &reason, &position);
 	if (r < 0)
-		return -EBADMSG;
-	tokener = json_tokener_new_ex(LUO_VARLINK_DEPTH_MAX);
-	if (!tokener)
-		return -ENOMEM;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-	/* With its NUL, so that a number at the end is complete too. */
-	object = json_tokener_parse_ex(tokener, text, (int)size + 1);
-	if (json_tokener_get_error(tokener) != json_tokener_success ||
-	    json_tokener_get_parse_end(tokener) < size)
-		r = -EBADMSG;
-	else if (!json_object_is_type(object, json_type_object))
-		r = -EBADMSG;
-	json_tokener_free(tokener);
-	if (r < 0) {
+		return r == -ENOMEM ? r : -EBADMSG;
+	if (!json_object_is_type(object, json_type_object)) {
 		json_object_put(object);
-		return r;
+		return -EBADMSG;
 	}
 	*ret = object;
 	return 0;

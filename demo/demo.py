@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs the demo; `./dev demo --help` says how. Python's standard library only."""
+"""Runs the demo; see ./dev demo --help. It needs only the standard library of Python."""
 
 import argparse
 import json
@@ -24,12 +24,12 @@ def _arguments():
                                      "kernel below them is replaced, in QEMU.")
     parser.add_argument("--systemd", action="store_true", help="in Debian 13, as services of its systemd")
     parser.add_argument("--json", action="store_true", help="print the data of the report instead of the report")
-    parser.add_argument("--keep", action="store_true", help="keep logs and timeline, and say where")
-    parser.add_argument("--results", metavar="DIR", help="keep them there")
-    parser.add_argument("--kernel", metavar="K", help="the kernel to begin with (7.2); as for luo-vm run")
-    parser.add_argument("--next-kernel", metavar="K", help="the one to go to (7.3)")
+    parser.add_argument("--keep", action="store_true", help="keep logs and timeline, and print their folder")
+    parser.add_argument("--results", metavar="DIR", help="keep logs and timeline in this folder")
+    parser.add_argument("--kernel", metavar="K", help="the first kernel (7.2), as for luo-vm run")
+    parser.add_argument("--next-kernel", metavar="K", help="the kernel to kexec into (7.3)")
     parser.add_argument("--overlay", metavar="DIR", default=os.path.join(_TOP, "build", "vm-overlay"),
-                        help="what ./dev has installed for guests")
+                        help="the files that ./dev installs for guests")
     arguments = parser.parse_args()
     arguments.plan = phases.SYSTEMD if arguments.systemd else phases.LUOD
     return arguments
@@ -45,7 +45,7 @@ def _command(arguments, folder):
 
 
 def _run(arguments, folder):
-    """Run the scenario, showing each phase on standard error. (exit status, complaint of the guest)"""
+    """Run the scenario and show each phase on standard error. Returns (exit status, failure in the guest)."""
     follower = follow.Follower(os.path.join(folder, arguments.plan.scenario), arguments.plan, sys.stderr)
     with open(os.path.join(folder, _LOG), "wb") as log:
         runner = subprocess.Popen(_command(arguments, folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -54,7 +54,7 @@ def _run(arguments, folder):
                 follower.poll()
                 time.sleep(0.1)
         except BaseException:
-            # It ends its guest by itself.
+            # luo-vm ends its guest.
             runner.send_signal(signal.SIGTERM)
             runner.wait()
             raise
@@ -66,18 +66,18 @@ def _run(arguments, folder):
 def _explain_failure(arguments, folder, failure):
     say = lambda text: print(text, file=sys.stderr)
     say("")
-    say(f"The demo did not get to its end: {failure}" if failure else "The demo did not get to its end. luo-vm says:")
+    say(f"The demo failed: {failure}" if failure else "The demo failed. Output of luo-vm:")
     with open(os.path.join(folder, _LOG), encoding="utf-8", errors="replace") as log:
         for line in log.read().splitlines()[-25:]:
             say("  " + line)
-    say(f"What the guest printed: {os.path.join(folder, arguments.plan.scenario)}/boot*.log")
+    say(f"Output of the guest: {os.path.join(folder, arguments.plan.scenario)}/boot*.log")
 
 
 def _report(arguments, folder):
     try:
         data = collect.collect(os.path.join(folder, arguments.plan.scenario), arguments.plan)
     except (OSError, KeyError, TypeError, ValueError) as error:
-        print(f"What the guest has sent is not what it should be: {error!r}", file=sys.stderr)
+        print(f"The results of the guest are incomplete or invalid: {error!r}", file=sys.stderr)
         return False
     data["problems"] = judge.judge(data)
     data["ok"] = not data["problems"]
@@ -103,8 +103,8 @@ def main():
     folder = os.path.abspath(arguments.results or tempfile.mkdtemp(prefix="luo-demo-"))
     os.makedirs(folder, exist_ok=True)
     if os.listdir(folder) and not os.path.exists(os.path.join(folder, _LOG)):
-        sys.exit(f"./dev demo: {folder} is not empty, and not the results of an earlier demo.")
-    # Or an earlier run's logs would be followed as if they were this one's.
+        sys.exit(f"./dev demo: {folder} is not empty, and has no results of an earlier demo; name another folder")
+    # Otherwise the follower would read the logs of an earlier run.
     shutil.rmtree(os.path.join(folder, arguments.plan.scenario), ignore_errors=True)
     keep = arguments.keep or arguments.results
     try:

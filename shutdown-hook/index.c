@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include <json-c/json_object.h>
-#include <json-c/json_tokener.h>
 #include <luo/store.h>
 
 #include "common/json-scan.h"
@@ -92,29 +91,12 @@ static int text_to_tree(const char *text, size_t size, struct json_object **ret,
 			const char **ret_reason)
 {
 	static const struct json_limits limits = { DEPTH_MAX, TREE_MEMORY };
-	enum json_tokener_error error;
-	struct json_tokener *tokener;
 	size_t at;
-	int r;
 
 	*ret_reason = "larger than 1 MiB";
 	if (size > INDEX_SIZE_MAX)
 		return -E2BIG;
-	r = json_scan(text, size, &limits, ret_reason, &at);
-	if (r < 0)
-		return r;
-	tokener = json_tokener_new_ex(DEPTH_MAX + 1);
-	if (!tokener)
-		return -ENOMEM;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-	*ret = json_tokener_parse_ex(tokener, text, (int)size);
-	error = json_tokener_get_error(tokener);
-	json_tokener_free(tokener);
-	if (error == json_tokener_success)
-		return 0;
-	json_object_put(*ret);
-	*ret_reason = error == json_tokener_continue ? "it ends too early" : "not JSON";
-	return -EBADMSG;
+	return json_parse_limited(text, size, &limits, ret, ret_reason, &at);
 }
 
 static int check_version(struct json_object *root, const char **ret_reason)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What happens in the guest of either demo, whoever keeps the memory. Sourced by their own lib.sh.
+# Shared by the guests of both demos. Their lib.sh sources it.
 
 PATH=/usr/lib/luo/demo:$PATH
 answers=/tmp/answers
 
-# phase NAME: for whoever watches the log, and for the timeline.
+# phase NAME: mark the start of a phase in the log and on the timeline.
 phase() {
 	echo "demo-phase $1"
 	luo-vm-mark "$1"
@@ -15,7 +15,7 @@ fail() {
 	exit 1
 }
 
-# eventually COMMAND...: it succeeds within twenty seconds.
+# eventually COMMAND...: the command succeeds within 20 seconds.
 eventually() {
 	left=400
 	until "$@" >/dev/null 2>&1; do
@@ -34,21 +34,21 @@ answers() {
 	[ -n "$(ask "$1" "$2")" ]
 }
 
-# What tells one kernel, and one boot, from another.
+# Facts that identify a kernel and a boot.
 kernel_facts() {
 	echo "release=$(uname -r)"
 	echo "boot_id=$(cat /proc/sys/kernel/random/boot_id)"
 	echo "btime=$(sed -n 's/^btime //p' /proc/stat)"
 }
 
-# record KEY COMMAND...: what it prints is a line of $answers.
+# record KEY COMMAND...: add the output of the command to $answers.
 record() {
 	key=$1
 	shift
 	echo "$key=$("$@")" >>$answers
 }
 
-# fd_of PID NAME: where a process has what it was given by that name, or has made.
+# fd_of PID NAME: the number of the fd of this name in a process, whether it was given or created.
 fd_of() {
 	fd=3
 	for given in $(tr '\0' '\n' </proc/$1/environ | sed -n 's/^LISTEN_FDNAMES=//p' | tr : ' '); do
@@ -62,13 +62,13 @@ fd_of() {
 	done
 }
 
-# sum UNIT NAME PID FD: sha256 of what the process has open there.
+# sum UNIT NAME PID FD: sha256 of the contents of an fd of a process.
 sum() {
 	digest=$(sha256sum "/proc/$3/fd/$4") || fail "$1 does not have $2"
 	echo "$1 $2 ${digest%% *}"
 }
 
-# Every memfd once. $1 and what follows read the one that has grown since the kexec.
+# Every memfd once. The arguments are a command that reads the memfd that has grown since the kexec.
 sums() {
 	sum counter.service counters $counter "$(fd_of $counter counters)"
 	digest=$("$@" /proc/$notes/fd/8 | sha256sum)
@@ -79,7 +79,7 @@ sums() {
 	done
 }
 
-# ---- what is asked of the services, and recorded ---------------------------------------------
+# ---- work of the services, and their state ---------------------------------------------------
 
 work_before() {
 	for visitor in ada brian grace ada linus grace ada barbara ada; do
@@ -95,7 +95,7 @@ work_before() {
 	record notes grep -c . /proc/$notes/fd/9
 }
 
-what_they_know() {
+state_of_services() {
 	record visits ask 7001 total
 	record ada ask 7001 "get ada"
 	record steps ask 7002 "run 0"
@@ -118,7 +118,7 @@ work_after() {
 	cat /proc/$notes/fd/9 >/tmp/notes
 }
 
-# send WHEN FILE...: files of /tmp to the host.
+# send WHEN FILE...: send files of /tmp to the host.
 send() {
 	when=$1
 	shift

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Shared by both stages and the client. For bash: the guest has no nc.
+# Shared by both stages and the client. It needs bash, because the guest has no nc.
 
 . /usr/lib/luo/demo/lib.sh
 
@@ -19,7 +19,7 @@ find_services() {
 	[ "$counter" != 0 ] && [ "$notes" != 0 ] && [ "$vmm" != 0 ] || fail "a service does not run"
 }
 
-# Lines of the journal have the guest's time; with this the host can tell its own.
+# Lines of the journal have the time of the guest. This mark lets the host convert it.
 clock() {
 	read -r uptime _ </proc/uptime
 	luo-vm-mark "clock:$uptime"

@@ -3,7 +3,7 @@
 
 . /usr/lib/luo/demo/lib.sh
 
-# The whole of what it takes to run a service under luod is the luo-run in front of it.
+# luo-run is all that a service needs to run under luod.
 start_services() {
 	luo-run --unit counter.service --required -- counter &
 	counter=$!
@@ -21,6 +21,6 @@ start_services() {
 
 stop_services() {
 	kill $vmm $notes $counter
-	# The state lies in memory that outlives them, so they have nothing to save.
+	# Their memory survives them, so they have nothing to save.
 	wait $vmm $notes $counter 2>/dev/null
 }

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The host's side of the demo: runs the scenario, follows it, judges it, and shows what happened."""
+"""The host side of the demo: follows the scenario, collects and checks its results, and prints the report."""

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Out of a results folder of luo-vm, the data of the report: what `./dev demo --json` prints."""
+"""Collects the data of the report from a results folder of luo-vm. `./dev demo --json` prints it."""
 
 import json
 import os
 import re
 
-# What the services are; the rest is found in what luod said about them.
+# The services. The output of luoctl has the rest.
 SERVICES = {
     "counter.service": "a server in C, its state in one memfd",
     "notes.service": "a shell script that writes into two memfds",
-    "vmm.service": "keeps what a virtual machine monitor keeps",
+    "vmm.service": "keeps the state of a virtual machine monitor",
 }
 
 
@@ -28,7 +28,7 @@ def _sums(text):
 
 
 def _entries(text):
-    """{(unit, name): entry}; in the demo no unit uses a name twice."""
+    """{(unit, name): entry}. In the demo no unit uses a name twice."""
     return {(e["unit"], e["name"]): e for e in json.loads(text)["entries"]}
 
 
@@ -37,13 +37,13 @@ def _results(text):
 
 
 def _harvest(text):
-    """The same, of `luoctl harvest --dry-run`."""
+    """The same from `luoctl harvest --dry-run`."""
     return {(e["unit"], e["name"]): dict(e, result="preserved" if e["survives"] else "lost")
             for e in json.loads(text)["entries"] if e["unit"] in SERVICES}
 
 
 class _Clock:
-    """The guest's clock of a boot on the host's, from a mark that says what the guest's was."""
+    """Converts times of the clock of a guest to the clock of the host. A mark has the time of the guest."""
 
     def __init__(self, events):
         self._offsets = {}
@@ -58,7 +58,7 @@ class _Clock:
 
 
 def _stamped(folder, boot):
-    """(time, line) of each line of a log that has one."""
+    """(time, line) of each line of a log that has a time."""
     with open(os.path.join(folder, f"boot{boot}.log"), encoding="utf-8", errors="replace") as log:
         for line in log:
             stamp = re.match(r"\[ *(\d+\.\d+)\] ", line)
@@ -67,7 +67,7 @@ def _stamped(folder, boot):
 
 
 def _marked(events, plan):
-    """When each phase began that was marked, and when each service answered, on the host's clock."""
+    """The starts of the phases that have a mark, and the times of the first answers, on the clock of the host."""
     starts, answers, kernels = [], {}, 0
     for event in events:
         kind, name = event["type"], event.get("name", "")
@@ -86,7 +86,7 @@ def _marked(events, plan):
 
 
 def _in_log(folder, clock, plan):
-    """When each phase began that only the log tells of, and when systemd said that a service had ended."""
+    """The starts of the phases that only the log shows, and the times at which services ended."""
     starts, stopped = {}, {}
     for boot in {phase.boot for phase in plan.phases if phase.line}:
         current = None
@@ -106,7 +106,7 @@ def _timeline(folder, events, plan):
     more, stopped = _in_log(folder, _Clock(events), plan)
     order = {phase: number for number, phase in enumerate(plan.phases + [None])}
     starts = sorted(starts + more, key=lambda start: order[start[1]])
-    # Two clocks may differ by a moment; what comes later is not earlier.
+    # Two clocks may differ a little; a later phase must not start earlier.
     moments = [max(when for when, _ in starts[:number + 1]) for number in range(len(starts))]
     steps = [{"boot": phase.boot, "phase": phase.name, "blackout": phase.blackout, "start": start,
               "seconds": round(following - start, 6)}
@@ -114,13 +114,13 @@ def _timeline(folder, events, plan):
     dark = [step for step in steps if step["blackout"]]
     if not dark:
         raise ValueError("the timeline has no blackout")
-    begin = dark[0]["start"]
+    blackout = dark[0]["start"]
     return {
         "phases": steps,
-        "blackoutStart": begin,
-        "blackoutSeconds": round(dark[-1]["start"] + dark[-1]["seconds"] - begin, 6),
-        "stoppedAfter": {unit: round(when - begin, 6) for unit, when in stopped.items()},
-        "answeredAfter": {unit: round(when - begin, 6) for unit, when in answers.items()},
+        "blackoutStart": blackout,
+        "blackoutSeconds": round(dark[-1]["start"] + dark[-1]["seconds"] - blackout, 6),
+        "stoppedAfter": {unit: round(when - blackout, 6) for unit, when in stopped.items()},
+        "answeredAfter": {unit: round(when - blackout, 6) for unit, when in answers.items()},
     }
 
 
@@ -150,9 +150,9 @@ def _services(before, after, sums, results):
 
 
 def _console(folder):
-    """What luo-shutdown has written there."""
-    said = [line.split("] luo: ", 1)[1] for _, line in _stamped(folder, 1) if "] luo: " in line]
-    return said[-1] if said else None
+    """The last message of luo-shutdown on the console."""
+    messages = [line.split("] luo: ", 1)[1] for _, line in _stamped(folder, 1) if "] luo: " in line]
+    return messages[-1] if messages else None
 
 
 def _systemd(folder):
@@ -167,14 +167,14 @@ def _systemd(folder):
 
 
 def collect(folder, plan):
-    """The data of a finished run, without a judgement. Raises OSError, KeyError or ValueError."""
+    """The data of a finished run, not yet checked. Raises OSError, KeyError or ValueError."""
     with open(os.path.join(folder, "events.json"), encoding="utf-8") as file:
         events = json.load(file)["events"]
     before, after = (_entries(_read(folder, f"{when}/list.json")) for when in ("before", "after"))
     sums = [_sums(_read(folder, f"{when}/sums")) for when in ("before", "after")]
     unknown = set(sums[0]) - set(before)
     if unknown:
-        raise ValueError(f"luoctl does not know of {', '.join(sorted(' '.join(key) for key in unknown))}")
+        raise ValueError(f"luoctl list does not show {', '.join(sorted(' '.join(key) for key in unknown))}")
     results = _harvest(_read(folder, "before/harvest.json")) if plan.systemd else _results(
         _read(folder, "before/preserve.json"))
     data = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Following a running scenario: a line for each phase, with the time that it took."""
+"""Follows a running scenario, and prints a line for each phase with the time that it took."""
 
 import os
 import re
@@ -9,12 +9,12 @@ from . import style
 
 _WIDTH = 60
 _RELEASE = re.compile(r"Linux version (\S+)")
-# From a program of luo-vm's as it is, from a service with the time and the name of the journal.
-_SAID = re.compile(r"^(?:\[[ .0-9]+\] [^ ]+: )?demo-(phase|failure) (.*)")
+# A stage prints the line itself. A line from a service starts with the time and the name of the journal.
+_MESSAGE = re.compile(r"^(?:\[[ .0-9]+\] [^ ]+: )?demo-(phase|failure) (.*)")
 
 
 class _Tail:
-    """New lines of a file that may not be there yet."""
+    """New lines of a file that may not exist yet."""
 
     def __init__(self, path):
         self._path = path
@@ -35,7 +35,7 @@ class _Tail:
 
 
 class Follower:
-    """Call poll() now and then, and close() at the end. `failure` is what the guest complained of."""
+    """Call poll() regularly, and close() at the end. `failure` is the failure that the guest reported."""
 
     def __init__(self, folder, plan, out, clock=time.monotonic):
         self._plan = plan
@@ -58,17 +58,17 @@ class Follower:
             self._show(final=False)
 
     def _line(self, boot, line):
-        release, said = _RELEASE.search(line), _SAID.match(line.rstrip())
+        release, message = _RELEASE.search(line), _MESSAGE.match(line.rstrip())
         if release:
             self._enter(self._plan.find(boot, "boot"), release[1])
-        elif said and said[1] == "phase":
-            self._enter(self._plan.find(boot, said[2]))
-        elif said:
-            self.failure = said[2]
+        elif message and message[1] == "phase":
+            self._enter(self._plan.find(boot, message[2]))
+        elif message:
+            self.failure = message[2]
         else:
-            begins = self._plan.of_line(boot, line.rstrip(), self._phase)
-            if begins:
-                self._enter(begins)
+            phase = self._plan.of_line(boot, line.rstrip(), self._phase)
+            if phase:
+                self._enter(phase)
 
     def _enter(self, phase, release=""):
         self._finish()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The report that a person reads."""
+"""The report."""
 
 import textwrap
 import time
@@ -9,10 +9,10 @@ from . import phases, style
 _WIDTH = 92
 _BAR = 36
 _KNOWLEDGE = (
-    ("visits", "counter.service", "visits it has counted"),
-    ("ada", "counter.service", "of them by ada"),
-    ("notes", "notes.service", "notes it has taken"),
-    ("steps", "vmm.service", "steps its guest has made"),
+    ("visits", "counter.service", "visits counted"),
+    ("ada", "counter.service", "of these by ada"),
+    ("notes", "notes.service", "notes taken"),
+    ("steps", "vmm.service", "steps of its guest"),
 )
 
 
@@ -63,19 +63,19 @@ def _nature(entry):
 
 
 def _fate(page, unit, entry):
-    """The right-hand side of an entry's line: what became of it, and in which colour."""
+    """The right part of the line of an entry: its result, with its color."""
     look = page.look
     if not entry["before"]["preservable"]:
         return look.paint(f"{look.mark('lost')} cannot be preserved", "yellow")
     if entry["after"] is None:
-        return look.paint(f"{look.mark('bad')} is gone", "red")
+        return look.paint(f"{look.mark('bad')} is missing", "red")
     if entry["sameAs"]:
         other, name = entry["sameAs"]
         return (look.paint(look.mark("good"), "green") + f" same memory as {name}"
                 + ("" if other == unit else f" of {other}"))
     if entry["sha256Before"] != entry["sha256After"]:
-        return look.paint(f"{look.mark('bad')} ITS BYTES DIFFER", "red")
-    return (look.paint(look.mark("good"), "green") + f" {entry['before']['size']:>10,} bytes the same  "
+        return look.paint(f"{look.mark('bad')} CONTENTS DIFFER", "red")
+    return (look.paint(look.mark("good"), "green") + f" {entry['before']['size']:>10,} bytes unchanged  "
             + look.paint(f"sha256 {entry['sha256After'][:12]}", "dim"))
 
 
@@ -92,7 +92,7 @@ def _service(page, service):
 
 
 def _services(page, services):
-    page.heading("Memory", "checksums of what the services have open, before the stop and after the start")
+    page.heading("Memory", "checksums of the memory of the services, before the stop and after the start")
     for service in services:
         _service(page, service)
 
@@ -101,17 +101,17 @@ def _lost(page, services):
     lost = [(s["unit"], e) for s in services for e in s["entries"] if not e["before"]["preservable"]]
     if not lost:
         return
-    page.heading("Not carried", "said by the dry run before anything was stopped")
+    page.heading("Not carried over", "as the dry run reported before the services stopped")
     for unit, entry in lost:
         reason = (entry["result"] or {}).get("reason") or entry["before"].get("reason") or "no reason given"
-        again = f" {unit} has made a new one." if entry["after"] else ""
+        again = f" {unit} created a new one." if entry["after"] else ""
         head = f"  {entry['name']:10}"
         for line in textwrap.wrap(f"{reason[0].upper()}{reason[1:].rstrip('.')}.{again}", _WIDTH - len(head)):
             page.line(head + line)
             head = " " * len(head)
 
 
-# ---- what they know ----------------------------------------------------------------------------
+# ---- state of the services ---------------------------------------------------------------------
 
 def _number(text):
     return f"{int(text):,}" if (text or "").isdigit() else str(text)
@@ -119,8 +119,8 @@ def _number(text):
 
 def _knowledge(page, answers, notes):
     before, after = answers["before"], answers["after"]
-    page.heading("What they know")
-    page.line(f"  {'':18}{'':28}{'before':>12}{'after':>12}{'and then':>12}")
+    page.heading("State of the services")
+    page.line(f"  {'':18}{'':28}{'before':>12}{'after':>12}{'later':>12}")
     for key, unit, text in _KNOWLEDGE:
         values = (before.get(key), after.get(key), after.get(f"{key}_then"))
         page.line(f"  {unit:18}{text:28}" + "".join(f"{_number(v):>12}" for v in values))
@@ -133,7 +133,7 @@ def _knowledge(page, answers, notes):
 # ---- the blackout ------------------------------------------------------------------------------
 
 def _bar(page, start, length, total):
-    """Where in the blackout a phase lies, and how long it is."""
+    """The position of a phase in the blackout, and its length."""
     first = round(start / total * _BAR)
     cells = round((start + length) / total * _BAR) - first
     bar = page.look.mark("bar") * cells or page.look.mark("half")
@@ -145,18 +145,18 @@ def _answered(timeline):
 
 
 def _silence(page, timeline):
-    """Each service by itself: from its end to its first answer."""
+    """For each service the time from its end to its first answer."""
     page.line()
     for unit, stopped in timeline["stoppedAfter"].items():
         answered = timeline["answeredAfter"].get(unit)
-        page.line(f"  {unit:18}" + ("has not answered" if answered is None else
+        page.line(f"  {unit:18}" + ("did not answer" if answered is None else
                   f"silent for {style.seconds(answered - stopped):>6}: stopped after {style.seconds(stopped)}, "
                   f"answered again after {style.seconds(answered)}"))
 
 
 def _blackout(page, plan, timeline, accelerator):
     total = timeline["blackoutSeconds"]
-    page.heading(f"Blackout: {style.seconds(total)}", "on the host's clock, which no kexec stops")
+    page.heading(f"Blackout: {style.seconds(total)}", "on the clock of the host, which a kexec does not stop")
     for step in timeline["phases"]:
         if not step["blackout"]:
             continue
@@ -169,25 +169,25 @@ def _blackout(page, plan, timeline, accelerator):
     if accelerator == "kvm":
         note = "The guest ran under KVM."
     else:
-        note = ("The guest was emulated (QEMU TCG): everything takes much longer than on a real machine, and not "
-                "everything by the same factor.")
+        note = ("The guest was emulated (QEMU TCG): every phase takes much longer than on a real machine, and not "
+                "by the same factor.")
     if not timeline["stoppedAfter"]:
-        note = f"Answered again after: {_answered(timeline)}. {note}"
+        note = f"First answer after: {_answered(timeline)}. {note}"
     for line in textwrap.wrap(note, _WIDTH - 2):
         page.line("  " + page.look.paint(line, "dim"))
 
 
-# ---- what the toolkit has said itself ----------------------------------------------------------
+# ---- reports of the toolkit --------------------------------------------------------------------
 
 def _verbatim(page, text):
     for line in text.strip("\n").splitlines():
         page.line("  " + line)
 
 
-def _said(page, systemd):
+def _toolkit(page, systemd):
     page.heading("luoctl harvest --dry-run", "before, in the old kernel")
     _verbatim(page, systemd["dryRun"])
-    page.heading("The console", "in the last moment of the old kernel")
+    page.heading("Console", "at the end of the old kernel")
     for line in textwrap.wrap(f"luo: {systemd['console']}", _WIDTH - 2):
         page.line("  " + line)
     page.heading("luoctl status", "after, in the new kernel")
@@ -208,20 +208,20 @@ def _verdict(page, data):
     memfds, count, shared, lost = _totals(data["services"])
     page.line()
     if data["problems"]:
-        page.line(look.paint(f"{look.mark('bad')} Something is not as it was:", "bold", "red"))
+        page.line(look.paint(f"{look.mark('bad')} Not everything survived:", "bold", "red"))
         for problem in data["problems"]:
             for line in textwrap.wrap(problem, _WIDTH - 4, initial_indent="  - ", subsequent_indent="    "):
                 page.line(line)
         return
     page.line(look.paint(f"{look.mark('good')} Linux {kernel['before']['release']} {look.mark('arrow')} Linux "
-                         f"{kernel['after']['release']}: {count:,} bytes in {memfds} memfds arrived unchanged.",
+                         f"{kernel['after']['release']}: {count:,} bytes in {memfds} memfds survived unchanged.",
                          "bold", "green"))
-    page.line(f"  {shared} more fds still share memory with one of these. {lost} could not be preserved, "
-              "as was known before.")
+    more = "1 more fd shares" if shared == 1 else f"{shared} more fds share"
+    page.line(f"  {more} memory with one of these. {lost} could not be preserved, as the dry run reported.")
 
 
 def render(data, out):
-    """Write the report on what collect() and judge() found."""
+    """Write the report on the data from collect() with the problems from judge()."""
     page = _Page(style.Style(out))
     _kernel(page, data["kernel"])
     _services(page, data["services"])
@@ -230,6 +230,6 @@ def render(data, out):
     plan = phases.SYSTEMD if "systemd" in data else phases.LUOD
     _blackout(page, plan, data["timeline"], data["accelerator"])
     if "systemd" in data:
-        _said(page, data["systemd"])
+        _toolkit(page, data["systemd"])
     _verdict(page, data)
     out.write("\n".join(page.lines) + "\n")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How things look: colours and box characters on a terminal that has them, plain ASCII elsewhere."""
+"""Colors and box characters on a terminal that supports them, plain ASCII elsewhere."""
 
-_COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+_COLORS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 _UTF8 = {"rule": "─", "bar": "█", "half": "▌", "good": "✔", "bad": "✘", "lost": "–", "arrow": "→", "dots": "·"}
 _ASCII = {"rule": "-", "bar": "#", "half": "#", "good": "ok", "bad": "BAD", "lost": "--", "arrow": "->", "dots": "."}
 
@@ -10,16 +10,16 @@ class Style:
     def __init__(self, out):
         tty = out.isatty()
         utf8 = (getattr(out, "encoding", None) or "").lower().replace("-", "") == "utf8"
-        self.colours = tty
+        self.colors = tty
         self._marks = _UTF8 if tty and utf8 else _ASCII
 
     def mark(self, name):
         return self._marks[name]
 
     def paint(self, text, *names):
-        if not self.colours:
+        if not self.colors:
             return text
-        return f"\033[{';'.join(_COLOURS[name] for name in names)}m{text}\033[0m"
+        return f"\033[{';'.join(_COLORS[name] for name in names)}m{text}\033[0m"
 
 
 def size(count):

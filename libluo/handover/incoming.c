@@ -90,15 +90,19 @@ static void read_mapping(struct luo_incoming *incoming)
 }
 
 /*
- * The mapping is not trusted with names: it may only point at further sessions of its own,
- * "NAME.1" and so on, or it could take over the sessions of somebody else.
+ * The mapping is not trusted with names: with any other it could take over the session of another
+ * program.
  */
-static bool is_spill_of(const char *spill, const char *name)
+bool luo_session_is_further(const char *name, const char *main_name)
 {
-	size_t length = strlen(name);
+	size_t length = strlen(main_name);
+	const char *number;
 
-	return strncmp(spill, name, length) == 0 && spill[length] == '.' &&
-	       luo_session_name_is_valid(spill);
+	if (!startswith(name, main_name) || name[length] != '.')
+		return false;
+	number = name + length + 1;
+	return number[0] >= '1' && number[0] <= '9' &&
+	       strspn(number, "0123456789") == strlen(number) && luo_session_name_is_valid(name);
 }
 
 static int make_room_for_spills(struct luo_incoming *incoming)
@@ -128,17 +132,26 @@ static void fail_entries_of_missing_sessions(struct luo_incoming *incoming)
 				entry->failed = -ENOENT;
 }
 
+/* Before anything else is done: whatever comes next may fail, or kill us. */
+static void announce(const struct luo_incoming *incoming, int fd)
+{
+	if (incoming->on_session)
+		incoming->on_session(fd, incoming->on_session_userdata);
+}
+
 /* A failure of today must not make the files of a whole session lost for ever. */
 static void retrieve_further(struct luo_incoming *incoming, int device_fd, size_t index)
 {
 	const char *name = incoming->mapping->spills[index - 1];
 	int fd, r;
 
-	r = is_spill_of(name, incoming->name) ? luo_session_retrieve(device_fd, name, &fd)
-					      : -ENOENT;
-	if (r >= 0)
+	r = luo_session_is_further(name, incoming->name)
+		    ? luo_session_retrieve(device_fd, name, &fd)
+		    : -ENOENT;
+	if (r >= 0) {
 		incoming->sessions[index] = fd;
-	else if (r == -ENOENT)
+		announce(incoming, fd);
+	} else if (r == -ENOENT)
 		incoming->sessions[index] = -ENOENT;
 }
 
@@ -170,7 +183,7 @@ static void expect_further(struct luo_incoming *incoming)
 		return;
 	}
 	for (size_t i = 0; i < incoming->mapping->n_spills; i++)
-		if (!is_spill_of(incoming->mapping->spills[i], incoming->name))
+		if (!luo_session_is_further(incoming->mapping->spills[i], incoming->name))
 			incoming->sessions[i + 1] = -ENOENT;
 }
 
@@ -193,12 +206,18 @@ static void hold_spills(struct luo_incoming *incoming, int device_fd)
 {
 	for (unsigned i = 1; i <= LUO_MAPPING_SPILLS_MAX; i++) {
 		char name[LUO_SESSION_NAME_MAX + 1];
-		int fd, n;
+		int fd, r;
 
-		n = snprintf(name, sizeof(name), "%s.%u", incoming->name, i);
-		if (n < 0 || (size_t)n >= sizeof(name) ||
-		    luo_session_retrieve(device_fd, name, &fd) < 0)
+		r = snprintf(name, sizeof(name), "%s.%u", incoming->name, i);
+		if (r < 0 || (size_t)r >= sizeof(name))
 			return;
+		r = luo_session_retrieve(device_fd, name, &fd);
+		if (r == -ENOENT)
+			return;
+		/* One that cannot be had does not mean that there is none behind it. */
+		if (r < 0)
+			continue;
+		announce(incoming, fd);
 		/* On failure it stays open: leaked rather than freed. */
 		if (append_session(incoming, fd) < 0)
 			return;
@@ -213,6 +232,7 @@ static void note_group(struct luo_incoming *incoming)
 }
 
 _public_ int luo_incoming_retrieve(int device_fd, const char *name,
+				   luo_incoming_session_fn on_session, void *userdata,
 				   struct luo_incoming **ret_incoming)
 {
 	struct luo_incoming *incoming;
@@ -227,6 +247,9 @@ _public_ int luo_incoming_retrieve(int device_fd, const char *name,
 		luo_incoming_free(incoming);
 		return r;
 	}
+	incoming->on_session = on_session;
+	incoming->on_session_userdata = userdata;
+	announce(incoming, incoming->sessions[0]);
 	read_mapping(incoming);
 
 	if (incoming->mapping)
@@ -240,6 +263,7 @@ _public_ int luo_incoming_retrieve(int device_fd, const char *name,
 		fail_entries_of_missing_sessions(incoming);
 	}
 	note_group(incoming);
+	incoming->on_session = NULL;
 	*ret_incoming = incoming;
 	return 0;
 }
@@ -250,7 +274,8 @@ static void adopt_spills(struct luo_incoming *incoming, const int *fds, size_t n
 		_cleanup_free_ char *name = NULL;
 		bool wanted = false;
 
-		if (luo_session_get_name(fds[k], &name) >= 0 && is_spill_of(name, incoming->name))
+		if (luo_session_get_name(fds[k], &name) >= 0 &&
+		    luo_session_is_further(name, incoming->name))
 			for (size_t i = 0; i < incoming->mapping->n_spills && !wanted; i++)
 				if (incoming->sessions[i + 1] == -EBADF &&
 				    streq(name, incoming->mapping->spills[i])) {
@@ -319,6 +344,13 @@ _public_ struct luo_incoming *luo_incoming_free(struct luo_incoming *incoming)
 	free(incoming->name);
 	free(incoming);
 	return NULL;
+}
+
+struct luo_incoming *luo_incoming_free_keep_sessions(struct luo_incoming *incoming)
+{
+	if (incoming)
+		incoming->n_sessions = 0;
+	return luo_incoming_free(incoming);
 }
 
 _public_ const char *luo_incoming_name(const struct luo_incoming *incoming)

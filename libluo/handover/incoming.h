@@ -48,6 +48,9 @@ struct luo_incoming {
 	size_t n_fetched;
 	void *places; /* which tokens the mapping names; only if it has issues, see rescue.c */
 	size_t n_places;
+	/* Only during luo_incoming_retrieve(). */
+	luo_incoming_session_fn on_session;
+	void *on_session_userdata;
 	uint64_t room; /* what can still be charged, as of the last look, less what was restored */
 	uint64_t room_at; /* when that was, microseconds of CLOCK_MONOTONIC */
 	bool rescued;     /* nothing is left that a skipped entry meant */
@@ -59,6 +62,15 @@ struct luo_incoming {
  * if the kernel has no such session, anything else may be tried again.
  */
 int luo_incoming_session(struct luo_incoming *incoming, unsigned index);
+
+/*
+ * Whether the session @name is a further one of @main_name: "MAIN.1", "MAIN.2" and so on, as
+ * spill.c numbers them. Any other suffix is a session of its own.
+ */
+bool luo_session_is_further(const char *name, const char *main_name);
+
+/* luo_incoming_free() that leaves the session fds open: the caller got them by the callback. */
+struct luo_incoming *luo_incoming_free_keep_sessions(struct luo_incoming *incoming);
 
 /* Builds ->shared from the aliases in the mapping. */
 int luo_incoming_find_shared(struct luo_incoming *incoming);
@@ -80,10 +92,13 @@ int luo_incoming_merge(struct luo_incoming *into, struct luo_incoming *from);
 const struct luo_incoming_group *luo_incoming_group_of(const struct luo_incoming *incoming,
 						       const struct luo_entry *entry);
 
+/* The bytes that a memory cgroup is charged for when the file is restored, with pages of @page. */
+uint64_t luo_restore_charge(const struct luo_entry_meta *meta, uint64_t page);
+
 /*
- * Tells that an entry was restored in an earlier life of this process, so that its aliases become
- * the same file again. The fd stays the entry's.
+ * Tells that an entry was restored in an earlier life of this process, as @fd, so that its aliases
+ * become the same file again. The fd stays the caller's.
  */
-int luo_incoming_remember(struct luo_incoming *incoming, const struct luo_entry *entry);
+int luo_incoming_remember_fd(struct luo_incoming *incoming, const struct luo_entry *entry, int fd);
 
 #endif

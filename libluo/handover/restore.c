@@ -21,27 +21,26 @@
 #include "libluo/handover/packed.h"
 #include "common/util.h"
 
-#define PAGE                UINT64_C(4096)
 #define ROOM_MARGIN         (UINT64_C(8) << 20)
 #define SMALL               (UINT64_C(1) << 20)
 #define LOOK_LASTS_USEC     (USEC_PER_SEC / 2)
 #define DEVICE_TIMEOUT_USEC (10 * USEC_PER_SEC)
 
 /* The kernel charges pages, and something for each file beside them. */
-static uint64_t with_overhead(uint64_t bytes)
+static uint64_t with_overhead(uint64_t bytes, uint64_t page)
 {
-	return (bytes / PAGE + 3) * PAGE;
+	return (bytes / page + 3) * page;
 }
 
-static uint64_t bytes_to_charge(const struct luo_entry_meta *meta)
+uint64_t luo_restore_charge(const struct luo_entry_meta *meta, uint64_t page)
 {
 	uint64_t bytes = 0;
 
 	if (!meta->packed)
-		return with_overhead(meta->size);
+		return with_overhead(meta->size, page);
 	/* The packed copy and what is made of it are both there for a moment. */
 	for (size_t i = 0; i < meta->n_extents; i++)
-		bytes += 2 * with_overhead(meta->extents[i].length);
+		bytes += 2 * with_overhead(meta->extents[i].length, page);
 	return bytes;
 }
 
@@ -57,7 +56,7 @@ static bool has_room(uint64_t room, uint64_t needed)
  */
 static int check_room(struct luo_incoming *incoming, const struct luo_entry_meta *meta)
 {
-	uint64_t needed = bytes_to_charge(meta), now, available;
+	uint64_t needed = luo_restore_charge(meta, page_size()), now, available;
 	int r;
 
 	/* systemd writes down no sizes: where there is a limit, there is no telling. */

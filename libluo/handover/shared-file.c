@@ -91,16 +91,16 @@ int luo_incoming_find_shared(struct luo_incoming *incoming)
 	return 0;
 }
 
-int luo_incoming_remember(struct luo_incoming *incoming, const struct luo_entry *entry)
+int luo_incoming_remember_fd(struct luo_incoming *incoming, const struct luo_entry *entry, int fd)
 {
 	struct luo_shared_file *shared = luo_incoming_shared_of(incoming, entry);
-	int fd;
+	int copy;
 
-	if (!shared || shared->fd >= 0 || entry->fd < 0)
+	if (!shared || shared->fd >= 0 || fd < 0)
 		return 0;
-	fd = fcntl(entry->fd, F_DUPFD_CLOEXEC, 3);
-	if (fd < 0)
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (copy < 0)
 		return -errno;
-	shared->fd = fd;
+	shared->fd = copy;
 	return 0;
 }

@@ -146,7 +146,7 @@ struct heap_desc {
 	uint64_t links; /* FREE: previous run in its list in the low half, next in the high; or 0 */
 };
 
-#define HEAP_DESC_KIND(w)      ((unsigned)((w)&0xf))
+#define HEAP_DESC_KIND(w)      ((unsigned)(0xf & (w)))
 #define HEAP_DESC_CLASS(w)     ((unsigned)((w) >> 4 & 0xff))
 #define HEAP_DESC_OWNER(w)     ((unsigned)((w) >> 12 & 0xffff))
 #define HEAP_DESC_ZERO         (UINT64_C(1) << 28)
@@ -181,7 +181,7 @@ struct heap_slab {
 #define HEAP_MAGAZINE          32 /* a power of 2 */
 #define HEAP_HINT(page, block) ((uint64_t)(page) << 16 | (block))
 #define HEAP_HINT_PAGE(h)      ((uint32_t)((h) >> 16))
-#define HEAP_HINT_BLOCK(h)     ((uint32_t)((h)&0xffff))
+#define HEAP_HINT_BLOCK(h)     ((uint32_t)(0xffff & (h)))
 
 struct heap_magazine {
 	uint32_t top;    /* ring[(top - 1) % HEAP_MAGAZINE] is the newest; counts up and wraps */

@@ -99,7 +99,7 @@ static void remove_from_list(struct heap_change *c, uint32_t page, const struct 
 		c->damaged = true;
 	heap_change_put32(c, &index->lists[fl][sl], next);
 	if (!next) {
-		uint8_t bits = heap_change_get8(c, &index->sl_bitmap[fl]) & (uint8_t) ~(1U << sl);
+		uint8_t bits = heap_change_get8(c, &index->sl_bitmap[fl]) & ~(1U << sl);
 		uint32_t fl_bits = heap_change_get32(c, &index->fl_bitmap);
 
 		heap_change_put8(c, &index->sl_bitmap[fl], bits);

@@ -135,18 +135,26 @@ const char *luo_result_to_string(enum luo_result result);
 
 struct luo_incoming;
 
+/** Gets the fd of a session that was just retrieved. The fd stays the library's. */
+typedef void (*luo_incoming_session_fn)(int session_fd, void *userdata);
+
 /**
  * luo_incoming_retrieve() - take over what the previous kernel left under a name.
  * @device_fd: from luo_device_open()
  * @name: of the main session; the mapping names the further ones
+ * @on_session: called for each session as soon as it is retrieved, before its mapping is read; may
+ *              be NULL. A program that can be killed hands a copy of the fd to its manager here:
+ *              until then this is the only one, and the kernel frees what is in the session with it
  *
  *  -ENOENT  there is nothing
  *
  * A session whose mapping is broken, missing or too new is a success: luo_incoming_problem() then
  * says what is wrong, there is no mapping, and the session is held, together with the further
- * sessions "NAME.1", "NAME.2"... if there are any. Since: 0.1
+ * sessions "NAME.1", "NAME.2"... if there are any. A mapping can only name further sessions of that
+ * form. Since: 0.1
  */
-int luo_incoming_retrieve(int device_fd, const char *name, struct luo_incoming **ret_incoming);
+int luo_incoming_retrieve(int device_fd, const char *name, luo_incoming_session_fn on_session,
+			  void *userdata, struct luo_incoming **ret_incoming);
 
 /**
  * luo_incoming_adopt() - the same from session fds that somebody kept for us over a restart.

@@ -581,31 +581,16 @@ static int text_to_tree(struct parse *p, const char *text, size_t size,
 			struct json_object **ret_root)
 {
 	static const struct json_limits limits = { LUO_MAPPING_DEPTH_MAX, TREE_MEMORY_MAX };
-	struct json_tokener *tokener;
-	enum json_tokener_error error;
 	const char *reason;
 	size_t at;
 	int r;
 
 	if (size > LUO_MAPPING_SIZE_MAX)
 		return refuse(p, -E2BIG, "larger than 64 MiB");
-	r = json_scan(text, size, &limits, &reason, &at);
-	if (r < 0)
-		return refuse(p, r, "%s, at byte %zu", reason, at);
-	tokener = json_tokener_new_ex(LUO_MAPPING_DEPTH_MAX + 1);
-	if (!tokener)
-		return -ENOMEM;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-	*ret_root = json_tokener_parse_ex(tokener, text, (int)size);
-	error = json_tokener_get_error(tokener);
-	at = json_tokener_get_parse_end(tokener);
-	json_tokener_free(tokener);
-	if (error == json_tokener_success)
-		return 0;
-	return refuse(p, -EBADMSG, "not JSON: %s, at byte %zu",
-		      error == json_tokener_continue ? "it ends too early"
-						     : json_tokener_error_desc(error),
-		      at);
+	r = json_parse_limited(text, size, &limits, ret_root, &reason, &at);
+	if (r == -ENOMEM)
+		return r;
+	return r < 0 ? refuse(p, r, "%s, at byte %zu", reason, at) : 0;
 }
 
 static void keep_node(void *node)

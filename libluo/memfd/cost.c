@@ -106,7 +106,7 @@ static void look_at_pages(struct luo_extents *x, struct luo_memfd_cost *cost)
 
 static int find_data(struct luo_extents *x, struct luo_memfd_cost *cost)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t page = page_size();
 	int64_t at = 0, begin, end;
 	int r;
 
@@ -137,7 +137,7 @@ static int look_at_file(int fd, const struct luo_fd_info *info, struct luo_memfd
 
 static void add_up(struct luo_memfd_cost *cost)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t page = page_size();
 	uint64_t whole = (uint64_t)luo_round_up((int64_t)cost->size, page);
 
 	cost->data = MIN2(cost->data, whole);
@@ -159,7 +159,7 @@ static unsigned advice_for_holes(const struct luo_memfd_cost *cost)
 
 static unsigned advice_for(const struct luo_fd_info *info, const struct luo_memfd_cost *cost)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t page = page_size();
 	unsigned advice = 0;
 
 	if (info->kind == LUO_KIND_HUGETLB)

@@ -113,7 +113,7 @@ static int do_work(struct luo_extents *x, bool fill, int *ret_error)
 {
 	struct work k = {
 		.x = x,
-		.page = (size_t)sysconf(_SC_PAGESIZE),
+		.page = page_size(),
 		.huge = luo_huge_page_size(),
 	};
 	int r;

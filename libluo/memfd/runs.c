@@ -49,7 +49,7 @@ static int count_entries(struct luo_run_counter *c, size_t n)
 
 int luo_run_counter_add(struct luo_run_counter *c, const struct luo_window *w)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = w->size / page, done = 0;
+	size_t page = page_size(), pages = w->size / page, done = 0;
 	uint64_t first = (uintptr_t)w->address / page;
 
 	while (done < pages) {

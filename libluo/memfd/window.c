@@ -143,7 +143,7 @@ static int walk(struct luo_extents *x, luo_window_fn look, void *userdata, bool 
 	size_t huge = luo_huge_page_size(), total;
 	struct walk k = {
 		.x = x,
-		.page = (size_t)sysconf(_SC_PAGESIZE),
+		.page = page_size(),
 		.size = MAX2(huge, WINDOW_SIZE),
 		.look = look,
 		.userdata = userdata,

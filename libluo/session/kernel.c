@@ -76,17 +76,23 @@ static bool kernel_has_symbol(void)
 
 static enum luo_support real_support(void)
 {
-	static int built_in = -1; /* reading all symbols takes a while, and they do not change */
+	/* Reading all symbols takes a while, and they do not change. Threads may read them at the
+	 * same time; all of them find the same. */
+	static int built_in = -1;
 	struct stat st;
+	int known;
 
 	if (stat(DEVICE_PATH, &st) == 0 && S_ISCHR(st.st_mode))
 		return LUO_SUPPORT_ON;
 	/* The kernel has it, but this /dev, a container's perhaps, does not. */
 	if (access("/sys/class/misc/" DEVICE_NAME, F_OK) == 0)
 		return LUO_SUPPORT_ON;
-	if (built_in < 0)
-		built_in = kernel_has_symbol();
-	return built_in ? LUO_SUPPORT_OFF : LUO_SUPPORT_NONE;
+	known = __atomic_load_n(&built_in, __ATOMIC_RELAXED);
+	if (known < 0) {
+		known = kernel_has_symbol();
+		__atomic_store_n(&built_in, known, __ATOMIC_RELAXED);
+	}
+	return known ? LUO_SUPPORT_OFF : LUO_SUPPORT_NONE;
 }
 
 /*

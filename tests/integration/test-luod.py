@@ -356,6 +356,26 @@ def unknown_and_gone_senders(luod):
     assert not [entry for entry in luod.entries() if entry["name"] == "x"]
 
 
+@test
+def connection_of_a_process_that_is_gone(luod):
+    """The process that connected was reaped. Another one has the connection, but not its identity."""
+    connection = Connection.__new__(Connection)
+    connection.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.socket.settimeout(30)
+    connection.buffer, connection.fds = b"", []
+    pid = os.fork()
+    if pid == 0:
+        connection.socket.connect(luod.path)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    with connection:
+        expect_error("io.luo.Failed", connection.call, "io.luo.Register", {"unit": "gone"})
+        fd = memfd("x", b"x")
+        expect_error("io.luo.UnknownCaller", connection.call, "io.luo.Store", {"names": ["x"]}, [fd])
+        os.close(fd)
+    expect_error("io.luo.NoSuchUnit", luod.entries, {"unit": "gone"})
+
+
 def lingering():
     """A socket whose last close waits for a peer that never reads."""
     listener = socket.create_server(("127.0.0.1", 0))

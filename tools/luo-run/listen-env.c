@@ -9,8 +9,8 @@
 #include "tools/luo-run/listen-env.h"
 #include "common/util.h"
 
-/* The kernel's MAX_ARG_STRLEN: "NAME=value" with its NUL. */
-#define VARIABLE_MAX ((size_t)32 * 4096)
+/* The kernel's MAX_ARG_STRLEN, in pages: "NAME=value" with its NUL. */
+#define VARIABLE_PAGES_MAX 32
 
 void listen_env_name(FILE *names, size_t i, const char *name)
 {
@@ -51,7 +51,7 @@ int listen_env_set(size_t n, const char *names)
 		unsetenv("LISTEN_FDNAMES");
 		return 0;
 	}
-	if (sizeof("LISTEN_FDNAMES=") + strlen(names) > VARIABLE_MAX)
+	if (sizeof("LISTEN_FDNAMES=") + strlen(names) > VARIABLE_PAGES_MAX * page_size())
 		return -E2BIG;
 	if (setenv("LISTEN_FDNAMES", names, 1) < 0)
 		return -errno;

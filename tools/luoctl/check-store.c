@@ -184,7 +184,7 @@ static int look_at_one(struct check *check, struct json_object *entries, size_t 
 	say_what_is_slow(e, cost.advice, total);
 	if (!cost.runs_known)
 		return -EPERM;
-	total->pages += cost.data / (uint64_t)sysconf(_SC_PAGESIZE);
+	total->pages += cost.data / page_size();
 	total->runs += cost.runs;
 	total->counted++;
 	return 0;

@@ -111,12 +111,14 @@ static void add_sessions(struct json_object *status, const struct luod *l)
 }
 
 /* Bytes of memory, each file once, however many entries have it. */
+struct file_size {
+	dev_t device;
+	ino_t inode;
+	uint64_t size;
+};
+
 struct sizes {
-	struct file_size {
-		dev_t device;
-		ino_t inode;
-		uint64_t size;
-	} * files;
+	struct file_size *files;
 	size_t n;
 };
 

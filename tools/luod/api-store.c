@@ -45,7 +45,7 @@ static void note_cgroup(struct luod *l, struct luo_unit *unit, const struct peer
 	struct luo_unit *same;
 
 	if (proc_cgroup(peer->pid, &path) < 0 || cgroup_to_unit(path, &name) < 0 ||
-	    !streq(name, unit->name))
+	    !streq(name, unit->name) || !pidfd_is_there(peer->pidfd))
 		return;
 	/* The directory of the unit, not one below it. */
 	for (char *p = strstr(path, name); p; p = strstr(p + 1, name))

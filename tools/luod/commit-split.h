@@ -17,14 +17,16 @@
 
 #include <luo/handover.h>
 
+struct split_file {
+	dev_t device;
+	ino_t inode;
+};
+
 struct split {
 	struct luo_store *const *stores;
 	size_t n_stores;
 	/* Files that a unit of ours has as well: no file can be in two sessions. Sorted. */
-	struct split_file {
-		dev_t device;
-		ino_t inode;
-	} * shared;
+	struct split_file *shared;
 	size_t n_shared;
 	size_t n_manager, n_own; /* how many entries go where */
 	size_t n_managed;        /* of managed units, wherever they go */

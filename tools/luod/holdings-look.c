@@ -30,7 +30,7 @@ struct retrieving {
 	size_t n;
 };
 
-static int on_session(int fd, void *userdata)
+static void on_session(int fd, void *userdata)
 {
 	struct retrieving *rt = userdata;
 	char name[KEEPER_NAME_SIZE];
@@ -39,7 +39,7 @@ static int on_session(int fd, void *userdata)
 	if (rt->n >= ELEMENTSOF(rt->sessions)) {
 		/* Rather leaked than freed. */
 		log_error("More sessions came in than luod can count; one is only held.");
-		return 0;
+		return;
 	}
 	r = keeper_push(&rt->luod->keeper, keeper_name('i', rt->n, name), fd);
 	if (r >= 0)
@@ -51,7 +51,6 @@ static int on_session(int fd, void *userdata)
 			strerror(-r));
 	rt->sessions[rt->n] = (struct kept_session){ .number = rt->n, .fd = fd };
 	rt->n++;
-	return 0;
 }
 
 static bool goes_away(int error)

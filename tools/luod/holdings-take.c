@@ -53,7 +53,7 @@ static int restore_for(struct luod *l, struct luo_entry **entries, size_t n,
 	_cleanup_free_ char *cgroup = NULL, *own = NULL;
 	int r;
 
-	if (!claimer || claimer->pid <= 0 || claimer->pidfd < 0)
+	if (!claimer || claimer->pid <= 0)
 		return 0;
 	r = proc_cgroup(claimer->pid, &cgroup);
 	/* Who asks and ends at once would have us pay. */

@@ -20,7 +20,6 @@
 #include "common/util.h"
 #include "libluo/handover/incoming.h"
 #include "tools/luod/commit-index.h"
-#include "tools/luod/commit-report.h"
 #include "tools/luod/journal.h"
 #include "tools/luod/keeper.h"
 #include "tools/luod/luod.h"
@@ -78,9 +77,7 @@ static void remember_claimed(struct luod *l, struct luo_entry *entry, uint64_t i
 		claimed = find_id(l->state.held, id);
 	if (!claimed || claimed->fd < 0)
 		return;
-	entry->fd = claimed->fd;
-	(void)luo_incoming_remember(l->incoming, entry);
-	entry->fd = -EBADF;
+	(void)luo_incoming_remember_fd(l->incoming, entry, claimed->fd);
 }
 
 void holdings_remove_entry(struct luo_entry *entry)
@@ -269,7 +266,7 @@ static void hold_stranger(struct luod *l, struct kept_session *session)
 /* Takes the sessions of one group out, the main one first. */
 static size_t take_group(struct luod *l, const char *main_name, int *ret_fds)
 {
-	size_t n = 0, prefix = strlen(main_name);
+	size_t n = 0;
 
 	for (size_t i = 0; i < l->n_sessions && n == 0; i++)
 		if (l->sessions[i].fd >= 0 && l->sessions[i].name &&
@@ -278,8 +275,7 @@ static size_t take_group(struct luod *l, const char *main_name, int *ret_fds)
 	for (size_t i = 0; n > 0 && i < l->n_sessions; i++) {
 		const char *name = l->sessions[i].name;
 
-		if (l->sessions[i].fd >= 0 && name && startswith(name, main_name) &&
-		    name[prefix] == '.')
+		if (l->sessions[i].fd >= 0 && name && luo_session_is_further(name, main_name))
 			ret_fds[n++] = TAKE_FD(l->sessions[i].fd);
 	}
 	return n;

@@ -20,6 +20,9 @@
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
 #endif
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
 #define PIDFS_MAGIC 0x50494446 /* Linux 6.9 */
 
 #define PROC_FILE_MAX 16384
@@ -63,30 +66,66 @@ int pidfd_inode(int pidfd, uint64_t *ret)
 	return 0;
 }
 
+/*
+ * The pidfd of the peer. Kernels before 6.5 do not have the option, and only there the pid is all
+ * that is known. Any other error means that the peer is gone (kernels before 6.16 say EINVAL, ESRCH
+ * or ENODATA when it was reaped): its pid may belong to another process by now.
+ */
+static int peer_pidfd(int fd, pid_t pid)
+{
+	socklen_t size = sizeof(int);
+	int pidfd = -EBADF;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) >= 0)
+		return pidfd;
+	return errno == ENOPROTOOPT ? pidfd_open_process(pid) : -ESRCH;
+}
+
 int peer_from_socket(int fd, struct peer *ret)
 {
 	struct ucred ucred;
 	socklen_t size = sizeof(ucred);
-	struct peer peer = { .pidfd = -EBADF };
-	int pidfd = -1;
+	struct peer peer = { 0 };
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &size) < 0)
 		return -errno;
 	peer.pid = ucred.pid;
 	peer.uid = ucred.uid;
-	size = sizeof(pidfd);
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) >= 0)
-		peer.pidfd = pidfd;
-	else
-		peer_complete(&peer);
+	peer.pidfd = peer_pidfd(fd, ucred.pid);
 	*ret = peer;
 	return 0;
 }
 
-void peer_complete(struct peer *peer)
+/* Whether the process that has the pid now was there at @when, a time of CLOCK_BOOTTIME. */
+static bool was_there(pid_t pid, uint64_t when)
 {
-	if (peer->pidfd < 0)
-		peer->pidfd = pidfd_open_process(peer->pid);
+	uint64_t start, ticks_per_second = (uint64_t)sysconf(_SC_CLK_TCK);
+	pid_t parent;
+
+	/* The kernel rounds the start down to a tick, so that of the sender is never after @when.
+	 */
+	return proc_stat(pid, &parent, &start) >= 0 &&
+	       start <= when / USEC_PER_SEC * ticks_per_second +
+				when % USEC_PER_SEC * ticks_per_second / USEC_PER_SEC;
+}
+
+int pidfd_open_sender(int socket_fd, pid_t pid, uint64_t sent)
+{
+	_cleanup_close_ int fd = -EBADF;
+	socklen_t size = sizeof(int);
+	int on;
+
+	/* A kernel that can pass pidfds and passes none: the sender was reaped. */
+	if (getsockopt(socket_fd, SOL_SOCKET, SO_PASSPIDFD, &on, &size) >= 0 ||
+	    errno != ENOPROTOOPT)
+		return -ESRCH;
+	fd = pidfd_open_process(pid);
+	if (fd < 0)
+		return fd;
+	/* In this order: what /proc says is about this process only if it is still there after. */
+	if (!was_there(pid, sent) || !pidfd_is_there(fd))
+		return -ESRCH;
+	return TAKE_FD(fd);
 }
 
 bool peer_is_trusted(const struct peer *peer)

@@ -17,13 +17,21 @@
 struct peer {
 	pid_t pid; /* 0: not in our pid namespace */
 	uid_t uid;
-	int pidfd; /* owned; < 0 if it could not be had */
+	int pidfd; /* owned; < 0: the process is gone, so what /proc has under its pid is not its */
 };
 
-/* Of a connected stream socket: SO_PEERCRED, SO_PEERPIDFD where there is (6.5), else pidfd_open. */
+/*
+ * Of a connected stream socket: SO_PEERCRED and SO_PEERPIDFD. Kernels before 6.5 lack the second;
+ * there the pidfd is opened from the pid. A peer that was reaped has no pidfd.
+ */
 int peer_from_socket(int fd, struct peer *ret);
-/* Makes sure that there is a pidfd, if the process is still there. */
-void peer_complete(struct peer *peer);
+/*
+ * The pidfd of the process that sent a datagram to @socket_fd at @sent (usec, CLOCK_BOOTTIME), for
+ * kernels that do not send it along. -ESRCH if the sender is gone, or may be gone: a kernel with
+ * SO_PASSPIDFD leaves the pidfd out only then, and on others the pid may belong to a process that
+ * started later.
+ */
+int pidfd_open_sender(int socket_fd, pid_t pid, uint64_t sent);
 void peer_done(struct peer *peer);
 /*
  * Root, or whoever runs this luod: a daemon that a user started for himself is his. Everybody else

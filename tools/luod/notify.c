@@ -45,10 +45,22 @@ struct datagram {
 	char text[NOTIFY_SIZE_MAX + 1];
 	size_t size;
 	bool truncated, fds_truncated, have_peer, have_pidfd;
+	uint64_t sent; /* CLOCK_BOOTTIME */
 	struct peer peer;
 	int fds[FDS_MAX];
 	size_t n_fds;
 };
+
+/* The kernel stamps datagrams with the wall clock. If that was set since, the time is wrong. */
+static uint64_t to_boottime(const struct timespec *realtime)
+{
+	uint64_t then = (uint64_t)realtime->tv_sec * USEC_PER_SEC +
+			(uint64_t)realtime->tv_nsec / NSEC_PER_USEC;
+	uint64_t now = now_usec(CLOCK_REALTIME), boottime = now_usec(CLOCK_BOOTTIME);
+	uint64_t age = now > then ? now - then : 0;
+
+	return boottime > age ? boottime - age : 0;
+}
 
 static void take_control(struct datagram *d, struct cmsghdr *c)
 {
@@ -64,6 +76,12 @@ static void take_control(struct datagram *d, struct cmsghdr *c)
 	} else if (c->cmsg_type == SCM_PIDFD && c->cmsg_len == CMSG_LEN(sizeof(int))) {
 		memcpy(&d->peer.pidfd, CMSG_DATA(c), sizeof(int));
 		d->have_pidfd = true;
+	} else if (c->cmsg_type == SCM_TIMESTAMPNS &&
+		   c->cmsg_len == CMSG_LEN(sizeof(struct timespec))) {
+		struct timespec sent;
+
+		memcpy(&sent, CMSG_DATA(c), sizeof(sent));
+		d->sent = to_boottime(&sent);
 	} else if (c->cmsg_type == SCM_RIGHTS) {
 		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
@@ -85,6 +103,7 @@ static int peek(int fd, struct datagram *d)
 	union {
 		struct cmsghdr header;
 		char buffer[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int)) +
+			    CMSG_SPACE(sizeof(struct timespec)) +
 			    CMSG_SPACE(sizeof(int) * FDS_MAX)];
 	} control;
 	struct iovec iov = { .iov_base = d->text, .iov_len = NOTIFY_SIZE_MAX };
@@ -294,9 +313,8 @@ static void process(struct luod *l, struct datagram *d)
 				    (int)d->peer.pid, d->n_fds);
 		return;
 	}
-	/* If the kernel could not give one, the pid may be somebody else's by now. */
 	if (!d->have_pidfd)
-		peer_complete(&d->peer);
+		d->peer.pidfd = pidfd_open_sender(l->notify_fd, d->peer.pid, d->sent);
 	r = resolve_unit(l, &d->peer, &unit, NULL);
 	if (r < 0) {
 		log_limited(

@@ -18,6 +18,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "libluo/handover/incoming.h"
 #include "manager/manager.h"
 #include "tools/luod/managed.h"
 
@@ -61,92 +62,37 @@ static int open_device(uint64_t timeout_usec, int *ret)
 	return r;
 }
 
-/* 1: retrieved; 0: the kernel has none of that name; negative: it has one that was not to be had.
- */
-static int retrieve_spill(int device, const char *spill, const char *name, retrieve_fn callback,
+/* Says which of the further sessions did not come in. Returns how many sessions there are. */
+static int report_missing(struct luo_incoming *incoming)
+{
+	struct luo_mapping *mapping = luo_incoming_mapping(incoming);
+	const char *name = luo_incoming_name(incoming);
+	const int *fds;
+	int present = 0;
+	size_t n;
+
+	fds = luo_incoming_sessions(incoming, &n);
+	for (size_t i = 0; i < n; i++) {
+		present += fds[i] >= 0;
+		if (fds[i] >= 0 || i == 0 || !mapping || i > mapping->n_spills)
+			continue;
+		if (fds[i] == -ENOENT)
+			log_error("Session \"%s\", which belongs to \"%s\", did not come in.",
+				  mapping->spills[i - 1], name);
+		else
+			log_error("Cannot retrieve session \"%s\", which belongs to \"%s\", now.",
+				  mapping->spills[i - 1], name);
+	}
+	return present;
+}
+
+static int retrieve_group(int device, const char *name, luo_incoming_session_fn callback,
 			  void *userdata)
 {
-	int fd, r;
-
-	r = luo_session_retrieve(device, spill, &fd);
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0) {
-		log_error("Cannot retrieve session \"%s\", which belongs to \"%s\": %s.", spill,
-			  name, strerror(-r));
-		return r;
-	}
-	(void)callback(fd, userdata);
-	return 1;
-}
-
-/* The further sessions that the mapping names; it may only name its own. */
-static int retrieve_named(int device, const struct luo_mapping *mapping, const char *name,
-			  retrieve_fn callback, void *userdata)
-{
-	int n = 0;
-
-	for (size_t i = 0; i < mapping->n_spills; i++) {
-		const char *spill = mapping->spills[i];
-		int r;
-
-		if (!startswith(spill, name) || spill[strlen(name)] != '.')
-			continue;
-		r = retrieve_spill(device, spill, name, callback, userdata);
-		if (r == 0)
-			log_error("Session \"%s\", which belongs to \"%s\", did not come in.",
-				  spill, name);
-		n += r > 0;
-	}
-	return n;
-}
-
-/*
- * The mapping cannot say what they are called, but they are numbered without gaps. What is left in
- * the kernel cannot be carried over the next kexec.
- */
-static int retrieve_numbered(int device, const char *name, retrieve_fn callback, void *userdata)
-{
-	int n = 0;
-
-	for (unsigned i = 1; i <= LUO_MAPPING_SPILLS_MAX; i++) {
-		char spill[LUO_SESSION_NAME_MAX + 1];
-		int r;
-
-		if (snprintf(spill, sizeof(spill), "%s.%u", name, i) >= (int)sizeof(spill))
-			break;
-		r = retrieve_spill(device, spill, name, callback, userdata);
-		if (r == 0)
-			break;
-		n += r > 0;
-	}
-	return n;
-}
-
-static int retrieve_spills(int device, int main_fd, const char *name, retrieve_fn callback,
-			   void *userdata)
-{
-	struct luo_mapping *mapping = NULL;
-	_cleanup_close_ int fd = -EBADF;
+	struct luo_incoming *incoming;
 	int n, r;
 
-	r = luo_session_restore_fd(main_fd, LUO_TOKEN_MAPPING, &fd);
-	if (r >= 0)
-		r = luo_mapping_read_fd(fd, &mapping, NULL);
-	/* Why not is said when the session is adopted. */
-	if (r < 0)
-		return retrieve_numbered(device, name, callback, userdata);
-	n = retrieve_named(device, mapping, name, callback, userdata);
-	luo_mapping_free(mapping);
-	return n;
-}
-
-static int retrieve_group(int device, const char *name, retrieve_fn callback, void *userdata)
-{
-	_cleanup_close_ int copy = -EBADF;
-	int fd, r;
-
-	r = luo_session_retrieve(device, name, &fd);
+	r = luo_incoming_retrieve(device, name, callback, userdata, &incoming);
 	if (r == -ENOENT)
 		return 0;
 	if (r == -EINVAL) {
@@ -159,11 +105,10 @@ static int retrieve_group(int device, const char *name, retrieve_fn callback, vo
 		log_error("Cannot retrieve session \"%s\": %s.", name, strerror(-r));
 		return r;
 	}
-	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	r = callback(fd, userdata);
-	if (r < 0 || copy < 0)
-		return r < 0 ? r : 1;
-	return 1 + retrieve_spills(device, copy, name, callback, userdata);
+	n = report_missing(incoming);
+	/* It is made again from the fds. What is wrong with the mapping is said then. */
+	luo_incoming_free_keep_sessions(incoming);
+	return n;
 }
 
 bool manager_is_native(void)
@@ -173,7 +118,8 @@ bool manager_is_native(void)
 	return luo_manager_version(&version) >= 0 && version >= LUO_MANAGER_NATIVE;
 }
 
-int retrieve_sessions(const char *name, uint64_t timeout_usec, retrieve_fn callback, void *userdata)
+int retrieve_sessions(const char *name, uint64_t timeout_usec, luo_incoming_session_fn callback,
+		      void *userdata)
 {
 	_cleanup_close_ int device = -EBADF;
 	char other[LUO_SESSION_NAME_MAX + 1];

@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 #include "common/util.h"
+#include "libluo/handover/incoming.h"
 
 #define RETRIEVE_TIMEOUT_USEC (10 * USEC_PER_SEC)
-typedef int (*retrieve_fn)(int session_fd, void *userdata);
 /* PID 1 is a systemd that hands its fd stores over itself. */
 bool manager_is_native(void);
 /*
@@ -21,7 +21,7 @@ bool manager_is_native(void);
  * and the further sessions that their mappings name. @callback owns each fd. Returns their number.
  * @timeout_usec: how long to wait for the device; 0: do not wait, and do not log that it is busy
  */
-int retrieve_sessions(const char *name, uint64_t timeout_usec, retrieve_fn callback,
+int retrieve_sessions(const char *name, uint64_t timeout_usec, luo_incoming_session_fn callback,
 		      void *userdata);
 
 #endif

@@ -58,6 +58,9 @@ static int ask_for_senders(int fd)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(on)) < 0)
 		log_debug("This kernel has no SO_PASSPIDFD: a sender is known by its pid.");
+	/* For kernels without: a process that started after a datagram was sent did not send it. */
+	if (setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) < 0)
+		return -errno;
 	return 0;
 }
 

@@ -160,7 +160,9 @@ int state_log_parse(const char *data, size_t size, state_log_fn callback, void *
 
 	if (!tokener)
 		return -ENOMEM;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	/* Not JSON_TOKENER_STRICT: see common/json-scan.c. The sum says that luod wrote the line.
+	 */
+	json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
 	r = parse_lines(tokener, data, size, callback, userdata, &report);
 	json_tokener_free(tokener);
 	*ret = report;

@@ -29,11 +29,6 @@
 
 #define FDS_SEEN_MAX 4096
 
-static int keep_open(int fd, void *userdata)
-{
-	return 0;
-}
-
 static bool was_open(const int *before, size_t n, int fd)
 {
 	for (size_t i = 0; i < n; i++)
@@ -63,7 +58,7 @@ static void run_child(const char *session)
 	int status;
 
 	if (pid == 0)
-		_exit(retrieve_sessions(session, RETRIEVE_TIMEOUT_USEC, keep_open, NULL) < 0
+		_exit(retrieve_sessions(session, RETRIEVE_TIMEOUT_USEC, NULL, NULL) < 0
 			      ? EXIT_FAILURE
 			      : EXIT_SUCCESS);
 	if (pid < 0) {

@@ -1,18 +1,18 @@
-# Shared by everything of luo-vm's that runs in the guest.
+# Shared by all programs of luo-vm in the guest.
 #
-# The second serial port carries the output of the stages and, between a record separator and a unit
-# separator, one JSON object per message to the host. The tty layer does not mix two write(2) calls,
-# so each message leaves in a single write and stage output can never tear it.
+# The second serial port carries the output of the stages and the messages to the host. A message is a JSON
+# object between a record separator and a unit separator. The tty layer does not mix two write(2) calls, so
+# each message is a single write, and output of a stage cannot split it.
 
 LUOVM_PORT=/dev/ttyS1
-# The shell's printf hands over whole lines up to this size in one write.
+# printf of the shell writes a line of up to this size in one write(2).
 LUOVM_MESSAGE_MAX=3000
 
 luovm_send() {
 	printf '\036%s\037\n' "$1" >"$LUOVM_PORT"
 }
 
-# A kexec or a reset drops what the port has not sent yet. Setting any attribute waits for it.
+# A kexec or a reset drops bytes that the port has not sent yet. Setting an attribute waits until they are sent.
 luovm_drain() {
 	stty -F "$LUOVM_PORT" raw -echo
 }

@@ -1,10 +1,10 @@
-# What differs between kinds of guests; this is the initramfs guest. Installed as /luovm/machine.sh.
+# The part that depends on the kind of guest: the minimal guest. Installed as /luovm/machine.sh.
 
-# The next boot gets this boot's own initramfs, less the kernels that nobody needs any more.
+# The next boot gets the initramfs of this boot without the kernels that no later boot needs.
 machine_next_initrd() {
 	LUOVM_NEXT_INITRD=/run/luovm/next-initrd
 	if [ ! -r /sys/firmware/initrd ]; then
-		luovm_send '{"type":"error","text":"this kernel does not keep its initramfs: /sys/firmware/initrd is missing (Linux 6.8 or later and retain_initrd are needed to kexec)"}'
+		luovm_send '{"type":"error","text":"cannot kexec: this kernel does not keep its initramfs in /sys/firmware/initrd; use Linux 6.8 or later and retain_initrd"}'
 		return 1
 	fi
 	eval "cut=\$LUOVM_CUT_$1"
@@ -12,7 +12,7 @@ machine_next_initrd() {
 	head -c $((size - cut)) /sys/firmware/initrd >"$LUOVM_NEXT_INITRD"
 }
 
-# No sync and no interfaces down: nothing here has a disk or a network to lose.
+# Neither sync nor shut interfaces down: the guest has no disk and no network.
 machine_kexec_now() {
 	exec kexec -e -x -y
 }

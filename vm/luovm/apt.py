@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Fetching kernel source packages from the Debian mirror that this host is set up to use.
+"""Fetching kernel source packages from the Debian mirror that this host uses.
 
-The host's release may not have the kernels, so the suite that has them is read with an apt
-configuration of our own (own lists, own cache): the host's package sources stay as they are.
+The release of the host may not have the kernels. So the suite that has them is read with a separate apt
+configuration (separate lists, separate cache), and the package sources of the host do not change.
 """
 
 import os
@@ -23,7 +23,7 @@ _FRESH = 24 * 3600
 
 def _need(program):
     if shutil.which(program) is None:
-        raise UserError(f"kernel sources come from Debian's archive, and this machine has no {program}.\n"
+        raise UserError(f"cannot fetch kernel sources from the Debian archive: {program} is not installed.\n"
                         "On other distributions build from a tree (--source DIR) or use a built kernel (--bzimage FILE).")
 
 
@@ -33,7 +33,7 @@ def choose_mirror(listing):
     for uri, origin, label in rows:
         if origin == "Debian" and label == "Debian":
             return uri
-    # Before the first `apt-get update` origin and label are not known.
+    # Origin and label are unknown before the first `apt-get update`.
     for uri, origin, _ in rows:
         if not origin and re.search(r"/debian/?$", uri):
             return uri
@@ -47,7 +47,7 @@ def mirror():
         capture_output=True, text=True, check=False).stdout
     found = choose_mirror(listing)
     if found is None:
-        raise UserError("no Debian archive among the package sources of this machine (apt-get indextargets shows none).\n"
+        raise UserError("the package sources of this machine have no Debian archive (apt-get indextargets shows none).\n"
                         "Build from a tree instead (--source DIR), or use a built kernel (--bzimage FILE).")
     return found
 
@@ -76,7 +76,7 @@ class Archive:
             "Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled": "false",
         }
         if os.geteuid() == 0:
-            # apt's own user cannot write into root's cache.
+            # The user _apt cannot write to the cache of root.
             settings["APT::Sandbox::User"] = "root"
         return [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
 
@@ -85,7 +85,7 @@ class Archive:
                 "or build from a tree (--source DIR).")
 
     def refresh(self, force=False):
-        """Read the list of packages, unless that was done not long ago."""
+        """Read the list of packages, unless it is less than a day old."""
         for name in ("state/lists/partial", "cache/archives/partial"):
             os.makedirs(os.path.join(self._folder, name), exist_ok=True)
         open(os.path.join(self._folder, "state", "status"), "a", encoding="ascii").close()
@@ -100,7 +100,7 @@ class Archive:
         except FileNotFoundError:
             pass
         if not os.path.exists(_KEYRING):
-            raise UserError(f"the keys of Debian's archive are missing: {_KEYRING}\n"
+            raise UserError(f"the keys of the Debian archive are missing: {_KEYRING}\n"
                             "Install the package debian-archive-keyring and try again.")
         with open(listing, "w", encoding="utf-8") as file:
             file.write(sources)
@@ -119,12 +119,12 @@ class Archive:
             names = subprocess.run(["apt-cache", *self._options(), "pkgnames", "linux-source-"],
                                    capture_output=True, text=True, check=False).stdout.split()
             there = ", ".join(sorted(n for n in names if re.fullmatch(r"linux-source-\d.*", n))) or "none"
-            raise UserError(f"{SUITE} has no package {package}. Kernel sources that it has: {there}.\n"
+            raise UserError(f"{SUITE} has no package {package}. Its kernel source packages: {there}.\n"
                             "Name another version, or build from a tree (--source DIR).")
         return match[1]
 
     def dependency(self, package, prefix):
-        """The package whose name begins with `prefix` that another one depends on."""
+        """The name of the package, starting with `prefix`, that `package` depends on."""
         shown = subprocess.run(["apt-cache", *self._options(), "--no-all-versions", "show", package],
                                capture_output=True, text=True, check=False).stdout
         match = re.search(rf"^Depends: .*?({re.escape(prefix)}[a-z0-9.+~-]*)", shown, re.MULTILINE)
@@ -134,13 +134,13 @@ class Archive:
         return match[1]
 
     def download(self, package, version):
-        """The path of the package file; fetched if it is not there yet."""
+        """The path of the package file, which is downloaded if it is missing."""
         wanted = f"{package}={version}"
         uris = subprocess.run(["apt-get", *self._options(), "download", "--print-uris", wanted],
                               capture_output=True, text=True, check=False).stdout
         fields = shlex.split(uris)
         if len(fields) < 3:
-            raise UserError(f"the archive lists {wanted} but apt-get cannot say where it is.\n{self._advice()}")
+            raise UserError(f"cannot find the file of {wanted}, which the archive lists.\n{self._advice()}")
         name, size = fields[1], int(fields[2])
         folder = self._cache.path("sources")
         os.makedirs(folder, exist_ok=True)

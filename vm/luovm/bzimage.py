@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What an x86 kernel image says about itself."""
+"""The header of an x86 kernel image."""
 
 import struct
 
@@ -7,7 +7,7 @@ from .errors import UserError
 
 
 def release(path):
-    """The kernel release (as `uname -r` will print it) of the bzImage at `path`."""
+    """The kernel release of a bzImage, as `uname -r` prints it."""
     try:
         with open(path, "rb") as file:
             head = file.read(64 * 1024)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The cache: what is built once is kept, under a key made of everything that went into it.
+"""The cache of everything that is built once. The key of an entry is a digest of its inputs.
 
-Entries appear whole or not at all (written beside their place, then renamed), and a lock per entry
-lets two runs on one machine share a build instead of doing it twice.
+An entry appears complete or not at all: it is written in a work folder and then renamed. A lock for each
+entry lets two runs on one machine share a build.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ def default_root():
 
 
 def key(parts):
-    """A short name for a dictionary of inputs; equal inputs give equal names on every machine."""
+    """A short name for a dictionary of inputs. Equal inputs have equal names on every machine."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -37,7 +37,7 @@ class Cache:
 
     @contextlib.contextmanager
     def locked(self, name):
-        """Hold the lock called `name`; others that want it wait."""
+        """Hold the lock `name`. Another process that takes it waits."""
         folder = self.path("locks")
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, name), "w", encoding="ascii") as file:
@@ -46,14 +46,14 @@ class Cache:
 
     @contextlib.contextmanager
     def work_folder(self, name):
-        """A scratch folder on the cache's file system, gone afterwards."""
+        """A temporary folder on the file system of the cache. It is removed at the end."""
         folder = self.path("work")
         os.makedirs(folder, exist_ok=True)
         self._remove_abandoned(folder)
         path = tempfile.mkdtemp(prefix=name + ".", dir=folder)
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            # Says that somebody is at work here; goes with the process, however that ends.
+            # Marks the folder as in use. The kernel releases the lock when this process ends, even by SIGKILL.
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield path
         finally:
@@ -62,7 +62,7 @@ class Cache:
 
     @staticmethod
     def _remove_abandoned(folder):
-        """A killed kernel build leaves gigabytes."""
+        """Remove the work folders of killed processes: a kernel build leaves gigabytes."""
         for name in os.listdir(folder):
             path = os.path.join(folder, name)
             try:
@@ -70,7 +70,7 @@ class Cache:
             except OSError:
                 continue
             try:
-                # The age keeps us off a folder that another process has made and not yet locked.
+                # Another process may have created a young folder and not locked it yet.
                 if time.time() - os.fstat(handle).st_mtime > _ABANDONED_AFTER:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     shutil.rmtree(path, ignore_errors=True)
@@ -80,17 +80,17 @@ class Cache:
                 os.close(handle)
 
     def place(self, kind, name, parts):
-        """Where an entry is, or would be."""
+        """The path of an entry, whether it exists or not."""
         return self.path(kind, f"{name}-{key(parts)}")
 
-    def file(self, kind, name, parts, write, anew=False):
-        """The path of a one-file entry; `write(file)` makes it if it is not there, or is to be made anew."""
+    def file(self, kind, name, parts, write, rebuild=False):
+        """The path of an entry that is a file. `write(file)` makes it if it is missing, or if `rebuild` is set."""
         place = self.place(kind, name, parts)
-        if os.path.exists(place) and not anew:
+        if os.path.exists(place) and not rebuild:
             return place
         os.makedirs(os.path.dirname(place), exist_ok=True)
         with self.locked(os.path.basename(place)):
-            if anew or not os.path.exists(place):
+            if rebuild or not os.path.exists(place):
                 with self.work_folder(name) as work:
                     fresh = os.path.join(work, "entry")
                     with open(fresh, "wb") as out:
@@ -99,7 +99,7 @@ class Cache:
         return place
 
     def folder(self, kind, name, parts, fill):
-        """The path of an entry that is a folder; `fill(folder)` makes it if it is not there."""
+        """The path of an entry that is a folder. `fill(folder)` makes it if it is missing."""
         place = self.place(kind, name, parts)
         if os.path.isdir(place):
             return place

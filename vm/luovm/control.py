@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Taking the second serial port apart: messages of the guest's harness, and the output of stages."""
+"""Separates the two streams of the second serial port: messages of the harness in the guest, and output of stages."""
 
 import json
 
 _START, _END = 0x1E, 0x1F
-# A guest that never ends a message must not eat the host's memory.
+# A message without an end must not use up the memory of the host.
 _LIMIT = 64 * 1024
 
 
 class Demultiplexer:
-    """Feed bytes, get ("message", dict) and ("line", str) in the order in which they were sent."""
+    """Takes bytes and returns ("message", dict) and ("line", str) in the order in which the guest sent them."""
 
     def __init__(self):
         self._line = bytearray()
@@ -21,21 +21,21 @@ class Demultiplexer:
             if self._message is not None:
                 if byte == _END:
                     events.append(_parse(bytes(self._message)))
-                    # The line break that follows belongs to the message.
+                    # The line break after it is part of the message.
                     self._message = None
                     self._skip_newline = True
                     continue
                 if byte == _START:
-                    # The guest was reset or kexeced in the middle of one; the next must not be lost too.
+                    # A reset or a kexec interrupted a message. The next message must not be lost too.
                     self._message = bytearray()
                     continue
                 self._message.append(byte)
                 if len(self._message) > _LIMIT:
-                    events.append(("message", {"type": "error", "text": "a message without an end"}))
+                    events.append(("message", {"type": "error", "text": "a message from the guest has no end"}))
                     self._message = None
                 continue
             if self._skip_newline and byte in b"\r\n":
-                # A carriage return comes from a port that nobody has set up yet.
+                # A port that is not set up yet sends a carriage return, too.
                 self._skip_newline = byte == 0x0D
                 continue
             self._skip_newline = False
@@ -50,7 +50,7 @@ class Demultiplexer:
         return events
 
     def flush(self):
-        """What was printed without a line break at its end, if anything."""
+        """The last line, if it has no line break at its end."""
         return [("line", self._take_line())] if self._line else []
 
     _skip_newline = False

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A writer for initramfs archives ("newc" cpio).
 
-The kernel unpacks any number of archives that are put one after another, so an image is made by
-concatenation: base, overlays, scenario, kernels. Written here rather than with cpio(1) because a
-device node in the archive needs no root when we write the header ourselves, and because the same
-input must give the same bytes (no times, no inode numbers of the build host).
+The kernel unpacks any number of archives one after another, so an image is a concatenation: base, overlays,
+scenario, kernels. cpio(1) is not used for two reasons: it needs root for a device node, and the same input
+must give the same bytes, without times and inode numbers of the build host.
 """
 
 import os
 import stat
 
-# The kernel only accepts a new archive at a multiple of four; 512 is what cpio(1) pads to as well.
+# The kernel accepts a further archive only at a multiple of 4. cpio(1) pads to 512, too.
 BLOCK = 512
 
 
@@ -31,7 +30,7 @@ class Writer:
 
     def _entry(self, name, mode, data=b"", device=(0, 0), links=1):
         self._inode += 1
-        encoded = name.encode() + b"\0"
+        encoded = os.fsencode(name) + b"\0"
         fields = (
             self._inode, mode, 0, 0, links, 0, len(data), 0, 0, device[0], device[1], len(encoded), 0,
         )
@@ -41,7 +40,7 @@ class Writer:
         self._write(_pad(self._size, 4))
 
     def directory(self, name, mode=0o755):
-        """A directory, with its parents: the kernel does not make missing ones."""
+        """Add a directory and its parents, because the kernel does not make missing ones."""
         name = name.strip("/")
         if not name or name in self._directories:
             return
@@ -57,7 +56,7 @@ class Writer:
     def symlink(self, name, target):
         name = name.strip("/")
         self.directory(os.path.dirname(name))
-        self._entry(name, stat.S_IFLNK | 0o777, target.encode())
+        self._entry(name, stat.S_IFLNK | 0o777, os.fsencode(target))
 
     def character_device(self, name, major, minor, mode=0o600):
         name = name.strip("/")

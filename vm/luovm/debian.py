@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Debian roots: ext4 images of a whole Debian with systemd, made with mmdebstrap.
+"""Debian roots: ext4 images of a complete Debian with systemd, made with mmdebstrap.
 
-An image is never written to; each run of a scenario lays its own files and its own writable layer
-over it (disk.py). So it has nothing of luo-vm in it but its first program.
+A guest never writes to an image. Each run puts its own files and a writable layer over it (disk.py), so
+the first program is the only file of luo-vm in an image.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 _GUEST = os.path.join(os.path.dirname(_HERE), "guest", "debian")
 
 _PACKAGES = ("systemd", "systemd-sysv", "dbus", "util-linux", "mount", "login", "procps", "kexec-tools", "libjson-c5",
-             # For the services of users: the user luser has uid 1000.
+             # For services of users; the user luser has uid 1000.
              "libpam-systemd", "dbus-user-session")
 
-_ADVICE = ("Check the network and the package sources of this machine (apt-get update). For another user than root\n"
-           "mmdebstrap needs the package uidmap, and user ids of its own in /etc/subuid and /etc/subgid.")
+_ADVICE = ("Check the network and the package sources of this machine (apt-get update). If you are not root,\n"
+           "mmdebstrap needs the package uidmap, and subordinate ids of your user in /etc/subuid and /etc/subgid.")
 
 
 class Root:
@@ -34,7 +34,7 @@ class Root:
 
 ROOTS = {
     "debian-13": Root("trixie"),
-    # What systemd has for tests of live update (test-luo) comes with its tests.
+    # systemd-tests has test-luo, the live update test of systemd.
     "debian-sid": Root("sid", extra=("systemd-tests",)),
     "debian-12-backports": Root("bookworm", backports="bookworm-backports"),
 }
@@ -53,7 +53,7 @@ def _parts(name):
 def _command(root, mirror, image):
     customize, init = (shlex.quote(os.path.join(_GUEST, name)) for name in ("customize", "init"))
     command = ["mmdebstrap", "--variant=apt", "--format=null", f"--include={','.join(root.packages)}",
-               # Lists that are old are what some mirrors have.
+               # The lists of some mirrors are old.
                "--aptopt=Acquire::Check-Valid-Until \"false\"",
                f"--customize-hook={customize} \"$1\" {init} {image}"]
     sources = [f"deb {mirror} {root.suite} main"]
@@ -65,10 +65,10 @@ def _command(root, mirror, image):
 
 def _build(cache, name, out):
     if shutil.which("mmdebstrap") is None:
-        raise UserError(f"the guest {name} is made with mmdebstrap, which is not installed on this machine.\n"
+        raise UserError(f"cannot build the guest {name}: mmdebstrap is not installed.\n"
                         "Install it (on Debian: the package mmdebstrap) and try again.")
     if shutil.which("mkfs.ext4", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None:
-        raise UserError(f"the guest {name} is an ext4 image, and mkfs.ext4 is not installed on this machine.\n"
+        raise UserError(f"cannot build the guest {name}: mkfs.ext4 is not installed.\n"
                         "Install it (on Debian: the package e2fsprogs) and try again.")
     log = cache.path("logs", f"image-{name}.log")
     os.makedirs(os.path.dirname(log), exist_ok=True)
@@ -78,16 +78,16 @@ def _build(cache, name, out):
         step.run(_command(ROOTS[name], apt.mirror(), out.fileno()), log, f"building the guest {name}", _ADVICE,
                  env=environment, pass_fds=[out.fileno()])
     if os.fstat(out.fileno()).st_size == 0:
-        raise UserError(f"building the guest {name} made nothing.\nThe log: {log}")
+        raise UserError(f"building the guest {name} failed: mmdebstrap ended with status 0 and made no image.\nLog: {log}")
 
 
 def build(cache, name, refresh=False):
-    """The path of the image of a root; built if it is not there, or if it is to be made anew."""
-    return cache.file("images", name, _parts(name), lambda out: _build(cache, name, out), anew=refresh)
+    """The path of the image of a root, which is built if it is missing, or if `refresh` is set."""
+    return cache.file("images", name, _parts(name), lambda out: _build(cache, name, out), rebuild=refresh)
 
 
 def listing(cache):
-    """[(name, what it is, the time it was made or None)]"""
+    """[(name, description, time of the build or None)]"""
     rows = []
     for name, root in ROOTS.items():
         place = cache.place("images", name, _parts(name))

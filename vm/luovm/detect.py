@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Recognising trouble in what a kernel or a program printed."""
+"""Recognizes problems in the output of a kernel or a program."""
 
 import re
 
-# Tried in this order, the first match names the line.
+# The first pattern that matches decides.
 _KERNEL = [(kind, re.compile(pattern)) for kind, pattern in (
     ("panic", r"Kernel panic - not syncing: .*"),
     ("soft-lockup", r"watchdog: BUG: soft lockup.*|(watchdog: )?(Watchdog|BUG).*hard LOCKUP.*"),
@@ -25,7 +25,7 @@ _FIRST_LINE = re.compile(r"^(\[ *\d+\.\d+\])?(\[ *[TC]\d+\])? *Linux version ")
 
 
 def kernel_line(line):
-    """(kind, text) if this console line tells of trouble in the kernel, otherwise None."""
+    """(kind, text) if this line of the console reports a problem of the kernel, otherwise None."""
     text = _PREFIX.sub("", line)
     for kind, pattern in _KERNEL:
         match = pattern.match(text)
@@ -35,11 +35,11 @@ def kernel_line(line):
 
 
 def output_line(line):
-    """(kind, text) if this line of a program is a sanitizer's or valgrind's report."""
+    """(kind, text) if this line of a program is a report of a sanitizer or valgrind, otherwise None."""
     match = _SANITIZER.match(line.strip())
     return ("sanitizer", match[0]) if match else None
 
 
 def starts_a_boot(line):
-    """Is this the first thing a kernel says?"""
+    """Whether this is the first line of a kernel."""
     return bool(_FIRST_LINE.match(line))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Which shared libraries does this program need? Answered by reading the ELF file.
+"""Finds the shared libraries of a program by reading its ELF file.
 
-ldd(1) runs the program's loader and only knows the host's directories; an overlay brings libraries
-of its own, and nothing in it should be executed on the host.
+ldd(1) does not help: it runs the loader of the program and searches only the directories of the host. An
+overlay has libraries of its own, and its programs must not run on the host.
 """
 
 import functools
@@ -15,7 +15,7 @@ _DT_NEEDED, _DT_STRTAB, _DT_RPATH, _DT_RUNPATH = 1, 5, 15, 29
 
 
 class Dynamic:
-    """The loader, needed libraries and search path that one ELF file names."""
+    """The loader, the needed libraries and the search path of one ELF file."""
 
     def __init__(self, interpreter, needed, search):
         self.interpreter = interpreter
@@ -32,7 +32,7 @@ def _text(data, offset):
 
 
 def read(data):
-    """Parse a 64-bit little-endian ELF file; a static program gives an empty Dynamic."""
+    """Parse a 64-bit little-endian ELF file. A static program has an empty Dynamic."""
     (headers,) = struct.unpack_from("<Q", data, 32)
     size, count = struct.unpack_from("<HH", data, 54)
     loads, dynamic, interpreter = [], None, None
@@ -64,7 +64,7 @@ def read(data):
 
 @functools.lru_cache(maxsize=None)
 def _host_libraries():
-    """What the host's loader would find: soname -> path."""
+    """The libraries that the loader of the host finds: {soname: path}."""
     found = {}
     for program in ("ldconfig", "/sbin/ldconfig"):
         try:
@@ -80,9 +80,9 @@ def _host_libraries():
 
 
 def closure(programs, own):
-    """Host files that `programs` (ELF file contents, with their path) need in the guest.
+    """Files of the host that `programs`, a list of (path, contents), need in the guest.
 
-    `own` is the set of sonames the overlay brings itself. Returns ({path}, {missing: wanted by}).
+    `own` is the set of sonames in the overlay. Returns ({path}, {missing soname: path of a program}).
     """
     wanted, missing = set(), {}
     queue = list(programs)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Was a stage good? Decided from what was seen in it and what the scenario expects."""
+"""Decides whether a stage passed, from its findings and from what the scenario expects."""
 
 from . import ktap
 
 SKIP_STATUS = 77
-# After one of these nothing more comes from this boot.
+# The guest ends after one of these.
 TERMINAL = ("panic", "hang", "timeout", "unexpected-reboot", "unexpected-poweroff", "unexpected-kexec",
             "unexpected-soft-reboot", "lost", "error")
-# A guest with one of these may never end a stage properly: if it is what we came for, it is enough.
+# A guest with one of these may never end its stage. If the stage expects it, the guest ends at once.
 LOCKUPS = ("soft-lockup", "stall", "hung-task")
 _KEPT_PROBLEMS_OF_A_KIND = 3
 
@@ -21,7 +21,7 @@ class Case:
         self.status = None
         self.seconds = None
         self.tap = ktap.Parser()
-        # Programs that kexec, reboot or power off by themselves never return a status.
+        # A program that does the kexec, reboot or power off itself returns no status.
         self.left_by_itself = False
 
     def outcome(self):
@@ -29,7 +29,7 @@ class Case:
         complaint = self.tap.complaint()
         failed = sum(result.outcome == ktap.FAIL for result in self.tap.results)
         if self.status == SKIP_STATUS:
-            return ktap.SKIP, next((r.reason for r in self.tap.results if r.reason), "the program says so")
+            return ktap.SKIP, next((r.reason for r in self.tap.results if r.reason), f"exit status {SKIP_STATUS}")
         if self.status is None and not self.left_by_itself:
             return ktap.FAIL, f"{self.name} did not end"
         if self.status:
@@ -51,7 +51,7 @@ class Case:
 
 
 class Observed:
-    """Everything seen in one stage."""
+    """The findings and programs of one stage."""
 
     def __init__(self, stage):
         self.stage = stage
@@ -64,13 +64,13 @@ class Observed:
         return {kind for kind, _ in self.problems}
 
     def terminal(self):
-        return self.has_what_it_came_for() or any(kind in TERMINAL for kind, _ in self.problems)
+        return self.has_expected_lockup() or any(kind in TERMINAL for kind, _ in self.problems)
 
-    def has_what_it_came_for(self):
+    def has_expected_lockup(self):
         return self.stage.expect in LOCKUPS and self.stage.expect in self.kinds()
 
     def add_problem(self, kind, text):
-        """Kernels repeat themselves; the first few of a kind tell the story."""
+        """Keep the first few of each kind: kernels repeat their reports."""
         if sum(kind == known for known, _ in self.problems) < _KEPT_PROBLEMS_OF_A_KIND:
             self.problems.append((kind, text))
 
@@ -83,17 +83,17 @@ def _failed_cases(observed):
 
 
 def _as_expected(observed):
-    """None if the stage went as its `expect` says, otherwise why not."""
+    """None if the stage meets its `expect`, otherwise the reason."""
     expect = observed.stage.expect
     kinds, failed = observed.kinds(), _failed_cases(observed)
-    told = "; ".join(f"{kind}: {text}" for kind, text in observed.problems)
+    found = "; ".join(f"{kind}: {text}" for kind, text in observed.problems)
     if expect == "pass":
-        if told:
-            return told
+        if found:
+            return found
         return "; ".join(case.outcome()[1] for case in failed) or None
     if expect == "fail" or expect.startswith("exit:"):
         if kinds:
-            return f"expected {expect}, found {told}"
+            return f"expected {expect}, found {found}"
         if not failed:
             return f"expected {expect}, but every program passed"
         status = int(expect[5:]) if expect.startswith("exit:") else None
@@ -101,13 +101,13 @@ def _as_expected(observed):
             return f"expected {expect}, found {failed[0].outcome()[1]}"
         return None
     if expect == "skip":
-        return None if observed.skipped() and not kinds else f"expected {expect}, found {told or 'nothing of the kind'}"
-    # One crash is often announced by several lines of several kinds: a panic follows an oops.
+        return None if observed.skipped() and not kinds else f"expected {expect}, found {found or 'no problem'}"
+    # One crash often gives lines of several kinds: a panic follows an oops.
     allowed = {"panic": {"oops", "warning"}, "oops": {"warning"}, "hang": set()}.get(expect, set())
     if expect not in kinds:
-        return f"expected {expect}, found {told or 'nothing of the kind'}"
+        return f"expected {expect}, found {found or 'no problem'}"
     if kinds - {expect} - allowed:
-        return f"expected only {expect}, found {told}"
+        return f"expected only {expect}, found {found}"
     if failed and not observed.terminal():
         return f"found {expect} as expected, but {failed[0].outcome()[1]}"
     return None
@@ -122,7 +122,7 @@ def result(observed):
         return ktap.Result(f"{name} (expected: {stage.expect})", ktap.PASS, observed.seconds, notes=observed.notes)
     results = [case.result() for case in observed.cases]
     if len(results) == 1 and results[0].name in (name, "stage"):
-        # A stage that is one program needs no level of its own for it.
+        # A stage with a single program needs no second level.
         made = results[0]
         made.name, made.seconds, made.notes = name, observed.seconds, observed.notes
     else:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""JUnit XML, for whatever shows test results in a CI."""
+"""JUnit XML, the format of test results that CI systems read."""
 
 import re
 import xml.etree.ElementTree as ElementTree
 
 from . import ktap
 
-# XML 1.0 cannot hold these, not even escaped; terminals and crashing programs print them.
+# XML 1.0 does not allow these, not even escaped. Terminals and crashing programs print them.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -15,7 +15,7 @@ def _clean(text):
 
 
 def _leaves(result, prefix):
-    """(name, result) of every test without subtests, and of those that failed by themselves."""
+    """(name, result) of each test without subtests, and of each that failed while its subtests passed."""
     if not result.children:
         yield prefix, result
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Building kernels, and finding the ones that were built."""
+"""Builds kernels, and finds those in the cache."""
 
 import hashlib
 import json
@@ -17,9 +17,9 @@ VERSIONS = ("7.2", "7.3")
 _HERE = os.path.dirname(os.path.abspath(__file__))
 FRAGMENT = os.path.join(os.path.dirname(_HERE), "kernel.config")
 
-# Raise it when a change here makes different kernels of the same inputs.
+# Raise it when a change here makes different kernels from the same inputs.
 _REVISION = 1
-# Lines that make prints for a kernel of this size; only for the time that is left.
+# Lines that make prints for a kernel of this size; only for the estimate of the remaining time.
 _STEPS = 2400
 _NEEDED_SPACE = 4 << 30
 _ADVICE = ("A kernel build needs the packages gcc make flex bison bc libelf-dev libssl-dev rsync xz-utils.")
@@ -35,12 +35,12 @@ def _compiler():
     try:
         done = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        raise UserError(f"there is no working C compiler ({compiler}) on this machine.\n{_ADVICE}") from None
+        raise UserError(f"cannot run the C compiler {compiler}.\n{_ADVICE}") from None
     return done.stdout.splitlines()[0]
 
 
 def _inputs(fragments):
-    """What every kernel built here and now has in common."""
+    """The inputs that all kernels built on this machine have in common."""
     return {"what": "kernel", "revision": _REVISION, "compiler": _compiler(),
             "config": [_digest(path) for path in [FRAGMENT, *fragments]]}
 
@@ -49,7 +49,7 @@ def _inputs(fragments):
 
 
 def _unpack(tarball, folder, label):
-    """Unpack a kernel tarball into `folder`, without its first path component."""
+    """Unpack a kernel tarball into `folder`, without the first component of each path."""
     with open(tarball, "rb") as source, Progress(label, os.stat(tarball).st_size) as progress:
         command = ["tar", "-x", "--strip-components=1", "-C", folder]
         if tarball.endswith(".xz"):
@@ -69,19 +69,19 @@ def _unpack(tarball, folder, label):
                 pass
             process.stdin.close()
         if process.returncode:
-            raise UserError(f"unpacking {tarball} failed: tar ended with status {process.returncode}.\n"
-                            "Is the file complete, and a tar archive of a kernel tree?")
+            raise UserError(f"cannot unpack {tarball}: tar ended with status {process.returncode}.\n"
+                            "Check that the file is complete, and a tar archive of a kernel tree.")
 
 
 def _check_space(folder):
     free = shutil.disk_usage(folder).free
     if free < _NEEDED_SPACE:
-        raise UserError(f"a kernel build needs about {_NEEDED_SPACE >> 30} GiB in {folder}, and {free / (1 << 30):.1f} are free.\n"
-                        "Make room, or set XDG_CACHE_HOME to a larger disk.")
+        raise UserError(f"a kernel build needs about {_NEEDED_SPACE >> 30} GiB in {folder}, and {free / (1 << 30):.1f} GiB are free.\n"
+                        "Free some space, or set XDG_CACHE_HOME to a folder on a larger disk.")
 
 
 def _missing_options(fragments, config):
-    """Options that a fragment asks for and the finished configuration does not have."""
+    """Options of the fragments that the final configuration does not have."""
     with open(config, encoding="utf-8") as file:
         have = dict(re.findall(r"^(CONFIG_\w+)=(.*)$", file.read(), re.MULTILINE))
     wanted = {}
@@ -106,7 +106,7 @@ def _compile(source, out, fragments, log, label):
     missing = _missing_options(fragments, config)
     if missing:
         with open(log, "a", encoding="utf-8") as file:
-            file.write("options that this kernel does not have, or not without others: " + " ".join(missing) + "\n")
+            file.write("options that this kernel does not have, or that depend on others: " + " ".join(missing) + "\n")
     with Progress(f"building {label}", _STEPS) as progress:
         count = 0
 
@@ -140,8 +140,8 @@ def _new_log(cache, name):
 
 def _check_host():
     if platform.machine() != "x86_64":
-        raise UserError(f"luo-vm builds x86_64 kernels on x86_64 machines, and this one is {platform.machine()}.\n"
-                        "Build elsewhere and use --bzimage FILE.")
+        raise UserError(f"cannot build a kernel on {platform.machine()}: only x86_64 is supported.\n"
+                        "Build it on another machine, and use --bzimage FILE.")
 
 
 def _build_tarball(cache, entry, tarball, fragments, label):
@@ -157,7 +157,7 @@ def _build_tarball(cache, entry, tarball, fragments, label):
 
 
 def build_version(cache, version, fragments=(), refresh=False):
-    """The entry of the distribution's kernel of this version, built if need be."""
+    """The entry of the kernel of this version from the distribution, which is built if it is missing."""
     _check_host()
     inputs = _inputs(fragments)
     if not refresh:
@@ -174,7 +174,7 @@ def build_version(cache, version, fragments=(), refresh=False):
     def fill(entry):
         with cache.work_folder("package") as work:
             step.run(["dpkg-deb", "-x", deb, work], _new_log(cache, f"{version}-unpack"), f"unpacking {deb}",
-                     f"The file may be damaged: remove it and try again.")
+                     "The file may be damaged. Remove it and try again.")
             tarball = os.path.join(work, "usr/src", f"{package}.tar.xz")
             _build_tarball(cache, entry, tarball, fragments, version)
 
@@ -182,7 +182,7 @@ def build_version(cache, version, fragments=(), refresh=False):
 
 
 def _tree_key(source):
-    """A digest of names, sizes and times: reading 1.5 GB to find out that nothing changed is too slow."""
+    """A digest of names, sizes and times: reading 1.5 GB to see that nothing changed takes too long."""
     digest = hashlib.sha256()
     for root, directories, names in os.walk(source):
         directories[:] = sorted(d for d in directories if d != ".git")
@@ -202,13 +202,13 @@ def build_source(cache, source, fragments=()):
         return cache.folder("kernels", name, inputs,
                             lambda entry: _build_tarball(cache, entry, source, fragments, name))
     if not os.path.isfile(os.path.join(source, "Kconfig")):
-        raise UserError(f"{source} is neither a tarball nor a kernel tree (it has no Kconfig).")
+        raise UserError(f"{source} is neither a tarball nor a kernel tree: it has no Kconfig.")
     if os.path.exists(os.path.join(source, ".config")) or os.path.isdir(os.path.join(source, "include/config")):
-        raise UserError(f"{source} has been built in place, and a build beside it would pick up its leftovers.\n"
-                        "Run `make mrproper` in it, or give its kernel: --bzimage arch/x86/boot/bzImage.")
+        raise UserError(f"cannot build {source}: it has the files of an earlier build in place, which a build would use.\n"
+                        "Run `make mrproper` in it, or use its kernel: --bzimage arch/x86/boot/bzImage.")
 
     def fill(entry):
-        # Kept between builds, so that the next one after an edit takes seconds.
+        # Kept between builds, so that a build after an edit takes seconds.
         out = cache.path("trees", caches.key({"source": source}))
         os.makedirs(out, exist_ok=True)
         _check_space(out)
@@ -244,7 +244,7 @@ def _entries(cache):
 
 
 def _newest(cache, version, inputs):
-    """The last build of a version with these inputs, whatever the archive may have by now."""
+    """The newest build of a version with these inputs, even if the archive has newer sources."""
     for name, made_of, _ in reversed(_entries(cache)):
         if made_of.get("version") == version and all(made_of.get(k) == v for k, v in inputs.items()):
             return cache.path("kernels", name)
@@ -262,7 +262,7 @@ def listing(cache):
 
 
 def resolve(cache, name):
-    """The path of the bzImage that `name` means; a version is built if it is not there yet."""
+    """The path of the bzImage that `name` means. A version that is missing is built."""
     if "/" in name or os.path.isfile(name):
         bzimage.release(name)
         return os.path.realpath(name)
@@ -273,8 +273,8 @@ def resolve(cache, name):
         return os.path.join(distro.entry(cache), "bzImage")
     if re.fullmatch(r"\d+\.\d+", name):
         return os.path.join(build_version(cache, name), "bzImage")
-    raise UserError(f"there is no kernel called {name!r}.\n"
-                    "Give a version (7.2), \"debian\", the path of a bzImage, or a name from `luo-vm kernel list`.")
+    raise UserError(f"unknown kernel {name!r}.\n"
+                    "Name a version (7.2), \"debian\", the path of a bzImage, or a name from `luo-vm kernel list`.")
 
 
 __all__ = ["VERSIONS", "add_bzimage", "build_source", "build_version", "duration", "listing", "resolve"]

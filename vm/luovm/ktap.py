@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Test results: read from the TAP that a stage prints, written as KTAP."""
+"""Test results: read from the TAP output of a stage, and written as KTAP."""
 
 import re
 
@@ -10,7 +10,7 @@ _PLAN = re.compile(r"^1\.\.(\d+)\b")
 
 
 class Result:
-    """One test, with the tests inside it, why it failed, and how long it took."""
+    """One test: its subtests, why it failed, and how long it took."""
 
     def __init__(self, name, outcome=PASS, seconds=None, reason="", notes=()):
         self.name = name
@@ -24,16 +24,16 @@ class Result:
         if not self.children:
             return [self]
         found = [leaf for child in self.children for leaf in child.leaves()]
-        # A failure of its own (a crash after the last subtest, say) must be counted somewhere.
+        # A failure while all subtests passed, such as a crash after the last one, counts as a failure, too.
         if self.outcome == FAIL and not any(leaf.outcome == FAIL for leaf in found):
             found.append(self)
         return found
 
 
 class Parser:
-    """Collects the TAP in the output of one program, line by line; anything else is ignored.
+    """Collects the TAP in the output of one program, line by line, and ignores all other lines.
 
-    Only unindented result lines count: what is nested in them has been summed up by them.
+    Only lines without indentation count, since they include the results of their nested lines.
     """
 
     def __init__(self):
@@ -67,7 +67,7 @@ class Parser:
         if self.bail:
             return self.bail
         if self.plan is not None and self.plan != len(self.results):
-            return f"{self.plan} tests were announced, {len(self.results)} reported"
+            return f"the plan has {self.plan} tests, and {len(self.results)} reported a result"
         return None
 
 
@@ -83,7 +83,7 @@ def _line(result, number):
 
 
 def lines(result, number, indent=0):
-    """The KTAP of one result with everything in it, for position `number` of its parent."""
+    """The KTAP lines of a result and its children; `number` is its position in its parent."""
     space = " " * indent
     out = []
     if result.children:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What a scenario's boots are made of: kernels, command lines, and an initramfs or disks for all of them.
+"""The parts of the boots of a scenario: kernels, command lines, and an initramfs or disks.
 
-The initramfs of the minimal guest is base + overlays + scenario + configuration + kernels to come. The guest hands its own
-initramfs to the next kernel, so nothing has to be carried over a kexec in any other way. The kernels
-stand at the end, the one needed last first: what a later boot no longer needs can be cut off there,
-and is neither hashed by kexec_file_load nor copied.
+The initramfs of the minimal guest has, in this order: base, overlays, scenario, configuration, and the next
+kernels. The guest gives its own initramfs to the next kernel, so a kexec carries over nothing else. The
+kernels are at the end, and the one that is used last comes first. So the guest can cut off the kernels that
+no later boot needs, and kexec_file_load neither hashes nor copies them.
 
-A guest with a Debian has disks instead (disk.py), which are there after a kexec as they were before it.
+A Debian guest has disks instead (disk.py), which a kexec does not change.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import io
 import os
 import shlex
 
-from . import bzimage, cpio, debian, disk, image
+from . import bzimage, cpio, debian, disk, files, image
 from .scenario import MINIMAL
 
 _KEXECS = ("kexec", "self-kexec")
@@ -22,7 +22,7 @@ BASE_CMDLINE = (
     "console=ttyS0,115200 earlycon=uart8250,io,0x3f8,115200n8 printk.time=1 panic=-1 no_timer_check watchdog_thresh=20 "
     "kho=on liveupdate=on"
 )
-# Its log is for the host, not for a terminal; and nobody moves the mouse.
+# The log is for the host, not for a terminal, and there is no mouse.
 _DISK_CMDLINE = "printk.devkmsg=on i8042.noaux TERM=dumb SYSTEMD_COLORS=0"
 
 
@@ -31,12 +31,12 @@ class Kernel:
         self.name = name
         self.path = path
         self.release = bzimage.release(path)
-        # Two builds may call themselves the same.
+        # Two builds may have the same release.
         self.guest_path = f"/luovm/kernels/{number}-{self.release}"
 
 
 class InitramfsPlan:
-    """For each stage its kernel and command line; and the pieces of the initramfs, in order."""
+    """The kernel and the command line of each stage, and the pieces of the initramfs in their order."""
 
     def __init__(self, kernels, cmdlines):
         self.kernels = kernels
@@ -45,7 +45,7 @@ class InitramfsPlan:
         self.cuts = []
 
     def media(self, folder, stage):
-        """Write what a machine that starts with `stage` boots from; returns QEMU's arguments for it."""
+        """Write the initramfs of a machine that starts with `stage`, and return the arguments for QEMU."""
         path = os.path.join(folder, "initrd")
         with open(path, "wb") as out:
             for piece in self.pieces:
@@ -64,7 +64,7 @@ class InitramfsPlan:
 
 
 class DiskPlan:
-    """The same for guests that have their roots on disks."""
+    """The same for guests that have their root on a disk."""
 
     def __init__(self, kernels, cmdlines, write_run_disk, shared):
         self.kernels = kernels
@@ -73,7 +73,7 @@ class DiskPlan:
         self._shared = shared
 
     def media(self, folder, stage):
-        """The disk of the run is made for the first machine, and kept for those that follow."""
+        """Make the disk of the run for the first machine. Later machines use it again."""
         path = os.path.join(folder, "disk")
         if not os.path.exists(path):
             self._write_run_disk(path)
@@ -111,7 +111,7 @@ def _config_archive(variables):
 
 
 def _last_use(kernels, ends):
-    """{kernel: the last stage that is entered with it by kexec}, the latest first."""
+    """{kernel: the last stage that a kexec enters with it}, the latest stage first."""
     last = {}
     for stage, kernel in enumerate(kernels, 1):
         if stage > 1 and ends[stage - 2] in _KEXECS:
@@ -120,7 +120,7 @@ def _last_use(kernels, ends):
 
 
 def _next_kernels(kernels, ends, lines):
-    """The variables from which the guest learns what to load for which stage."""
+    """The variables that tell the guest which kernel to load for which stage."""
     variables = {"LUOVM_STAGES": len(kernels)}
     for stage in range(2, len(kernels) + 1):
         if ends[stage - 2] in _KEXECS:
@@ -136,7 +136,7 @@ def _make_initramfs(cache, kernels, ends, cmdlines, variables, overlays, scenari
     last = _last_use(kernels, ends)
     archives = {kernel: _kernel_archive(kernel) for kernel in last}
 
-    # How much less the initramfs of each stage has than the whole one.
+    # How much smaller than the complete initramfs that of each stage is.
     plan.cuts = [0 if keep_kernels else sum(len(archives[k]) for k, used in last.items() if used <= stage)
                  for stage in range(1, len(kernels) + 1)]
 
@@ -154,7 +154,7 @@ def _make_initramfs(cache, kernels, ends, cmdlines, variables, overlays, scenari
 
 
 def _device(number):
-    """The name of the disk that is given to QEMU as this one, from 0."""
+    """The device of a disk in the guest; the first disk has number 0."""
     return "/dev/vd" + chr(ord("a") + number)
 
 
@@ -169,6 +169,9 @@ def _make_disks(cache, kernels, ends, cmdlines, variables, overlays, scenario, g
         lines.append(f"{first} {BASE_CMDLINE} {_DISK_CMDLINE} {root} luovm.guest={guest} luovm.stage={number} "
                      f"{extra}".strip())
     variables = dict(variables, **_next_kernels(kernels, ends, lines))
+    if scenario:
+        # The disk is written when a guest starts; an error in the scenario's folder must come before that.
+        files.scenario(scenario)
     variables["LUOVM_OVERLAY"] = _device(1 + len(roots)) if overlays else ""
     config, used = _config(variables), list(_last_use(kernels, ends))
     return DiskPlan(kernels, lines, lambda path: disk.make_run_disk(cache, path, config, scenario, roots, used), shared)
@@ -176,9 +179,9 @@ def _make_disks(cache, kernels, ends, cmdlines, variables, overlays, scenario, g
 
 def make(cache, kernels, ends, cmdlines, variables, overlays=(), scenario=None, keep_kernels=False, first="",
          guests=None):
-    """Plan boots: one kernel, one end, one extra command line and one guest per stage.
+    """Plan boots: each stage has a kernel, an end, an extra command line and a guest.
 
-    `first` goes to the front of each line, for options that decide what is done with the rest.
+    `first` is at the start of each command line, for options that change how the kernel reads the rest.
     """
     if guests and guests[0] != MINIMAL:
         return _make_disks(cache, kernels, ends, cmdlines, variables, overlays, scenario, guests, first)

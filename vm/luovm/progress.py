@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Showing how far a long step is, and how long it will still take."""
+"""Shows the progress of a long step, and the remaining time."""
 
 import sys
 import time
 
 _LIVE_INTERVAL = 0.2
-# In a CI log, where every line stays.
+# For the log of a CI.
 _LOG_INTERVAL = 30.0
 
 
@@ -16,7 +16,7 @@ def duration(seconds):
 
 
 class Progress:
-    """A step with a known, or at least estimated, total. Use as a context manager."""
+    """A step with a known or estimated total. Use it as a context manager."""
 
     def __init__(self, label, total=None, out=None, clock=time.monotonic):
         self._label = label
@@ -42,7 +42,7 @@ class Progress:
         elapsed = now - self._start
         text = f"{self._label}: {duration(elapsed)}"
         if self._total:
-            # An estimated total may turn out too low.
+            # An estimated total may be too low.
             share = min(done / self._total, 0.99)
             text = f"{self._label}: {share:4.0%}"
             if share > 0.02:

@@ -13,7 +13,7 @@ from .errors import UserError
 
 PROGRAM = "qemu-system-x86_64"
 
-# A boot sector that does nothing but leave QEMU: mov $0x10,%al; mov $0xf4,%dx; out %al,(%dx); hlt
+# A boot sector that ends QEMU: mov $0x10,%al; mov $0xf4,%dx; out %al,(%dx); hlt
 _PROBE = bytes.fromhex("b010baf400eef4ebfd")
 _PROBE_STATUS = 0x10 << 1 | 1
 
@@ -21,13 +21,13 @@ _PROBE_STATUS = 0x10 << 1 | 1
 def program():
     path = shutil.which(PROGRAM)
     if path is None:
-        raise UserError(f"{PROGRAM} is not installed on this machine.\n"
+        raise UserError(f"{PROGRAM} is not installed.\n"
                         "Install it (on Debian: the package qemu-system-x86) and try again.")
     return path
 
 
 def _kvm_runs():
-    """Does a guest really run? Nested or crippled setups have /dev/kvm, open it, and then hang."""
+    """Whether a guest runs under KVM. In some nested setups /dev/kvm can be opened, and the guest hangs."""
     sector = _PROBE.ljust(510, b"\0") + b"\x55\xaa"
     with tempfile.NamedTemporaryFile(prefix="luo-vm-probe") as disk:
         disk.write(sector)
@@ -43,12 +43,12 @@ def _kvm_runs():
 
 
 def accelerator(wanted, cache):
-    """"kvm" or "tcg" for what the user asked: one of those, or "auto"."""
+    """The accelerator, "kvm" or "tcg"; `wanted` may also be "auto"."""
     if wanted != "auto":
         return wanted
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
-    # Asked once per boot of the host: where KVM hangs, finding out takes seconds.
+    # Probed once per boot of the host: if KVM hangs, the probe takes seconds.
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot = file.read().strip()
     place = cache.file("kvm", "probe", {"boot": boot}, lambda out: out.write(b"kvm" if _kvm_runs() else b"tcg"))
@@ -56,15 +56,15 @@ def accelerator(wanted, cache):
         return file.read()
 
 
-# An emulator keeps the code that it has translated in a buffer, and what one kernel leaves there slows the
-# next one down: a write to a page that once had code in it takes the slow way. In a buffer that fills up,
-# it is thrown away in time. Two boots of a Debian: 48 s of processor time with QEMU's own 1 GiB, 35 s with
-# 128 MiB, 49 s with 32 MiB, where too much is translated anew. Of the minimal guest: 7.9 s and, with 64, 6.6 s.
+# MiB. QEMU keeps translated code in a buffer. The code of one kernel slows the next kernel down, because a write
+# to a page that had translated code takes a slow path. A small buffer fills up, and QEMU then empties it. Two
+# boots of a Debian took 48 s of processor time with the default of 1 GiB, 35 s with 128 MiB, and 49 s with 32 MiB,
+# because QEMU translated too much again. Two boots of the minimal guest took 7.9 s, and 6.6 s with 64 MiB.
 SMALL_BUFFER, LARGE_BUFFER = 64, 128
 
 
 class Options:
-    """What is the same for every QEMU of a scenario."""
+    """The options that all QEMU processes of a scenario share."""
 
     def __init__(self, accel="tcg", memory="1G", cpus=1, extra=(), buffer=SMALL_BUFFER):
         self.accel = accel
@@ -75,7 +75,8 @@ class Options:
 
 
 def command(options, kernel, media, cmdline, console, control):
-    """The command line; `media` are the arguments for what is booted from, `console` and `control` are chardev definitions without their id."""
+    """The command line. `media` are the arguments for the initramfs or the disks; `console` and `control` are
+    chardev definitions without an id."""
     accel = f"tcg,tb-size={options.buffer}" if options.accel == "tcg" else options.accel
     return [
         program(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -87,7 +88,10 @@ def command(options, kernel, media, cmdline, console, control):
 
 
 class Machine:
-    """A running guest. `console`, `control` and `monitor` are sockets to read from."""
+    """A running guest. Its output arrives at the sockets `console`, `control` and `monitor`.
+
+    After wait() `processor_seconds` is the processor time that the process used.
+    """
 
     def __init__(self, options, kernel, media, cmdline):
         self.console, console = socket.socketpair()
@@ -98,6 +102,7 @@ class Machine:
         arguments = command(options, kernel, media, cmdline,
                             f"socket,fd={fds[0]}", f"socket,fd={fds[1]}")
         arguments += ["-chardev", f"socket,fd={fds[2]},id=monitor", "-mon", "chardev=monitor,mode=control"]
+        self.processor_seconds = 0.0
         self._errors = tempfile.TemporaryFile()
         try:
             self._process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=self._errors,
@@ -105,18 +110,20 @@ class Machine:
         finally:
             for end in theirs:
                 end.close()
-        # Without this QEMU does not say why the guest stopped.
+        # Without this QEMU does not report why the guest stopped.
         self.monitor.sendall(b'{"execute":"qmp_capabilities"}\n')
 
     def wait(self):
-        """Wait for the process; returns what it said when it failed, otherwise an empty string."""
-        status = self._process.wait()
+        """Wait for the process. Returns its error message if it failed, otherwise an empty string."""
+        _, status, usage = os.wait4(self._process.pid, 0)
+        self._process.returncode = status = os.waitstatus_to_exitcode(status)
+        self.processor_seconds = usage.ru_utime + usage.ru_stime
         self._errors.seek(0)
-        said = self._errors.read().decode("utf-8", "replace").strip()
+        message = self._errors.read().decode("utf-8", "replace").strip()
         if status > 0:
-            return said or f"{PROGRAM} ended with status {status}"
+            return message or f"{PROGRAM} ended with status {status}"
         if status < 0 and status != -signal.SIGKILL:
-            return f"{PROGRAM} was ended by signal {-status}"
+            return f"{PROGRAM} was killed by signal {-status}"
         return ""
 
     def kill(self):
@@ -132,7 +139,7 @@ class Machine:
 
 
 def shutdown_reason(line):
-    """The reason in a SHUTDOWN event of QEMU's monitor, or None if the line is something else."""
+    """The reason in a SHUTDOWN event of the monitor of QEMU, or None for any other line."""
     try:
         event = json.loads(line)
     except ValueError:

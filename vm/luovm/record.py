@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What is kept of a scenario: a log per boot, a timeline, the files that the guest sent."""
+"""Records a scenario: a log for each boot, a timeline, and the files that the guest sent."""
 
 import base64
 import binascii
@@ -9,8 +9,8 @@ import time
 
 
 class Recorder:
-    """Writes into one folder. Times are the host's monotonic clock, in seconds since `start`:
-    a guest's own clocks start anew at every kexec."""
+    """Writes to one folder. Times are seconds of the monotonic clock of the host since `start`, because the clocks
+    of a guest restart at each kexec."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -43,10 +43,10 @@ class Recorder:
         self._log.flush()
 
     def file_part(self, message):
-        """Take one message of a file transfer; returns a complaint, or None."""
+        """Process one message of a file transfer. Returns an error message, or None."""
         name = str(message.get("name", ""))
         if not name or ".." in name.split("/") or name.startswith("/"):
-            return f"the guest sent a file with the unusable name {name!r}"
+            return f"the guest sent a file with the invalid name {name!r}"
         if message.get("part") == "first":
             self._files[name] = []
         elif message.get("part") == "last":
@@ -55,7 +55,7 @@ class Recorder:
             try:
                 self._files.setdefault(name, []).append(base64.b64decode(message.get("data", ""), validate=True))
             except (binascii.Error, TypeError):
-                return f"the guest sent damaged data for the file {name}"
+                return f"the guest sent invalid data for the file {name}"
         return None
 
     def _save(self, name, data):

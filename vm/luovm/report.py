@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""KTAP on standard output while scenarios finish, JUnit beside it, a summary at the end."""
+"""Prints KTAP as scenarios finish and a summary at the end, and writes a JUnit file."""
 
 import os
 import sys
@@ -30,8 +30,12 @@ class Report:
             lines[-1] += f" # {result.seconds:.1f} s" if result.seconds and "#" not in lines[-1] else ""
             self._say(lines)
 
+    def seconds(self):
+        """{name: seconds} of the scenarios that passed; one that failed may have ended early."""
+        return {result.name: result.seconds for result in self._results if result.outcome == ktap.PASS}
+
     def finish(self):
-        """Write the files; returns (passed, failed, skipped), counted in tests without subtests."""
+        """Write the JUnit file. Returns (passed, failed, skipped), which count tests without subtests."""
         leaves = [leaf for result in self._results for leaf in result.leaves()]
         counts = tuple(sum(leaf.outcome == outcome for leaf in leaves)
                        for outcome in (ktap.PASS, ktap.FAIL, ktap.SKIP))

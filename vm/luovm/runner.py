@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Running one scenario: boots a guest, follows it through its kexecs, and says what happened."""
+"""Runs one scenario: boots a guest, follows it through its kexecs, and returns the result."""
 
 import os
 import selectors
@@ -9,21 +9,21 @@ import time
 
 from . import control, detect, judge, ktap, plan, qemu, record
 
-# How long a kernel that has panicked may take to reset the machine.
+# Seconds that a kernel has to reset the machine after a panic.
 _AFTER_PANIC = 5.0
 _live = set()
 _live_lock = threading.Lock()
 
 
 def kill_all():
-    """End every guest, because the user has had enough."""
+    """End every guest, because the user interrupted the run."""
     with _live_lock:
         for machine in _live:
             machine.kill()
 
 
 class _Lines:
-    """Splits a serial port's bytes into lines."""
+    """Splits the bytes of a serial port into lines."""
 
     def __init__(self):
         self._rest = b""
@@ -38,7 +38,7 @@ class _Lines:
 
 
 class Run:
-    """One scenario. Call run(); the result is a ktap.Result."""
+    """One scenario. run() returns a ktap.Result."""
 
     def __init__(self, scenario, planned, options, folder, progress=None):
         self.scenario = scenario
@@ -49,7 +49,7 @@ class Run:
         self._observed = []
         self._current = None
         self._case = None
-        self._stop = None           # why we end the guest, if it is us
+        self._stop = None           # why this class ends the guest
 
     # -- the whole scenario ----------------------------------------------------------------------
 
@@ -68,7 +68,7 @@ class Run:
         return self._result(time.monotonic() - started)
 
     def _may_go_on(self):
-        """A guest has ended: is there a reason to start another one for the next stage?"""
+        """Whether to start another guest for the next stage after a guest has ended."""
         last = self._observed[-1]
         if last.skipped():
             return False
@@ -97,7 +97,7 @@ class Run:
         self._current = judge.Observed(self.scenario.stages[number - 1])
         self._current.entered = time.monotonic()
         self._booted = False
-        self._ended = None          # how the harness in the guest says this stage ends
+        self._ended = None          # the end that the harness in the guest announced
         self._observed.append(self._current)
         self._progress(self.scenario, f"stage {number} of {len(self.scenario.stages)}")
 
@@ -120,27 +120,28 @@ class Run:
             _live.add(machine)
         try:
             self._follow(machine)
-            said = machine.wait()
+            message = machine.wait()
         finally:
             with _live_lock:
                 _live.discard(machine)
             machine.close()
-        self._recorder.event("qemu-end", reason=self._shutdown or self._stop)
-        if said:
-            self._problem("error", f"{qemu.PROGRAM}: {said}")
+        self._recorder.event("qemu-end", reason=self._shutdown or self._stop,
+                             processor_seconds=round(machine.processor_seconds, 2))
+        if message:
+            self._problem("error", f"{qemu.PROGRAM}: {message}")
         elif self._stop is None:
             self._machine_ended()
         self._leave()
 
     def _save_command(self, kernel, media, cmdline):
-        """The same guest by hand, for whoever wants to look closer (with --keep)."""
+        """Save the command that starts the same guest by hand (with --keep)."""
         path = os.path.join(self._recorder.folder, "qemu-command")
         with open(path, "w", encoding="utf-8") as out:
             out.write(shlex.join(qemu.command(self._options, kernel.path, media, cmdline,
                                               "stdio,mux=on", "file,path=/dev/null")) + "\n")
 
     def _follow(self, machine):
-        """Read all three sockets until QEMU has closed them."""
+        """Read all three sockets until QEMU closes them."""
         console, messages, monitor = _Lines(), control.Demultiplexer(), _Lines()
         self._heard = time.monotonic()
         self._panic_deadline = None
@@ -196,20 +197,20 @@ class Run:
         if self._case is not None and self._case.status is None:
             return f"in {self._case.name}"
         if self._ended:
-            return f"after the stage's programs, on the way to {self._ended}"
+            return f"after the programs of the stage, before the {self._ended}"
         return "between programs"
 
     def _problem(self, kind, text):
         self._recorder.event("problem", kind=kind, text=text)
         self._current.add_problem(kind, text)
-        if self._current.has_what_it_came_for():
+        if self._current.has_expected_lockup():
             self._stop = kind
 
     def _end_with(self, kind, text):
         self._problem(kind, text)
         self._stop = kind
 
-    # -- what the guest says ---------------------------------------------------------------------
+    # -- messages of the guest -------------------------------------------------------------------
 
     def _console_line(self, line):
         if detect.starts_a_boot(line):
@@ -261,13 +262,13 @@ class Run:
         self._end_with("error", str(message.get("text")))
 
     def _on_lost(self, message):
-        self._end_with("lost", f"the stage's runner in the guest ended with status {message.get('status')}")
+        self._end_with("lost", f"the runner of the stage in the guest ended with status {message.get('status')}")
 
     def _on_boot(self, message):
         number, release = message.get("stage"), str(message.get("release"))
         soft = bool(message.get("soft"))
         if soft:
-            # No kernel announces it.
+            # No kernel starts, so no line of the console marks it.
             self._recorder.next_boot()
         if self._booted and not self._may_enter(number, "soft-reboot" if soft else "kexec"):
             return
@@ -275,21 +276,21 @@ class Run:
         self._current.notes.append(f"Linux {release}")
         expected = self._plan.kernels[self._current.stage.number - 1].release
         if release != expected:
-            self._problem("wrong-kernel", f"this stage should run on {expected}, it runs on {release}")
+            self._problem("wrong-kernel", f"this stage runs on {release} instead of {expected}")
 
     def _may_enter(self, number, how):
-        """A boot that QEMU did not start: enters the next stage, if it was to come this way."""
+        """Enter the next stage after a boot that QEMU did not start, if the current stage ends this way."""
         stage = self._current.stage
         done = len(self._current.cases)
         if stage.end == how and self._ended != how or stage.end not in (how, "self-" + how):
-            self._end_with(f"unexpected-{how}", f"a {how} {self._where()}, where the scenario has end = \"{stage.end}\"")
+            self._end_with(f"unexpected-{how}", f"a {how} {self._where()}; the scenario has end = \"{stage.end}\"")
             return False
         if done < len(stage.programs):
             self._end_with(f"unexpected-{how}", f"a {how} {self._where()}, before {stage.programs[done]} could run")
             return False
         if number != stage.number + 1:
-            self._end_with(f"unexpected-{how}", f"stage {stage.number} was followed by stage {number}: "
-                           "the command line was not the next stage's (LUOVM_NEXT_CMDLINE)")
+            self._end_with(f"unexpected-{how}", f"stage {number} followed stage {stage.number}: "
+                           "the kexec did not use the command line of the next stage (LUOVM_NEXT_CMDLINE)")
             return False
         self._left_by_itself()
         if self._failed_now():
@@ -318,7 +319,7 @@ class Run:
                 self._stop = "skipped"
 
     def _failed_now(self):
-        """Ends the guest if this stage is lost already; the next would only confuse."""
+        """End the guest if this stage has failed, because the results of the next one would be misleading."""
         if judge.result(self._current).outcome == ktap.FAIL and self._current.stage.expect == "pass":
             self._stop = self._stop or "failed"
             return True
@@ -328,13 +329,13 @@ class Run:
         self._ended = message.get("how")
 
     def _machine_ended(self):
-        """QEMU has ended by itself: was that what the stage is meant to do?"""
+        """Check whether the end of QEMU is the end of the stage."""
         end, current = self._current.stage.end, self._current
         if "panic" in current.kinds():
             return
         how = {"guest-reset": "reboot", "guest-shutdown": "poweroff"}.get(self._shutdown)
         if how is None:
-            self._problem("error", f"{qemu.PROGRAM} ended without a reason ({self._shutdown})")
+            self._problem("error", f"{qemu.PROGRAM} ended and gave no reason ({self._shutdown})")
             return
         done = len(current.cases) == len(current.stage.programs)
         if end == how and self._ended == how:
@@ -342,12 +343,11 @@ class Run:
         if end == "self-" + how and done:
             self._left_by_itself()
             return
-        self._problem(f"unexpected-{how}", f"the guest did a {how} {self._where()}, "
-                      f"where the scenario has end = \"{end}\"")
+        self._problem(f"unexpected-{how}", f"a {how} {self._where()}; the scenario has end = \"{end}\"")
 
 
 def prepare(cache, scenario, kernels, overlays):
-    """The plan of a scenario, with kernels given as (name, path)."""
+    """The plan of a scenario; `kernels` is a list of (name, path)."""
     known = {}
     for name, path in kernels:
         if path not in known:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A scenario: a folder with scenario.toml and one program per stage.
+"""A scenario: a folder with scenario.toml and a program for each stage.
 
-Stage 1 runs in the first boot, stage 2 in the next, and so on. `stage1` is a program, `stage1.d/`
-a folder of them that run in order of their names; a program called just `stage` serves every stage
-that has none of its own.
+Stage 1 runs in the first boot, stage 2 in the next, and so on. `stage1` is a program, and `stage1.d/` is a
+folder of programs that run in the order of their names. The program `stage` runs in each stage that has no
+program of its own.
 """
 
 import os
@@ -17,9 +17,9 @@ MINIMAL = "minimal"
 GUESTS = (MINIMAL, *debian.NAMES)
 ENDS = ("kexec", "self-kexec", "reboot", "self-reboot", "soft-reboot", "self-soft-reboot", "poweroff", "self-poweroff")
 _SOFT = ("soft-reboot", "self-soft-reboot")
-# A whole Debian takes its time where it is emulated.
+# An emulated Debian is slow.
 _TIMEOUT, _DISK_TIMEOUT = 120, 300
-# How a stage may go wrong on purpose: the scenario passes if, and only if, this is what was found.
+# What a stage may expect. It passes if this, and no other problem, is found.
 EXPECTATIONS = (
     "pass", "fail", "skip", "panic", "oops", "warning", "soft-lockup", "stall", "hung-task", "hang", "timeout",
     "sanitizer", "unexpected-reboot", "unexpected-poweroff", "unexpected-kexec",
@@ -27,7 +27,7 @@ EXPECTATIONS = (
     "error",
 )
 
-# Key: (type, default). What is not here is a mistake in the file.
+# Key: (type, default). Any other key is an error.
 _KEYS = {
     "description": (str, ""),
     "guest": (str, MINIMAL),
@@ -41,6 +41,7 @@ _KEYS = {
     "cgroups": (bool, True),
     "preload": (bool, False),
     "slow": (bool, False),
+    "idle": (bool, False),
     "overlay": (list, []),
     "requires": (list, []),
     "qemu": (list, []),
@@ -56,7 +57,7 @@ _STAGE_KEYS = {
 
 
 class Stage:
-    """One boot: what runs in it, how it ends, what is expected of it."""
+    """One boot: its programs, how it ends, and what it expects."""
 
     def __init__(self, number, guest, programs, end, cmdline, expect):
         self.number = number
@@ -81,19 +82,19 @@ def _fail(path, text):
 
 
 def _check(path, table, keys, where):
-    """The values of one table, with defaults, or an error that names the key."""
+    """The values of one table with defaults. An error names the key."""
     values = {}
     for key, value in table.items():
         if key not in keys:
             _fail(path, f"unknown key {where}{key}\nKnown keys: {', '.join(where + k for k in keys)}.")
         kind = keys[key][0]
-        # To Python a bool is an int; to whoever wrote the file it is not.
+        # In Python a bool is an int, too.
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            _fail(path, f"{where}{key} is {value!r}, and should be of type {kind.__name__}")
+            _fail(path, f"{where}{key} is {value!r}, and must be of type {kind.__name__}")
         if kind is int and value <= 0:
-            _fail(path, f"{where}{key} is {value}, and should be greater than zero")
+            _fail(path, f"{where}{key} is {value}, and must be greater than zero")
         if kind is list and not all(isinstance(item, str) for item in value):
-            _fail(path, f"{where}{key} should be a list of strings")
+            _fail(path, f"{where}{key} must be a list of strings")
         values[key] = value
     for key, (_, default) in keys.items():
         values.setdefault(key, default)
@@ -101,53 +102,62 @@ def _check(path, table, keys, where):
 
 
 def _check_cmdline(path, key, text):
-    # It travels through the guest's shell in single quotes.
+    # The shell of the guest has it in single quotes.
     if "'" in text or "\n" in text:
-        _fail(path, f"{key} may not have a single quote or a line break in it")
+        _fail(path, f"{key} must not contain a single quote or a line break")
 
 
 def _executables(path, folder, names):
     for name in names:
         place = os.path.join(folder, name)
+        if os.path.islink(place) and not os.path.exists(place):
+            _fail(path, f"{place} is a link to a file that does not exist: {os.readlink(place)}")
         if not os.path.isfile(place) or not os.access(place, os.X_OK):
             _fail(path, f"{place} is not an executable file\nMake it one: chmod +x {place}")
     return names
 
 
+def _list(folder):
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise UserError(f"cannot read the folder {folder}: {error.strerror}") from None
+
+
 def _programs(path, folder, number):
     """The programs of a stage, relative to the scenario's folder."""
     single, many = f"stage{number}", f"stage{number}.d"
-    has_single = os.path.exists(os.path.join(folder, single))
+    has_single = os.path.lexists(os.path.join(folder, single))
     has_many = os.path.isdir(os.path.join(folder, many))
     if has_single and has_many:
-        _fail(path, f"there is both {single} and {many}/; keep one of them")
+        _fail(path, f"both {single} and {many}/ exist; remove one of them")
     if has_single:
         return _executables(path, folder, [single])
     if has_many:
-        names = sorted(n for n in os.listdir(os.path.join(folder, many)) if not n.startswith("."))
+        names = [n for n in _list(os.path.join(folder, many)) if not n.startswith(".")]
         if not names:
-            _fail(path, f"{many}/ is empty: put at least one program into it")
+            _fail(path, f"{many}/ is empty: add at least one program")
         for name in names:
             if not re.fullmatch(r"[A-Za-z0-9._+-]+", name):
-                _fail(path, f"{many}/{name}: names of programs are letters, digits and . _ + -")
+                _fail(path, f"{many}/{name} is not a valid name of a program: use letters, digits and . _ + -")
         return _executables(path, folder, [f"{many}/{name}" for name in names])
-    if os.path.exists(os.path.join(folder, "stage")):
+    if os.path.lexists(os.path.join(folder, "stage")):
         return _executables(path, folder, ["stage"])
     return None
 
 
 def _count(path, folder, wanted):
     found = 0
-    while any(os.path.exists(os.path.join(folder, f"stage{found + 1}{suffix}")) for suffix in ("", ".d")):
+    while any(os.path.lexists(os.path.join(folder, f"stage{found + 1}{suffix}")) for suffix in ("", ".d")):
         found += 1
     count = wanted or found
     if count == 0:
-        _fail(path, f"there is no stage program in {folder}\n"
-                    "Add an executable called stage1, or one called stage and `stages = N`.")
-    stray = [n for n in os.listdir(folder)
+        _fail(path, f"{folder} has no stage program\n"
+                    "Add an executable with the name stage1, or one with the name stage and `stages = N`.")
+    stray = [n for n in _list(folder)
              if (m := re.fullmatch(r"stage(\d+)(\.d)?", n)) and not 1 <= int(m[1]) <= count]
     if stray:
-        _fail(path, f"{', '.join(sorted(stray))} would never run: the stages are 1 to {count}, without gaps")
+        _fail(path, f"{', '.join(stray)} would never run: the stages are 1 to {count}, without gaps")
     return count
 
 
@@ -157,26 +167,25 @@ def _stage(path, folder, number, count, table, guest):
     last = number == count
     end = values["end"] or ("poweroff" if last else "kexec")
     if end not in ENDS:
-        _fail(path, f"stage.{number}.end is {end!r}; it is one of {', '.join(ENDS)}")
+        _fail(path, f"stage.{number}.end is {end!r}, and must be one of {', '.join(ENDS)}")
     if last and not end.endswith("poweroff"):
-        _fail(path, f"stage.{number}.end is {end!r}, but there is no stage {number + 1} to go to")
+        _fail(path, f"stage.{number}.end is {end!r}, but there is no stage {number + 1}")
     if not last and end.endswith("poweroff"):
         _fail(path, f"stage.{number}.end is {end!r}, so stage {number + 1} would never run")
     expect = values["expect"]
     if expect not in EXPECTATIONS and not re.fullmatch(r"exit:\d+", expect):
-        _fail(path, f"stage.{number}.expect is {expect!r}; it is exit:STATUS or one of {', '.join(EXPECTATIONS)}")
+        _fail(path, f"stage.{number}.expect is {expect!r}, and must be exit:STATUS or one of {', '.join(EXPECTATIONS)}")
     _check_cmdline(path, f"stage.{number}.cmdline", values["cmdline"])
     programs = _programs(path, folder, number)
     if programs is None:
         _fail(path, f"stage {number} has no program: add stage{number}, stage{number}.d/ or stage")
     if end in _SOFT and guest == MINIMAL:
-        _fail(path, f"stage.{number}.end is {end!r}, for which the guest needs systemd; guest is one of "
-              f"{', '.join(debian.NAMES)}")
+        _fail(path, f"stage.{number}.end is {end!r}, which needs a guest with systemd: one of {', '.join(debian.NAMES)}")
     return Stage(number, guest, programs, end, values["cmdline"], expect)
 
 
 def _check_soft_reboots(path, stages):
-    """After one it is still the same kernel, with the same command line and root."""
+    """A soft-reboot keeps the kernel, its command line and the root."""
     for before, after in zip(stages, stages[1:]):
         if before.end in _SOFT and after.cmdline:
             _fail(path, f"stage.{after.number}.cmdline has no effect: the stage before it ends in a {before.end}")
@@ -187,7 +196,7 @@ def _check_soft_reboots(path, stages):
 
 def _guest(path, key, name):
     if name not in GUESTS:
-        _fail(path, f"{key} is {name!r}; it is one of {', '.join(GUESTS)}")
+        _fail(path, f"{key} is {name!r}, and must be one of {', '.join(GUESTS)}")
     return name
 
 
@@ -201,21 +210,21 @@ def load(folder):
     except FileNotFoundError:
         raise UserError(f"{folder} is not a scenario: it has no scenario.toml.\n"
                         "A scenario is a folder with scenario.toml and stage programs; see luo-vm(1).") from None
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}") from None
 
     values = _check(path, document, _KEYS, "")
     if not re.fullmatch(r"\d+[MG]", values["memory"]):
-        _fail(path, f"memory is {values['memory']!r}; write a number and M or G, such as 512M")
+        _fail(path, f"memory is {values['memory']!r}, and must be a number and M or G, such as 512M")
     if values["kernels"] is not None and not values["kernels"]:
-        _fail(path, "kernels is empty: name at least one kernel, or leave the key out")
+        _fail(path, "kernels is empty: name at least one kernel, or remove the key")
     for name, value in values["env"].items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or not isinstance(value, str):
-            _fail(path, f"env.{name} should be a variable's name with a string as its value")
+            _fail(path, f"env.{name} must be the name of a variable with a string as its value")
     _check_cmdline(path, "cmdline", values["cmdline"])
     for name in values["requires"]:
         if not re.fullmatch(r"/[A-Za-z0-9._+@/-]+", name):
-            _fail(path, f"requires has {name!r}; write absolute paths of the guest, such as /usr/bin/luod")
+            _fail(path, f"requires has {name!r}, and must have absolute paths of the guest, such as /usr/bin/luod")
 
     tables = values.pop("stage")
     count = _count(path, folder, values.pop("stages"))
@@ -223,13 +232,13 @@ def load(folder):
         if not key.isdigit() or not 1 <= int(key) <= count:
             _fail(path, f"[stage.{key}] does not name a stage; the stages are 1 to {count}")
         if not isinstance(table, dict):
-            _fail(path, f"stage.{key} should be a table: [stage.{key}]")
+            _fail(path, f"stage.{key} must be a table: [stage.{key}]")
     _guest(path, "guest", values["guest"])
     stages = [_stage(path, folder, n, count, tables.get(str(n), {}), values["guest"]) for n in range(1, count + 1)]
     if len({stage.guest == MINIMAL for stage in stages}) > 1:
-        _fail(path, f"a scenario cannot go between {MINIMAL!r} and a guest with a Debian; give all stages one or the other")
+        _fail(path, f"a scenario cannot have both {MINIMAL!r} and a Debian guest; use one or the other in all stages")
     if stages[0].guest != MINIMAL and not values["cgroups"]:
-        _fail(path, "cgroups = false is for the minimal guest; systemd needs them")
+        _fail(path, "cgroups = false is only for the minimal guest: systemd needs cgroups")
     _check_soft_reboots(path, stages)
     if values["timeout"] is None:
         values["timeout"] = _TIMEOUT if stages[0].guest == MINIMAL else _DISK_TIMEOUT
@@ -237,13 +246,13 @@ def load(folder):
 
 
 def kernel_chain(scenario, first=None, following=None):
-    """The kernel name of each stage: the scenario's own, unless the command line says otherwise.
+    """The name of the kernel of each stage, from the scenario or from the command line.
 
-    A chain shorter than the stages repeats from its start, so ["7.2", "7.3"] goes there and back.
+    A chain that is shorter than the stages repeats, so ["7.2", "7.3"] alternates between two kernels.
     """
     chain = list(scenario.kernels or ["7.2"])
     if first or following:
-        # Only the first one is named: a scenario that stays on one kernel stays on this one.
+        # If only the first kernel is named, a scenario with a single kernel uses it for all stages.
         rest = chain[1:] or [first or chain[0]]
         chain = [first or chain[0], *([following] if following else rest)]
     names, boot = [], 0
@@ -254,15 +263,15 @@ def kernel_chain(scenario, first=None, following=None):
 
 
 def find(paths):
-    """The scenario folders meant by the arguments: scenarios themselves, or folders of scenarios."""
+    """The folders of the scenarios that the arguments name: scenarios, or folders of scenarios."""
     found = []
     for path in paths:
         if os.path.isfile(os.path.join(path, "scenario.toml")) or not os.path.isdir(path):
             found.append(path)
             continue
-        inside = sorted(os.path.join(path, name) for name in os.listdir(path))
+        inside = [os.path.join(path, name) for name in _list(path)]
         inside = [folder for folder in inside if os.path.isfile(os.path.join(folder, "scenario.toml"))]
         if not inside:
-            raise UserError(f"there is no scenario in {path}: neither it nor a folder in it has a scenario.toml.")
+            raise UserError(f"{path} has no scenario: neither it nor a folder in it has a scenario.toml.")
         found.extend(inside)
     return found

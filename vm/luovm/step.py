@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Running the programs of a long step: output into a log, and an error that says where it is."""
+"""Runs the programs of a long step. Their output goes into a log, which an error names."""
 
 import subprocess
 
@@ -12,7 +12,7 @@ def _tail(path, count=15):
 
 
 def run(arguments, log, what, advice, on_line=None, **options):
-    """Run a program to its end, every line of its output in the file `log` (appended)."""
+    """Run a program, and append its output to the file `log`."""
     with open(log, "a", encoding="utf-8") as out:
         out.write("+ " + " ".join(arguments) + "\n")
         out.flush()
@@ -25,7 +25,7 @@ def run(arguments, log, what, advice, on_line=None, **options):
                         on_line(line)
                 status = process.wait()
         except FileNotFoundError:
-            raise UserError(f"{what} failed: {arguments[0]} is not installed on this machine.\n{advice}") from None
+            raise UserError(f"{what} failed: {arguments[0]} is not installed.\n{advice}") from None
     if status:
-        raise UserError(f"{what} failed: {arguments[0]} ended with status {status}. It said last:\n{_tail(log)}\n"
-                        f"The whole log: {log}\n{advice}")
+        raise UserError(f"{what} failed: {arguments[0]} ended with status {status}. Its last output:\n{_tail(log)}\n"
+                        f"Log: {log}\n{advice}")

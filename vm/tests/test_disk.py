@@ -145,7 +145,7 @@ class Roots(unittest.TestCase):
 
     @unittest.skipUnless(_MKFS, "e2fsprogs is not installed")
     def test_nothing_stays_of_a_failure(self):
-        for program, text in (("echo no such suite; exit 3", "no such suite"), ("exit 0", "made nothing")):
+        for program, text in (("echo no such suite; exit 3", "no such suite"), ("exit 0", "made no image")):
             with self.subTest(program):
                 with self.assertRaises(UserError) as caught:
                     self.build(program)

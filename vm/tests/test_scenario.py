@@ -71,8 +71,8 @@ class Refused(unittest.TestCase):
     def test_keys(self):
         for toml, text in (
             ("timout = 3", "unknown key timout"),
-            ("timeout = '3'", "should be of type int"),
-            ("timeout = true", "should be of type int"),
+            ("timeout = '3'", "must be of type int"),
+            ("timeout = true", "must be of type int"),
             ("timeout = 0", "greater than zero"),
             ("kernels = [7.2]", "list of strings"),
             ("kernels = []", "kernels is empty"),
@@ -83,9 +83,9 @@ class Refused(unittest.TestCase):
             ("[stage.one]", "does not name a stage"),
             ("[stage.1]\nends = 'kexec'", "unknown key stage.1.ends"),
             ("[stage.1]\nend = 'kexec'", "there is no stage 2"),
-            ("[stage.1]\nend = 'sleep'", "it is one of"),
-            ("[stage.1]\nexpect = 'trouble'", "it is exit:STATUS or one of"),
-            ("guest = 'debian-3.1'", "it is one of minimal, debian-13"),
+            ("[stage.1]\nend = 'sleep'", "must be one of"),
+            ("[stage.1]\nexpect = 'trouble'", "must be exit:STATUS or one of"),
+            ("guest = 'debian-3.1'", "must be one of minimal, debian-13"),
             ("[stage.1]\nguest = 'debian'", "stage.1.guest is 'debian'"),
             ("guest = 'debian-13'\ncgroups = false", "cgroups = false"),
             ("this is not toml", "cannot read"),
@@ -97,12 +97,12 @@ class Refused(unittest.TestCase):
         self.refused(Folder(self, "[stage.1]\nend = 'poweroff'").program("stage1", "stage2"), "stage 2 would never run")
 
     def test_guests_of_different_kinds(self):
-        self.refused(Folder(self, "[stage.2]\nguest = 'debian-13'").program("stage1", "stage2"), "cannot go between")
+        self.refused(Folder(self, "[stage.2]\nguest = 'debian-13'").program("stage1", "stage2"), "cannot have both")
 
     def test_soft_reboot(self):
         soft = "[stage.1]\nend = 'soft-reboot'\n[stage.2]\n"
         for toml, text in (
-            (soft, "needs systemd"),
+            (soft, "needs a guest with systemd"),
             ("guest = 'debian-13'\n" + soft + "cmdline = 'quiet'", "stage.2.cmdline has no effect"),
             ("guest = 'debian-13'\n" + soft + "guest = 'debian-sid'", "stage.2.guest is 'debian-sid'"),
             ("guest = 'debian-13'\n" + soft + "end = 'self-soft-reboot'", "no stage 3"),

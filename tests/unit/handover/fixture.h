@@ -74,7 +74,7 @@ static inline struct luo_incoming *retrieve(const char *name)
 	struct luo_incoming *incoming;
 
 	assert_int_equal(luo_device_open(0, &device), 0);
-	assert_int_equal(luo_incoming_retrieve(device, name, &incoming), 0);
+	assert_int_equal(luo_incoming_retrieve(device, name, NULL, NULL, &incoming), 0);
 	return incoming;
 }
 

@@ -416,6 +416,49 @@ static void test_foreign_spill(void **state)
 	luo_incoming_free(incoming);
 }
 
+static void test_further_names(void **state)
+{
+	static const char *const further[] = { "luo.1", "luo.9", "luo.10", "luo.123456789" };
+	static const char *const others[] = {
+		"",       "luo",     "lu",     "luo.",    "luo.0",   "luo.01", "luo.x",   "luo.1x",
+		"luo.x1", "luo.1.2", "luo.-1", "luo.+1",  "luo. 1",  "luo.1 ", "luo1",    "luo-1",
+		"luox.1", "lu.1",    "LUO.1",  "luo.1/2", "luo.1\n", "luo..1", "a.luo.1",
+	};
+	char longest[LUO_SESSION_NAME_MAX + 2] = "luo.";
+
+	for (size_t i = 0; i < ELEMENTSOF(further); i++)
+		if (!luo_session_is_further(further[i], "luo"))
+			fail_msg("\"%s\" is refused", further[i]);
+	for (size_t i = 0; i < ELEMENTSOF(others); i++)
+		if (luo_session_is_further(others[i], "luo"))
+			fail_msg("\"%s\" is taken", others[i]);
+	memset(longest + strlen(longest), '1', LUO_SESSION_NAME_MAX - strlen(longest));
+	assert_true(luo_session_is_further(longest, "luo"));
+	strcat(longest, "1");
+	assert_false(luo_session_is_further(longest, "luo"));
+}
+
+/* "NAME.x" looks like ours, and may be the session of another program. */
+static void test_foreign_suffix(void **state)
+{
+	_cleanup_close_ int device = -EBADF, foreign = -EBADF;
+	struct luo_incoming *incoming;
+
+	assert_int_equal(luo_device_open(0, &device), 0);
+	assert_int_equal(luo_session_create(device, LUO_DEFAULT_SESSION ".x", &foreign), 0);
+	device = safe_close(device);
+	incoming = incoming_with_mapping(
+		"{\"version\":1,\"state\":{},\"spillSessions\":[\"" LUO_DEFAULT_SESSION ".x\"],"
+		"\"units\":{\"a.service\":{\"fdstore\":["
+		"{\"type\":\"fd\",\"name\":\"ok\",\"token\":1}]}}}");
+	assert_non_null(luo_incoming_mapping(incoming));
+	foreign = safe_close(foreign);
+	assert_int_equal(luo_device_open(0, &device), 0);
+	assert_int_equal(luo_session_retrieve(device, LUO_DEFAULT_SESSION ".x", &foreign), 0);
+	device = safe_close(device);
+	luo_incoming_free(incoming);
+}
+
 /* An entry of a type that is not there yet: its memory is not freed, and goes along. */
 static void test_rescue(void **state)
 {
@@ -532,7 +575,7 @@ static void test_adopt_remembers_packed(void **state)
 	luo_incoming_free(incoming);
 
 	assert_int_equal(luo_incoming_adopt(&kept, 1, &again), 0);
-	assert_int_equal(luo_incoming_remember(again, entry), 0);
+	assert_int_equal(luo_incoming_remember_fd(again, entry, entry->fd), 0);
 	alias = restored(again, "b.service", "two");
 	assert_int_equal(pwrite(alias, "Y", 1, 0), 1);
 	assert_int_equal(pread(entry->fd, &byte, 1, 0), 1);
@@ -608,7 +651,8 @@ static void test_further_session_later(void **state)
 
 	assert_int_equal(luo_device_open(0, &device), 0);
 	fake_luo_fail(FAKE_LUO_RETRIEVE_SESSION, 2, EMFILE);
-	assert_int_equal(luo_incoming_retrieve(device, LUO_DEFAULT_SESSION, &incoming), 0);
+	assert_int_equal(luo_incoming_retrieve(device, LUO_DEFAULT_SESSION, NULL, NULL, &incoming),
+			 0);
 	/* The device is ours: it cannot be asked for again. */
 	assert_int_equal(
 		luo_incoming_restore(incoming, find(incoming, "many.service", "content-6", 0)),
@@ -618,6 +662,110 @@ static void test_further_session_later(void **state)
 	check_filled(incoming, 7);
 	assert_int_equal(luo_incoming_finish(incoming), 0);
 	luo_incoming_free(incoming);
+}
+
+struct announced {
+	char names[8][LUO_SESSION_NAME_MAX + 1];
+	int fds[8];
+	size_t n;
+	bool broken;
+};
+
+static void on_session(int fd, void *userdata)
+{
+	struct announced *a = userdata;
+	_cleanup_free_ char *name = NULL;
+
+	assert_true(a->n < ELEMENTSOF(a->fds));
+	assert_int_equal(luo_session_get_name(fd, &name), 0);
+	snprintf(a->names[a->n], sizeof(a->names[0]), "%s", name);
+	a->fds[a->n++] = fd;
+	/* The mapping is looked at after this, whatever becomes of it. */
+	if (a->broken && a->n == 1)
+		fake_luo_fail(FAKE_LUO_RETRIEVE_FD, 1, ENOMEM);
+}
+
+static void retrieve_announced(struct announced *a, struct luo_incoming **ret_incoming)
+{
+	const struct luo_commit_options options = { .max_files_per_session = 4 };
+	_cleanup_close_ int device = -EBADF;
+	struct luo_store *store = new_store();
+	struct luo_commit *commit;
+
+	fill(store, 10);
+	commit = commit_store(store, &options);
+	fake_luo_kexec();
+	luo_commit_free(commit);
+	luo_store_free(store);
+	assert_int_equal(luo_device_open(0, &device), 0);
+	assert_int_equal(
+		luo_incoming_retrieve(device, LUO_DEFAULT_SESSION, on_session, a, ret_incoming), 0);
+}
+
+static void check_announced(const struct announced *a)
+{
+	assert_int_equal(a->n, 3);
+	assert_string_equal(a->names[0], LUO_DEFAULT_SESSION);
+	assert_string_equal(a->names[1], LUO_DEFAULT_SESSION ".1");
+	assert_string_equal(a->names[2], LUO_DEFAULT_SESSION ".2");
+}
+
+/* Each session is announced once, and what was announced can be kept beyond the object. */
+static void test_announced(void **state)
+{
+	struct luo_incoming *incoming, *again;
+	struct announced a = { 0 };
+
+	retrieve_announced(&a, &incoming);
+	check_announced(&a);
+	assert_non_null(luo_incoming_mapping(incoming));
+	luo_incoming_free_keep_sessions(incoming);
+	assert_int_equal(luo_incoming_adopt(a.fds, a.n, &again), 0);
+	check_filled(again, 10);
+	luo_incoming_free(again);
+}
+
+/* Before the mapping is read, and also if that fails. */
+static void test_announced_first(void **state)
+{
+	struct announced a = { .broken = true };
+	struct luo_incoming *incoming;
+
+	retrieve_announced(&a, &incoming);
+	check_announced(&a);
+	assert_null(luo_incoming_mapping(incoming));
+	luo_incoming_free(incoming);
+}
+
+/* The mapping is unreadable, and one session cannot be had: those behind it are held all the same.
+ */
+static void test_announced_with_gap(void **state)
+{
+	struct announced a = { .broken = true };
+	struct luo_incoming *incoming;
+
+	fake_luo_fail(FAKE_LUO_RETRIEVE_SESSION, 2, EMFILE);
+	retrieve_announced(&a, &incoming);
+	assert_int_equal(a.n, 2);
+	assert_string_equal(a.names[1], LUO_DEFAULT_SESSION ".2");
+	luo_incoming_free(incoming);
+}
+
+/* The kernel charges whole pages, and these are not everywhere as small as on x86-64. */
+static void test_charge(void **state)
+{
+	const uint64_t kib = 1024;
+	struct luo_extent extents[] = { { .length = 64 * kib },
+					{ .offset = 1024 * kib, .length = 1 } };
+	struct luo_entry_meta meta = { .size = 64 * kib - 1 };
+	struct luo_entry_meta packed = { .packed = true, .extents = extents, .n_extents = 2 };
+
+	assert_int_equal(luo_restore_charge(&meta, 4 * kib), (15 + 3) * 4 * kib);
+	assert_int_equal(luo_restore_charge(&meta, 64 * kib), 3 * 64 * kib);
+	meta.size = 1;
+	assert_int_equal(luo_restore_charge(&meta, 64 * kib), 3 * 64 * kib);
+	assert_int_equal(luo_restore_charge(&packed, 4 * kib), 2 * (16 + 3 + 3) * 4 * kib);
+	assert_int_equal(luo_restore_charge(&packed, 64 * kib), 2 * (1 + 3 + 3) * 64 * kib);
 }
 
 int main(void)
@@ -640,11 +788,17 @@ int main(void)
 		HANDOVER_TEST(test_held),
 		HANDOVER_TEST(test_carry),
 		HANDOVER_TEST(test_foreign_spill),
+		cmocka_unit_test(test_further_names),
+		HANDOVER_TEST(test_foreign_suffix),
+		HANDOVER_TEST(test_announced),
+		HANDOVER_TEST(test_announced_first),
+		HANDOVER_TEST(test_announced_with_gap),
 		HANDOVER_TEST(test_rescue),
 		HANDOVER_TEST(test_alias_keeps_its_access),
 		HANDOVER_TEST(test_token_that_is_not_there),
 		HANDOVER_TEST(test_adopt),
 		HANDOVER_TEST(test_adopt_remembers_packed),
+		cmocka_unit_test(test_charge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,10 +4,30 @@
 
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "tests/unit/helpers.h"
 #include "tools/luod/identity.h"
+
+/* How the kernel answers SO_PEERPIDFD and SO_PASSPIDFD; 0: as this one does. */
+static int option_error;
+
+#define OPTION_PASSPIDFD 76
+#define OPTION_PEERPIDFD 77
+
+/* Stands in front of the one of libc. */
+int getsockopt(int fd, int level, int option, void *value, socklen_t *size)
+{
+	if (option_error && level == SOL_SOCKET &&
+	    (option == OPTION_PASSPIDFD || option == OPTION_PEERPIDFD)) {
+		errno = option_error;
+		return -1;
+	}
+	return (int)syscall(SYS_getsockopt, fd, level, option, value, size);
+}
 
 static void expect_unit(const char *path, const char *unit)
 {
@@ -141,6 +161,100 @@ static void test_peer(void **state)
 	close_many(pair, 2);
 }
 
+/* Every error but one says that the peer is gone, and the pid that it had is not looked at. */
+static void test_peer_without_pidfd(void **state)
+{
+	static const int gone[] = { EINVAL, ESRCH, ENODATA, EMFILE, EPERM };
+	struct peer peer;
+	int pair[2];
+
+	need_pidfd();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	for (size_t i = 0; i < ELEMENTSOF(gone); i++) {
+		option_error = gone[i];
+		assert_int_equal(peer_from_socket(pair[0], &peer), 0);
+		assert_int_equal(peer.pid, getpid());
+		if (peer.pidfd >= 0)
+			fail_msg("the pid was believed after: %s", strerror(gone[i]));
+		peer_done(&peer);
+	}
+	option_error = ENOPROTOOPT;
+	assert_int_equal(peer_from_socket(pair[0], &peer), 0);
+	assert_true(pidfd_is_there(peer.pidfd));
+	peer_done(&peer);
+	option_error = 0;
+	close_many(pair, 2);
+}
+
+static void connect_and_exit(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	_exit(connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0);
+}
+
+/* The real kernel, of any version: it was reaped, so nothing is there. */
+static void test_reaped_peer(void **state)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	_cleanup_close_ int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = -EBADF;
+	struct peer peer;
+	int status;
+	pid_t pid;
+
+	snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "test-identity-%d", getpid());
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	pid = fork();
+	if (pid == 0)
+		connect_and_exit(&address);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(peer_from_socket(fd, &peer), 0);
+	assert_int_equal(peer.pid, pid);
+	assert_false(pidfd_is_there(peer.pidfd));
+	assert_false(pidfd_is_running(peer.pidfd));
+	peer_done(&peer);
+}
+
+/* A kernel that could have sent a pidfd and sent none: the sender is gone. */
+static void test_sender_of_new_kernel(void **state)
+{
+	static const int errors[] = { EINVAL, EBADF };
+
+	need_pidfd();
+	for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
+		option_error = errors[i];
+		assert_int_equal(pidfd_open_sender(0, getpid(), UINT64_MAX / 2), -ESRCH);
+	}
+	option_error = 0;
+}
+
+/* The pid of a sender may have gone to a process that started after the datagram was sent. */
+static void test_sender_of_old_kernel(void **state)
+{
+	uint64_t start, usec_per_tick = USEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK);
+	pid_t parent;
+	int fd;
+
+	need_pidfd();
+	assert_int_equal(proc_stat(getpid(), &parent, &start), 0);
+	option_error = ENOPROTOOPT;
+	assert_int_equal(pidfd_open_sender(0, getpid(), (start - 1) * usec_per_tick), -ESRCH);
+	assert_int_equal(pidfd_open_sender(0, getpid(), 0), -ESRCH);
+	assert_int_equal(pidfd_open_sender(0, INT32_MAX, now_usec(CLOCK_BOOTTIME)), -ESRCH);
+	fd = pidfd_open_sender(0, getpid(), start * usec_per_tick);
+	assert_true(pidfd_is_running(fd));
+	close(fd);
+	fd = pidfd_open_sender(0, getpid(), now_usec(CLOCK_BOOTTIME));
+	assert_true(pidfd_is_running(fd));
+	close(fd);
+	option_error = 0;
+}
+
 static void test_uid(void **state)
 {
 	uid_t uid = 1;
@@ -200,6 +314,10 @@ int main(void)
 		cmocka_unit_test(test_stat_text),
 		cmocka_unit_test(test_self),
 		cmocka_unit_test(test_peer),
+		cmocka_unit_test(test_peer_without_pidfd),
+		cmocka_unit_test(test_reaped_peer),
+		cmocka_unit_test(test_sender_of_new_kernel),
+		cmocka_unit_test(test_sender_of_old_kernel),
 		cmocka_unit_test(test_uid),
 		cmocka_unit_test(test_life),
 	};

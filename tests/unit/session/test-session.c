@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -187,6 +188,28 @@ static void test_holder(void **state)
 	go = safe_close(go);
 	assert_int_equal(waitpid(holder, NULL, 0), holder);
 	assert_int_equal(luo_device_holder(&pid, NULL), -ENOENT);
+}
+
+static void *ask_for_support(void *ret)
+{
+	*(enum luo_support *)ret = luo_support();
+	return NULL;
+}
+
+/* The first answer of a process is worked out by several threads at once: all of them get it. */
+static void test_support_of_threads(void **state)
+{
+	enum luo_support answers[4];
+	pthread_t threads[ELEMENTSOF(answers)];
+
+	luo_kernel_set(NULL);
+	for (size_t i = 0; i < ELEMENTSOF(answers); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, ask_for_support, &answers[i]),
+				 0);
+	for (size_t i = 0; i < ELEMENTSOF(answers); i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	for (size_t i = 0; i < ELEMENTSOF(answers); i++)
+		assert_int_equal(answers[i], luo_support());
 }
 
 /* Whatever this machine is: the answers agree with each other. */
@@ -476,6 +499,7 @@ int main(void)
 		TEST(test_open_does_not_wait_for_the_impossible),
 		TEST(test_open_waits_for_another_process),
 		TEST(test_holder),
+		TEST(test_support_of_threads),
 		TEST(test_real_kernel),
 		TEST(test_names),
 		TEST(test_create_refused),

@@ -3,12 +3,12 @@
 
 counter="luo-run --unit heap-counter --restart-safe --required -- luo-example-heap-counter"
 
-# starts DESCRIPTION PATTERN COMMAND...: the counter starts, and what it says begins like that.
+# starts DESCRIPTION PATTERN COMMAND...: the counter starts, and the start of its output matches.
 starts() {
 	description=$1 pattern=$2
 	shift 2
 	check "$description" "$@"
-	said "it says so" "^$pattern"
+	said "its output matches" "^$pattern"
 	sed 's/^/# /' "$output"
 }
 

@@ -24,7 +24,7 @@ started() {
 # counted N: it has counted at least so far since its first start.
 counted() {
 	is=$(last_line | sed 's/.*count: //')
-	if [ "${is:-0}" -ge "$1" ]; then ok "it goes on from $1 or more"; else not_ok "count is '$is', not $1 or more"; fi
+	if [ "${is:-0}" -ge "$1" ]; then ok "it continues from $1 or more"; else not_ok "count is '$is', not $1 or more"; fi
 	last=$is
 }
 

@@ -1,4 +1,4 @@
-# The TAP of these scenarios, and what they all look at.
+# Shared by the stages of harness-debian-*: TAP, and checks that all of them make.
 number=0
 
 ok() {

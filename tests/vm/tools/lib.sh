@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Shared by the stages of the scenarios: TAP with one numbering, and luod as a guest runs it.
+# Shared by the stages of the scenarios: TAP with continuous numbers, and luod in a guest.
 
 tests=/usr/lib/luo/tests
 PATH=$PATH:$tests
@@ -17,14 +17,14 @@ not_ok() {
 	[ ! -s "$output" ] || sed 's/^/#   /' "$output"
 }
 
-# check DESCRIPTION COMMAND...: the command succeeds. What it said is in $output.
+# check DESCRIPTION COMMAND...: the command succeeds. Its output is in the file $output.
 check() {
 	description=$1
 	shift
 	if "$@" >"$output" 2>&1; then ok "$description"; else not_ok "$description (exit status $?)"; fi
 }
 
-# refuses STATUS DESCRIPTION COMMAND...: the command fails with just that exit status.
+# refuses STATUS DESCRIPTION COMMAND...: the command fails with this exit status.
 refuses() {
 	wanted=$1 description=$2
 	shift 2
@@ -33,12 +33,12 @@ refuses() {
 	if [ $status = "$wanted" ]; then ok "$description"; else not_ok "$description (exit status $status, not $wanted)"; fi
 }
 
-# said DESCRIPTION PATTERN: the last command said so.
+# said DESCRIPTION PATTERN: the output of the last command matches.
 said() {
 	if grep -Eq -- "$2" "$output"; then ok "$1"; else not_ok "$1 (no match for: $2)"; fi
 }
 
-# tap PREFIX COMMAND...: a program that speaks TAP; its results become ours.
+# tap PREFIX COMMAND...: run a program that prints TAP, and include its results.
 tap() {
 	prefix=$1
 	shift
@@ -56,7 +56,7 @@ tap() {
 		*) echo "# $line" ;;
 		esac
 	done <"$output"
-	# A program that dies on the way must not look like one with fewer tests.
+	# A program that crashes must not pass as a program with fewer tests.
 	[ $status = 0 ] || [ $failed = 1 ] || not_ok "$prefix: exit status $status"
 }
 
@@ -64,12 +64,12 @@ done_testing() {
 	echo "1..$n_tests"
 }
 
-# status_of KEY: a number or word out of `luoctl status --json`, top level.
+# status_of KEY: a number or a word from the top level of `luoctl status --json`.
 status_of() {
 	luoctl status --json 2>/dev/null | tr -d '\n' | sed -n 's/.*"'"$1"'": *"\{0,1\}\([^",}]*\)"\{0,1\}.*/\1/p'
 }
 
-# eventually SECONDS COMMAND...: it succeeds within that time.
+# eventually SECONDS COMMAND...: the command succeeds within that time.
 eventually() {
 	left=$(($1 * 20))
 	shift
@@ -80,7 +80,7 @@ eventually() {
 	done
 }
 
-# luod_start [OPTION...]: with its keeper, as an init script would.
+# luod_start [OPTION...]: start luod with its keeper, as an init script does.
 luod_start() {
 	luod --supervise "$@" </dev/null >/dev/console 2>&1 &
 	keeper=$!
@@ -91,7 +91,7 @@ luod_pid() {
 	status_of pid
 }
 
-# Killed without warning; its keeper starts another one, and then this returns.
+# Kill luod, and wait until its keeper has started another one.
 luod_kill() {
 	old=$(luod_pid)
 	kill -9 "$old"
@@ -103,12 +103,12 @@ luod_is_not() {
 	[ -n "$now" ] && [ "$now" != "$1" ]
 }
 
-# store UNIT LIST: a service stores what the list says and lives on.
+# store UNIT LIST: a service stores the entries of the list and keeps running.
 store() {
 	check "$1 stores its memory" luo-run --unit "$1" --fdstore-max 4096 --required -- luo-test-service store "$2" --stay
 }
 
-# verify UNIT LIST: the service is started again, and is given what the list says.
+# verify UNIT LIST: the service starts again and gets the entries of the list.
 verify() {
 	tap "$1" luo-run --unit "$1" --fdstore-max 4096 --required -- luo-test-service verify "$2"
 }
@@ -117,7 +117,7 @@ commit() {
 	check "commit" luoctl commit "$@"
 }
 
-# How many LUO sessions any process has open.
+# The number of LUO sessions that processes have open.
 open_sessions() {
 	ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'anon_inode:\[luo_session\]'
 }

@@ -154,7 +154,7 @@ static void preserve_sparse(int session, int fd)
 
 	ok(cost.data == 4096 && allocated(fd) == 4096, "is a page", names[SPARSE]);
 	preserve(session, SPARSE, fd);
-	ok(allocated(fd) == cost.data + cost.holes, "holes are filled, as foretold", names[SPARSE]);
+	ok(allocated(fd) == cost.data + cost.holes, "holes are filled, as predicted", names[SPARSE]);
 	ok(luo_memfd_grow(fd, 32 * MIB) == -EPERM, "cannot grow", names[SPARSE]);
 	ok(luo_memfd_shrink(fd, 1) == -EPERM, "cannot shrink", names[SPARSE]);
 	ok(luo_memfd_add_seals(fd, LUO_SEAL_WRITE) == -EBUSY, "cannot be sealed", names[SPARSE]);
@@ -172,7 +172,7 @@ static void refuse_hugetlb(int session)
 	}
 	cost = cost_of(fd);
 	ok(cost.cost_class == LUO_COST_REFUSED && luo_session_preserve_fd(session, 99, fd) < 0,
-	   "is refused, as foretold", "hugetlb");
+	   "is refused, as predicted", "hugetlb");
 	close(fd);
 }
 

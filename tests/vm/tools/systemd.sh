@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Shared by the scenarios with systemd, after lib.sh: services that keep what a list says.
+# Shared by the scenarios with systemd, after lib.sh: services that keep the entries of a list.
 
 mkdir -p /etc/luo-test
 
-# toolkit: luod, the hook and the generator are on, as an administrator turns them on.
+# toolkit: enable luod, the hook and the generator, as an administrator does.
 toolkit() {
 	check "luoctl enable" luoctl enable
 	check "luod answers" luoctl status
 }
 
-# service UNIT LIST [LINE...]: a service that stores what the file LIST of the scenario says, or
-# verifies it if it was given anything. LINEs go into its [Service] section, and may end one and
-# begin another.
+# service UNIT LIST [LINE...]: a service that stores the entries of the file LIST of the scenario, or verifies
+# them if it was given fds. LINEs are added to its [Service] section, and can start another section.
 service() {
 	unit=$1 list=$2
 	shift 2
@@ -30,7 +29,7 @@ service() {
 	} >"/etc/systemd/system/$unit"
 }
 
-# start UNIT...: after a daemon-reload, and enabled for the next boots.
+# start UNIT...: start after a daemon-reload, and enable for the next boots.
 start() {
 	systemctl -q --no-reload enable "$@" 2>/dev/null
 	systemctl daemon-reload
@@ -39,12 +38,12 @@ start() {
 	done
 }
 
-# stored UNIT: it was given nothing, and has stored everything.
+# stored UNIT: it was given no fd, and has stored all entries.
 stored() {
 	check "$1 has stored everything" grep -qx stored "/run/luo-test/$1.tap"
 }
 
-# verified UNIT: it was given everything, and it is as it was.
+# verified UNIT: it was given all entries, and they are unchanged.
 verified() {
 	if [ ! -s "/run/luo-test/$1.tap" ]; then
 		echo "/run/luo-test/$1.tap is missing" >"$output"
@@ -60,21 +59,21 @@ verified() {
 	tap "$1" cat "/run/luo-test/$1.tap"
 }
 
-# in_store UNIT N: PID 1 has so many fds of it.
+# in_store UNIT N: PID 1 has N fds of the unit.
 in_store() {
 	is=$(systemctl show -P NFileDescriptorStore "$1")
 	echo "NFileDescriptorStore is $is" >"$output"
 	if [ "$is" = "$2" ]; then ok "PID 1 has $2 fds of $1"; else not_ok "PID 1 has $2 fds of $1"; fi
 }
 
-# held UNIT N: luod has so many holdings for it.
+# held UNIT N: luod holds N fds of the unit.
 held() {
 	luoctl list "$1" >"$output" 2>&1
 	is=$(grep -c 'held' "$output")
 	if [ "$is" = "$2" ]; then ok "luod holds $2 fds of $1"; else not_ok "luod holds $2 fds of $1"; fi
 }
 
-# again UNIT: what it will write into its files is written by its next start, not by this one.
+# again UNIT: restart it, so that it writes its files again.
 again() {
 	rm -f "/run/luo-test/$1.tap"
 	check "$1 is restarted" systemctl restart "$1"

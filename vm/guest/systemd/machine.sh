@@ -1,7 +1,6 @@
-# What differs between kinds of guests; this is a guest with systemd on a disk. Installed as /luovm/machine.sh.
+# The part that depends on the kind of guest: a guest with systemd on a disk. Installed as /luovm/machine.sh.
 
-# The disk has all that the next boot needs. An archive with nothing in it is there for programs that
-# insist on an initrd.
+# The next boot needs only the disk. Programs that require an initrd get an empty archive.
 machine_next_initrd() {
 	LUOVM_NEXT_INITRD=/luovm/empty-initrd
 }
@@ -18,7 +17,7 @@ machine_kexec() {
 machine_leave() {
 	case $1 in
 	kexec) luo-vm-kexec ;;
-	# Nothing comes after it that could miss an orderly end, which takes seconds.
+	# No stage follows, so an orderly shutdown, which takes seconds, is not needed.
 	poweroff) systemctl poweroff -ff ;;
 	*) systemctl "$1" ;;
 	esac
