@@ -27,7 +27,7 @@
 #include "tools/luod/stream.h"
 #include "tools/luod/vault.h"
 
-static int no_such_unit(struct call *call, const char *unit)
+static int reply_no_such_unit(struct call *call, const char *unit)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -35,7 +35,7 @@ static int no_such_unit(struct call *call, const char *unit)
 	return call_error(call, "io.luo.NoSuchUnit", o);
 }
 
-static int no_such_entry(struct call *call, const char *unit, const char *name)
+static int reply_no_such_entry(struct call *call, const char *unit, const char *name)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -44,12 +44,12 @@ static int no_such_entry(struct call *call, const char *unit, const char *name)
 	return call_error(call, "io.luo.NoSuchEntry", o);
 }
 
-static int no_room(struct call *call, const char *unit)
+static int reply_no_room(struct call *call, const char *unit)
 {
 	struct json_object *o = json_object_new_object();
 	struct luo_store *store = stores_incoming(call->luod);
 	struct luo_unit *u = store ? luo_store_find_unit(store, unit) : NULL;
-	/* The claimer's, if it was in his cgroup. */
+	/* The room of the claimer, if the claim was made in its cgroup. */
 	struct luo_memory_room room = call->luod->room;
 	struct luo_entry *e;
 	const char *limit = "memory.max";
@@ -77,7 +77,7 @@ static int no_room(struct call *call, const char *unit)
 		room.limited_by[0] ? " of cgroup " : "", room.limited_by,
 		has_sizes
 			? "Raise the limit"
-			: "It is not known how large it is, because systemd has written it down: take the limit away");
+			: "Its size is not known, because systemd preserved it: remove the limit");
 	add_string(o, "text", text);
 	add_number(o, "needed", needed);
 	add_number(o, "room", room.bytes == UINT64_MAX ? 0 : room.bytes);
@@ -98,7 +98,7 @@ static uint64_t count_in(const struct luo_store *store, const char *unit_name, c
 	return n;
 }
 
-/* The unit of the store, with what the previous kernel told of it. */
+/* The unit of the store, with the cgroup and the limit that the previous kernel knew. */
 static int unit_for_claim(struct luod *l, const char *from, const char *to, struct luo_unit **ret)
 {
 	struct luo_store *incoming = stores_incoming(l);
@@ -109,9 +109,7 @@ static int unit_for_claim(struct luod *l, const char *from, const char *to, stru
 	return vault_unit_like(l, to, streq(from, to) ? like : NULL, ret);
 }
 
-/*
- * Out of the kernel and into the store. 0: the reply can go out; 1: answered with an error.
- */
+/* Moves the holding into the store. 0: the reply can go out; 1: answered with an error. */
 static int take_holding(struct call *call, const char *from, const char *name, const char *to)
 {
 	struct luod *l = call->luod;
@@ -125,32 +123,29 @@ static int take_holding(struct call *call, const char *from, const char *name, c
 	if (r < 0)
 		vault_unit_release(l, to);
 	if (r == -EDQUOT)
-		r = no_room(call, from);
+		r = reply_no_room(call, from);
 	else if (r < 0)
 		r = call_failed(
 			call, r,
-			"Cannot take the holding of %s out of the kernel: %s. What was taken is safe, the rest too; claim again.",
+			"Cannot restore the holding of %s: %s. Nothing was lost; claim again.",
 			from, strerror(-r));
 	else
 		return 0;
 	return r < 0 ? r : 1;
 }
 
-/*
- * It is not known yet what the previous kernel left for the unit: "nothing" would be a lie that
- * makes a service start empty.
- */
-static int not_looked(struct call *call, const char *unit)
+/* With the answer "nothing" the service would start without its state. */
+static int reply_not_retrieved(struct call *call, const char *unit)
 {
 	char text[512];
 
 	snprintf(text, sizeof(text),
-		 "What the previous kernel left for %s could not be looked for yet: %s. Try again.",
-		 unit, strerror(-call->luod->look_error));
+		 "It is not known yet what the previous kernel left for %s: %s. Try again.", unit,
+		 strerror(-call->luod->look_error));
 	return call_error_text(call, "io.luo.Busy", text);
 }
 
-static int needs_more(struct call *call, uint64_t entries)
+static int reply_needs_more(struct call *call, uint64_t entries)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -158,7 +153,8 @@ static int needs_more(struct call *call, uint64_t entries)
 	return call_error(call, "io.luo.NeedsMore", o);
 }
 
-static int claim(struct call *call, const char *from, const char *name, const char *to, bool keep)
+static int claim_holding(struct call *call, const char *from, const char *name, const char *to,
+			 bool keep)
 {
 	struct luod *l = call->luod;
 	uint64_t held =
@@ -167,13 +163,13 @@ static int claim(struct call *call, const char *from, const char *name, const ch
 	int r;
 
 	if (!call->more && held + stored > REPLY_FDS_MAX)
-		return needs_more(call, held + stored);
+		return reply_needs_more(call, held + stored);
 	if (held > 0) {
 		r = take_holding(call, from, name, to);
 		if (r != 0)
 			return r < 0 ? r : 0;
-		log_info("%s: claimed %llu fds from the previous kernel.", to,
-			 (unsigned long long)held);
+		log_info("%s: claimed %llu %s from the previous kernel.", to,
+			 (unsigned long long)held, plural(held, "fd", "fds"));
 		monitor_emit(l, "claimed", to, name, NULL);
 	}
 	return call->oneway ? 0 : stream_start(call, to, name, keep);
@@ -220,7 +216,7 @@ static int give_held(struct luod *l, const char *from, const char *name, const c
 	if (left == 0)
 		return 0;
 	r = vault_unit_like(l, to, unit, &target);
-	/* What else is known of it may have been told before. */
+	/* The unit may have further keys already. */
 	if (r >= 0)
 		r = unit_set_managed(target);
 	if (r > 0)
@@ -239,8 +235,8 @@ static int give_held(struct luod *l, const char *from, const char *name, const c
 	return r;
 }
 
-/* Its memory stays where it is until the unit starts, which then pays for it. */
-static int give(struct call *call, const char *from, const char *name, const char *to)
+/* The memory stays in the kernel until the unit starts; then its cgroup is charged. */
+static int give_holding(struct call *call, const char *from, const char *name, const char *to)
 {
 	struct json_object *o = json_object_new_object(), *entries = json_object_new_array();
 	struct luod *l = call->luod;
@@ -258,7 +254,7 @@ static int give(struct call *call, const char *from, const char *name, const cha
 			"Cannot give the holding of %s to %s: %s. Nothing was lost; try again.",
 			from, to, strerror(-r));
 	}
-	log_info("%s: what the previous kernel left for it is now of %s.", from, to);
+	log_info("%s: its holding belongs to %s now.", from, to);
 	monitor_emit(l, "claimed", to, name, NULL);
 	return call_reply(call, o);
 }
@@ -284,21 +280,21 @@ int api_claim(struct call *call)
 	if (r != 0)
 		return r < 0 ? r : 0;
 	if (holdings_look(call->luod, 0) < 0 && count_in(call->luod->state.stored, to, name) == 0)
-		return not_looked(call, from);
+		return reply_not_retrieved(call, from);
 	if (!unit_is_known(call->luod, from))
-		return no_such_unit(call, from);
+		return reply_no_such_unit(call, from);
 	if (name && count_in(call->luod->state.stored, to, name) == 0 &&
 	    count_in(call->luod->state.held, from, name) == 0 &&
 	    count_in(stores_incoming(call->luod), from, name) == 0)
-		return no_such_entry(call, from, name);
+		return reply_no_such_entry(call, from, name);
 	if (!streq(from, to) && holding_is_managed(call->luod, from))
-		return give(call, from, name, to);
-	return claim(call, from, name, to, keep);
+		return give_holding(call, from, name, to);
+	return claim_holding(call, from, name, to, keep);
 }
 
 /* ---- OpenEntry ------------------------------------------------------------------------------- */
 
-/* The nth of that name: what is stored, then what is held. */
+/* The nth entry of that name: stored entries first, then held ones. */
 static struct luo_entry *find_nth(struct luod *l, const char *unit_name, const char *name,
 				  uint64_t nth, enum entry_state *ret_state)
 {
@@ -316,15 +312,14 @@ static struct luo_entry *find_nth(struct luod *l, const char *unit_name, const c
 	return NULL;
 }
 
-static int open_failed(struct call *call, const struct luo_entry *e, int error)
+static int reply_open_failed(struct call *call, const struct luo_entry *e, int error)
 {
 	struct json_object *o;
 
 	if (error == -EDQUOT)
-		return no_room(call, e->unit->name);
+		return reply_no_room(call, e->unit->name);
 	if (e->failed == 0)
-		return call_failed(call, error,
-				   "Cannot open \"%s\" of %s: %s. It may be tried again.", e->name,
+		return call_failed(call, error, "Cannot open \"%s\" of %s: %s. Try again.", e->name,
 				   e->unit->name, strerror(-error));
 	o = json_object_new_object();
 	add_string(o, "unit", e->unit->name);
@@ -354,13 +349,13 @@ int api_open_entry(struct call *call)
 	if (r != 0)
 		return r < 0 ? r : 0;
 	if (!unit_is_known(call->luod, unit))
-		return no_such_unit(call, unit);
+		return reply_no_such_unit(call, unit);
 	e = find_nth(call->luod, unit, name, nth, &state);
 	if (!e)
-		return no_such_entry(call, unit, name);
+		return reply_no_such_entry(call, unit, name);
 	if (e->failed < 0)
-		return open_failed(call, e, e->failed);
-	/* Nothing is claimed: what lies in the kernel stays there, and can be had again. */
+		return reply_open_failed(call, e, e->failed);
+	/* An entry in the kernel stays a holding, and can be opened again. */
 	if (e->fd < 0)
 		r = holdings_open(call->luod, e, &call->connection->peer, &fd);
 	else {
@@ -368,7 +363,7 @@ int api_open_entry(struct call *call)
 		r = fd < 0 ? -errno : 0;
 	}
 	if (r < 0)
-		return open_failed(call, e, r);
+		return reply_open_failed(call, e, r);
 	entry = entry_to_object(e, state);
 	add_number(entry, "fileDescriptor", 0);
 	o = json_object_new_object();

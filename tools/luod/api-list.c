@@ -16,7 +16,7 @@
 #include "tools/luod/state.h"
 #include "tools/luod/stores.h"
 
-/* With "more", so many entries in one reply. */
+/* With "more", a reply has at most so many entries. */
 #define ENTRIES_PER_REPLY 500
 
 /* ---- units ----------------------------------------------------------------------------------- */
@@ -25,7 +25,7 @@ struct sums {
 	uint64_t stored, held, bytes;
 };
 
-static void sum_up(const struct luo_unit *unit, enum entry_state state, struct sums *sums)
+static void add_sums(const struct luo_unit *unit, enum entry_state state, struct sums *sums)
 {
 	struct luo_entry *e;
 
@@ -75,7 +75,7 @@ static struct json_object *unit_to_object(const struct luod *l, const char *name
 			stored = unit;
 		if (!cgroup)
 			cgroup = unit->cgroup;
-		sum_up(unit, state, &sums);
+		add_sums(unit, state, &sums);
 	}
 	if (stored)
 		max = unit_max(l, stored);
@@ -94,7 +94,7 @@ static struct json_object *unit_to_object(const struct luod *l, const char *name
 	return o;
 }
 
-/* A unit may be in several stores; it is listed where it is first. */
+/* A unit that is in several stores is listed once, at the first of them. */
 static bool is_before(const struct luod *l, size_t i, const char *name)
 {
 	enum entry_state state;
@@ -188,7 +188,7 @@ static int list_entries(struct call *call, const char *unit_name, const char *wa
 	return reply_entries(call, entries, false);
 }
 
-static int list(struct call *call, const char *asked, const char *wanted)
+static int reply_list(struct call *call, const char *asked, const char *wanted)
 {
 	_cleanup_free_ char *unit = NULL;
 	int r;
@@ -219,7 +219,7 @@ int api_list_entries(struct call *call)
 		return r < 0 ? r : 0;
 	if (state && !streq(state, "stored") && !streq(state, "held") && !streq(state, "lost"))
 		return call_invalid(call, "state");
-	return list(call, unit, state);
+	return reply_list(call, unit, state);
 }
 
 int api_list_holdings(struct call *call)
@@ -231,5 +231,5 @@ int api_list_holdings(struct call *call)
 	int r;
 
 	r = call_parameters(call, table, ELEMENTSOF(table));
-	return r != 0 ? (r < 0 ? r : 0) : list(call, unit, "held");
+	return r != 0 ? (r < 0 ? r : 0) : reply_list(call, unit, "held");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* org.varlink.service: what is served here, and how it looks. */
+/* org.varlink.service: which interfaces luod has, and their descriptions. */
 
 #include "tools/luod/api.h"
 

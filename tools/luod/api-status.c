@@ -95,7 +95,7 @@ static void add_sessions(struct json_object *status, const struct luod *l)
 		if (l->sessions[i].fd < 0)
 			continue;
 		o = new_session(l->sessions[i].name, "incoming", "unreadable");
-		add_string(o, "reason", "it belongs to nobody that luod knows");
+		add_string(o, "reason", "luod does not know its name");
 		add_mapping(o, NULL, 0);
 		json_object_array_add(sessions, o);
 	}
@@ -110,7 +110,7 @@ static void add_sessions(struct json_object *status, const struct luod *l)
 	add_object(status, "sessions", sessions);
 }
 
-/* Bytes of memory, each file once, however many entries have it. */
+/* The memory of all entries; a file counts once, however many entries have it. */
 struct file_size {
 	dev_t device;
 	ino_t inode;
@@ -166,7 +166,7 @@ static void add_numbers(struct json_object *status, const struct luod *l)
 
 	for (size_t i = 0; stores_at(l, i, &store, &state); i++)
 		LUO_FOREACH_UNIT (u, store) {
-			/* Counted where it is seen first. */
+			/* A unit counts at the first store that has it. */
 			units += i == 0 || !luo_store_find_unit(l->state.stored, u->name);
 			LUO_FOREACH_ENTRY (e, u) {
 				struct stat st;
@@ -198,7 +198,7 @@ static void add_problems(struct json_object *status, const struct luod *l, bool 
 {
 	struct json_object *problems = json_object_new_array();
 
-	/* They name the units of others. */
+	/* The problems name the units of other users. */
 	for (size_t i = 0; root && i < l->n_problems; i++)
 		json_object_array_add(problems, json_object_new_string(utf8_is_valid(l->problems[i])
 									       ? l->problems[i]
@@ -206,10 +206,9 @@ static void add_problems(struct json_object *status, const struct luod *l, bool 
 	if (root && l->look_error < 0) {
 		char text[200];
 
-		snprintf(
-			text, sizeof(text),
-			"What the previous kernel left could not be looked for yet: %s. It is tried again.",
-			strerror(-l->look_error));
+		snprintf(text, sizeof(text),
+			 "It is not known yet what the previous kernel left: %s. luod tries again.",
+			 strerror(-l->look_error));
 		json_object_array_add(problems, json_object_new_string(text));
 	}
 	add_object(status, "problems", problems);

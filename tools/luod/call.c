@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* One call: which method, what parameters, and the answer. */
+/* Parameters, the unit of the caller, and the answers. */
 
 #include "tools/luod/call.h"
 
@@ -222,8 +222,8 @@ int call_unit(struct call *call, const char *asked, char **ret_unit)
 		return answered(call_error_text(
 			call, "io.luo.UnknownCaller",
 			r == -ESTALE
-				? "The process that has opened this connection is gone."
-				: "There is no telling which unit the caller belongs to: it is in no cgroup of a unit, and neither it nor a process above it was registered. Start it with luo-run, or as a service."));
+				? "The process that opened this connection is gone."
+				: "The unit of the caller is not known: its cgroup is not that of a unit, and neither it nor a process above it is registered. Start it with luo-run, or as a service."));
 	if (r < 0)
 		return r;
 	if (asked && !streq(asked, own)) {
@@ -231,7 +231,7 @@ int call_unit(struct call *call, const char *asked, char **ret_unit)
 
 		snprintf(
 			text, sizeof(text),
-			"The caller belongs to %s and may not ask for %s; only root may name any unit.",
+			"The caller belongs to %s and may not name %s; only root may name any unit.",
 			own, asked);
 		return answered(call_error_text(call, "io.luo.NotPermitted", text));
 	}
@@ -253,7 +253,7 @@ int call_unit_to_change(struct call *call, const char *asked, char **ret_unit)
 	     unit_is_managed_in(stores_incoming(l), unit)))
 		return answered(call_error_text(
 			call, "io.luo.NotPermitted",
-			"The fd store of the unit is the service manager's, and goes back there; only root may touch it here."));
+			"The service manager owns the fd store of this unit and gets it back; only root may change it here."));
 	*ret_unit = TAKE_PTR(unit);
 	return 0;
 }

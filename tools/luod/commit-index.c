@@ -18,7 +18,7 @@
 #define INDEX_VERSION 1
 #define PROBLEMS_MAX  20
 
-/* -1: nothing of it goes along; 0: something is in luod's own session; 1: all is in PID 1's. */
+/* -1: no entry is carried over; 0: some are in luod's own session; 1: all are in that of PID 1. */
 static int is_native(const struct luo_unit *unit, struct split *split)
 {
 	struct luo_entry *entry;
@@ -53,7 +53,7 @@ static struct json_object *list_units(struct luo_store *const *stores, size_t n_
 	return list;
 }
 
-/* Names and reasons for what does not go along, as far as there is room. */
+/* Entries that are not carried over, with their reasons, as far as there is room. */
 static struct json_object *list_problems(const struct commit_report *report)
 {
 	struct json_object *list = json_object_new_array();
@@ -76,7 +76,7 @@ static struct json_object *list_problems(const struct commit_report *report)
 		name = json_object_get_string(v);
 		if (json_object_object_get_ex(o, "reason", &v))
 			reason = json_object_get_string(v);
-		snprintf(text, sizeof(text), "%s: \"%s\" does not go along: %s", unit, name,
+		snprintf(text, sizeof(text), "%s: \"%s\" is not carried over: %s", unit, name,
 			 reason);
 		json_object_array_add(list, json_object_new_string(text));
 	}

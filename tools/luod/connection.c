@@ -32,7 +32,7 @@
 
 /* ---- the life of a connection ---------------------------------------------------------------- */
 
-/* What was sent and not read is closed with the socket, also the fds in it. */
+/* Closing the socket also closes the fds in messages that were not read. */
 static void varlink_free(struct luo_varlink *varlink)
 {
 	int copy = -EBADF, unread = 0;
@@ -53,7 +53,7 @@ void connection_free(struct connection *c)
 	while (*p != c)
 		p = &(*p)->next;
 	*p = c->next;
-	/* Whoever had to wait for a place. */
+	/* There is a place for a client that waits. */
 	if (c->server->n_connections-- >= CONNECTIONS_MAX)
 		(void)sd_event_source_set_enabled(c->server->source, SD_EVENT_ON);
 	sd_event_source_disable_unref(c->source);
@@ -67,7 +67,7 @@ void connection_free(struct connection *c)
 	free(c);
 }
 
-/* It has to read first. */
+/* The client has to read before it may send more. */
 static bool is_behind(const struct connection *c)
 {
 	size_t pending = luo_varlink_pending(c->varlink);
@@ -112,7 +112,7 @@ static void forget_sent(struct connection *c)
 	c->n_forget = 0;
 }
 
-/* Sends what can be sent, and makes the next part of a stream when all is out. */
+/* Sends what the client takes now, and makes the next part of a stream when all is out. */
 static int push_out(struct connection *c)
 {
 	for (;;) {
@@ -150,7 +150,7 @@ static int handle_requests(struct connection *c)
 		if (r <= 0)
 			return r;
 		r = dispatch(c, &message);
-		/* What nobody took. */
+		/* The fds that no method took. */
 		close_foreign_many(message.fds, message.n_fds);
 		message.n_fds = 0;
 		luo_varlink_message_done(&message);
@@ -163,14 +163,14 @@ static int handle_requests(struct connection *c)
 	return 1;
 }
 
-static int work(struct connection *c, uint32_t revents)
+static int serve(struct connection *c, uint32_t revents)
 {
 	int r;
 
 	r = push_out(c);
 	if (r < 0)
 		return r;
-	/* What was read before goes first: fds belong to their messages. */
+	/* Requests that were read before come first: fds belong to their messages. */
 	r = handle_requests(c);
 	if (r < 0)
 		return r;
@@ -188,7 +188,7 @@ static int work(struct connection *c, uint32_t revents)
 	}
 	if (r > 0 && !is_paused(c))
 		(void)sd_event_source_set_enabled(c->defer, SD_EVENT_ONESHOT);
-	/* Who has nothing more to say, and was told everything, or cannot be told. */
+	/* The client has sent everything, and has read every answer or cannot read any more. */
 	if (c->end_of_input && (r == 0 && !c->stream && luo_varlink_pending(c->varlink) == 0))
 		return -ECONNRESET;
 	if ((revents & (EPOLLHUP | EPOLLERR)) && c->end_of_input)
@@ -196,12 +196,12 @@ static int work(struct connection *c, uint32_t revents)
 	return 0;
 }
 
-static void handle(struct connection *c, uint32_t revents)
+static void handle_wakeup(struct connection *c, uint32_t revents)
 {
 	struct luod *l = c->server->luod;
 	int r;
 
-	r = c->broken ? -ECONNRESET : work(c, revents);
+	r = c->broken ? -ECONNRESET : serve(c, revents);
 	if (r >= 0 && !c->broken)
 		r = update_events(c);
 	if (r < 0 || c->broken) {
@@ -209,7 +209,7 @@ static void handle(struct connection *c, uint32_t revents)
 			log_limited(LOG_WARNING,
 				    "Closing the connection of process %d (uid %u): %s.",
 				    (int)c->peer.pid, (unsigned)c->peer.uid,
-				    r == -EBADMSG    ? "what it sends is no Varlink"
+				    r == -EBADMSG    ? "it sent an invalid Varlink message"
 				    : r == -EMSGSIZE ? "its message is too long"
 				    : r == -EMFILE   ? "it sent too many fds"
 				    : r == -ENOBUFS  ? "it does not read its answers"
@@ -221,13 +221,13 @@ static void handle(struct connection *c, uint32_t revents)
 
 static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
-	handle(userdata, revents);
+	handle_wakeup(userdata, revents);
 	return 0;
 }
 
 static int on_defer(sd_event_source *source, void *userdata)
 {
-	handle(userdata, 0);
+	handle_wakeup(userdata, 0);
 	return 0;
 }
 

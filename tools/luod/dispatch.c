@@ -106,6 +106,6 @@ int dispatch(struct connection *c, struct luo_varlink_message *message)
 	if (r < 0 && !call.answered)
 		r = call_failed(&call, r, "%s failed: %s.", json_object_get_string(method),
 				strerror(-r));
-	/* What it sent and nobody wanted is closed with the message. */
+	/* The fds that no method took are closed with the message. */
 	return r < 0 ? r : 0;
 }

@@ -26,8 +26,8 @@
 
 /* ---- taking out ------------------------------------------------------------------------------ */
 
-/* 0: it has its fd; 1: it is lost for ever, and moved; negative: may be tried again. */
-static int restore(struct luod *l, struct luo_entry *entry)
+/* 0: the entry has its fd; 1: it is lost, and moved; negative: may be tried again. */
+static int restore_entry(struct luod *l, struct luo_entry *entry)
 {
 	int r;
 
@@ -36,9 +36,8 @@ static int restore(struct luod *l, struct luo_entry *entry)
 		if (r >= 0)
 			return 0;
 		if (entry->failed == 0) {
-			log_warning(
-				"%s: cannot take \"%s\" out of the kernel: %s. It may be tried again.",
-				entry->unit->name, entry->name, strerror(-r));
+			log_warning("%s: cannot restore \"%s\": %s. It stays in the kernel.",
+				    entry->unit->name, entry->name, strerror(-r));
 			return r;
 		}
 	}
@@ -46,7 +45,7 @@ static int restore(struct luod *l, struct luo_entry *entry)
 	return r < 0 ? r : 1;
 }
 
-/* The claimer pays: see retrieve-in.h. 0 also where that cannot be done. */
+/* In the cgroup of the claimer: see retrieve-in.h. Also 0 if that cannot be done. */
 static int restore_for(struct luod *l, struct luo_entry **entries, size_t n,
 		       const struct peer *claimer)
 {
@@ -56,7 +55,7 @@ static int restore_for(struct luod *l, struct luo_entry **entries, size_t n,
 	if (!claimer || claimer->pid <= 0)
 		return 0;
 	r = proc_cgroup(claimer->pid, &cgroup);
-	/* Who asks and ends at once would have us pay. */
+	/* A claimer that ends at once would make luod pay. */
 	if (!pidfd_is_running(claimer->pidfd))
 		return -ESRCH;
 	if (r < 0)
@@ -109,7 +108,7 @@ static int claim_from_kernel(struct luod *l, struct luo_unit *unit, const char *
 	if (r < 0)
 		return r;
 
-	/* The unit goes with its last entry, so count down instead of looking at it. */
+	/* The unit is freed with its last entry, so count down instead of reading its count. */
 	while (left-- > 0) {
 		struct luo_entry *entry = unit->entries[i];
 
@@ -117,7 +116,7 @@ static int claim_from_kernel(struct luod *l, struct luo_unit *unit, const char *
 			i++;
 			continue;
 		}
-		r = restore(l, entry);
+		r = restore_entry(l, entry);
 		if (r == 0)
 			r = vault_adopt(l, entry, to, RECORD_STORED);
 		if (r < 0)
@@ -159,8 +158,7 @@ int holdings_restore_all(struct luod *l)
 {
 	struct luo_store *store;
 
-	/* When the last one is out, the session is finished, and the next one comes into its place.
-	 */
+	/* When the last entry is out, the session is finished, and the next one takes its place. */
 	while ((store = stores_incoming(l)) && luo_store_n_units(store) > 0) {
 		struct luo_unit *unit = luo_store_unit_at(store, 0), *to;
 		size_t left = unit->n_entries;
@@ -176,7 +174,7 @@ int holdings_restore_all(struct luod *l)
 		while (left-- > 0) {
 			struct luo_entry *entry = unit->entries[0];
 
-			r = restore(l, entry);
+			r = restore_entry(l, entry);
 			if (r == 0)
 				r = vault_adopt(l, entry, to, RECORD_HELD);
 			if (r < 0)
@@ -184,7 +182,7 @@ int holdings_restore_all(struct luod *l)
 		}
 		holdings_settle(l);
 	}
-	/* It has not been finished, so nothing that was in it could be preserved. */
+	/* The session is not finished, so the kernel would refuse to preserve its files again. */
 	return stores_incoming(l) ? -EDQUOT : 0;
 }
 
@@ -216,8 +214,8 @@ static bool others_have_token(const struct luo_store *store, const struct luo_en
 }
 
 /*
- * The session holds a reference to the file until it is finished, which may be long: others have
- * something in it. The memory comes back at once if the file is emptied.
+ * The session has a reference to the file until it is finished, and that may take long: other units
+ * have entries in it. The memory is freed at once if the file is emptied.
  */
 static void empty_file(struct luod *l, struct luo_entry *entry)
 {
@@ -237,7 +235,7 @@ static void empty_file(struct luod *l, struct luo_entry *entry)
 		r = -errno;
 	if (r < 0)
 		log_notice(
-			"%s: \"%s\" was dropped, but its memory comes back only when the rest of session \"%s\" was claimed or dropped: %s.",
+			"%s: \"%s\" was dropped, but its memory is freed only when the rest of session \"%s\" is claimed or dropped: %s.",
 			entry->unit->name, entry->name, luo_incoming_name(l->incoming),
 			strerror(-r));
 }

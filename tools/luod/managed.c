@@ -29,7 +29,7 @@ bool unit_is_managed(const struct luo_unit *unit)
 	struct json_object *o, *value;
 	bool managed;
 
-	/* Nearly no unit has any such keys. */
+	/* Almost no unit has such keys. */
 	if (!unit->extra || !strstr(unit->extra, "\"" KEY "\""))
 		return false;
 	o = parse_extra(unit);

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * The mapping as a commit would write it, without a commit: what cannot be preserved is left out,
- * tokens are counted in the order in which a commit would give them. How a file travels (packed, or
- * as a copy) and in which session is only decided by a commit.
- */
+/* Tokens are counted in the order in which a commit would give them. */
 
 #include "tools/luod/mapping-preview.h"
 
@@ -16,7 +12,7 @@
 #include "tools/luod/luod.h"
 #include "tools/luod/stores.h"
 
-/* An entry that is there already and will be preserved as the same file. */
+/* An entry in @store that will be preserved as the same file. */
 static const struct luo_entry *find_file(const struct luo_store *store,
 					 const struct luo_fd_info *info)
 {

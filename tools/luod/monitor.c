@@ -12,7 +12,7 @@
 #include "tools/luod/luod.h"
 #include "tools/luod/server.h"
 
-/* The connection sends it, and frees itself if that fails: it may be in the middle of a call. */
+/* The connection may be in the middle of a call, so it sends the event, or frees itself, later. */
 static void queue(struct connection *c, struct json_object *event)
 {
 	if (luo_varlink_send(c->varlink, event, NULL, 0) < 0)

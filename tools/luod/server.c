@@ -11,8 +11,8 @@
 #include "tools/luod/identity.h"
 #include "tools/luod/luod.h"
 
-#define CONNECTIONS_USERS_MAX 96 /* of those, for all but root */
-#define CONNECTIONS_USER_MAX  16 /* for one user that is not root */
+#define CONNECTIONS_USERS_MAX 96 /* connections of users other than root */
+#define CONNECTIONS_USER_MAX  16 /* connections of one such user */
 #define ACCEPTS_PER_WAKEUP    16
 
 static bool may_connect(const struct server *s, const struct peer *peer)
@@ -57,7 +57,7 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, v
 	for (int i = 0; i < ACCEPTS_PER_WAKEUP; i++) {
 		int fd, r;
 
-		/* The next ones wait in the backlog; only root gets us here. */
+		/* Further connections wait in the backlog. Only root gets here. */
 		if (s->n_connections >= CONNECTIONS_MAX) {
 			log_limited(LOG_WARNING, "%zu connections are open; more have to wait.",
 				    s->n_connections);

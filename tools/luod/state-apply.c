@@ -40,8 +40,8 @@ static struct luo_entry *find_id(struct state *state, uint64_t id)
 
 /* ---- records --------------------------------------------------------------------------------- */
 
-/* A record that makes no sense is like a damaged line: skipped, never fatal. */
-static int nonsense(struct state *state)
+/* An invalid record is like a damaged line: skipped, never fatal. */
+static int skip_record(struct state *state)
 {
 	state->ignored++;
 	return 0;
@@ -77,9 +77,9 @@ static const char *get_unit(struct json_object *o)
 
 static int apply_header(struct state *state, struct json_object *o)
 {
-	/* A newer format is not understood; the caller sees that nothing else was either. */
+	/* A newer format: no other record of this log is applied either. */
 	if (get_number(o, "version") != STATE_LOG_VERSION)
-		return nonsense(state);
+		return skip_record(state);
 	state->generation = MAX2(get_number(o, "generation"), UINT64_C(1));
 	state->next_id = MAX2(state->next_id, get_number(o, "next"));
 	state->restarts = get_number(o, "restarts");
@@ -109,10 +109,10 @@ static int apply_unit(struct state *state, struct json_object *o)
 	int r;
 
 	if (!name || !store || (cgroup && !luo_cgroup_is_valid(cgroup)))
-		return nonsense(state);
+		return skip_record(state);
 	r = luo_store_add_unit(store, name, cgroup, &unit);
 	if (r < 0)
-		return r == -ENOMEM ? r : nonsense(state);
+		return r == -ENOMEM ? r : skip_record(state);
 	if (json_object_object_get_ex(o, "extra", &extra) &&
 	    json_object_is_type(extra, json_type_object)) {
 		free(unit->extra);
@@ -136,12 +136,12 @@ static int apply_unit_gone(struct state *state, struct json_object *o)
 	struct luo_unit *unit = name ? luo_store_find_unit(state->stored, name) : NULL;
 
 	if (!unit || unit->n_entries > 0)
-		return nonsense(state);
+		return skip_record(state);
 	state_unit_remove(unit);
 	return 0;
 }
 
-/* Makes the entry that "e" describes. 0, 1 if it makes no sense, -ENOMEM. */
+/* Makes the entry that "e" describes. 0; 1 if it is invalid; -ENOMEM. */
 static int make_entry(struct luo_store *store, const char *unit_name, struct json_object *e,
 		      uint64_t file, struct luo_entry **ret)
 {
@@ -181,10 +181,10 @@ static int apply_add(struct state *state, struct json_object *o)
 
 	if (id == 0 || file == 0 || !unit || !store || find_id(state, id) ||
 	    !json_object_object_get_ex(o, "e", &e) || luo_store_n_entries(store) >= ENTRIES_MAX)
-		return nonsense(state);
+		return skip_record(state);
 	r = make_entry(store, unit, e, file, &entry);
 	if (r != 0)
-		return r < 0 ? r : nonsense(state);
+		return r < 0 ? r : skip_record(state);
 	entry->id = id;
 	if (store == state->lost)
 		entry->failed =
@@ -206,13 +206,13 @@ static int apply_move(struct state *state, struct json_object *o)
 	int r;
 
 	if (!entry || !name)
-		return nonsense(state);
+		return skip_record(state);
 	from = entry->unit;
 	r = luo_store_add_unit(state->stored, name, NULL, &unit);
 	if (r >= 0)
 		r = luo_entry_move(entry, unit);
 	if (r < 0)
-		return r == -ENOMEM ? r : nonsense(state);
+		return r == -ENOMEM ? r : skip_record(state);
 	if (from->n_entries == 0 && from->store != state->stored)
 		state_unit_remove(from);
 	state->stale = true;
@@ -225,7 +225,7 @@ static int apply_delete(struct state *state, struct json_object *o)
 	struct luo_unit *unit;
 
 	if (!entry)
-		return nonsense(state);
+		return skip_record(state);
 	unit = entry->unit;
 	tdelete(entry, &state->by_id, id_compare);
 	luo_entry_remove(entry);
@@ -240,7 +240,7 @@ static int apply_gone(struct state *state, struct json_object *o)
 	uint64_t holding = get_number(o, "h");
 
 	if (holding == 0 || state->n_gone >= ENTRIES_MAX)
-		return nonsense(state);
+		return skip_record(state);
 	state->stale = true;
 	return state_add_gone(state, holding, get_number(o, "id"));
 }
@@ -251,7 +251,7 @@ static int apply_moved(struct state *state, struct json_object *o)
 	const char *unit = get_unit(o);
 
 	if (holding == 0 || !unit || state->n_moved >= ENTRIES_MAX)
-		return nonsense(state);
+		return skip_record(state);
 	state->stale = true;
 	return state_add_moved(state, holding, unit);
 }
@@ -281,7 +281,7 @@ static int apply_incoming(struct state *state, struct json_object *o)
 	uint64_t n;
 
 	if (!name)
-		return nonsense(state);
+		return skip_record(state);
 
 	copy = strdup(name);
 	if (!copy)
@@ -312,7 +312,7 @@ static int apply_registered(struct state *state, struct json_object *o)
 	const char *unit = get_unit(o);
 
 	if (!unit || pid == 0 || pid > INT32_MAX || state->n_registrations >= REGISTRATIONS_MAX)
-		return nonsense(state);
+		return skip_record(state);
 	return state_add_registration(state, unit, (pid_t)pid, get_number(o, "start"));
 }
 
@@ -321,7 +321,7 @@ static int apply_unregistered(struct state *state, struct json_object *o)
 	uint64_t pid = get_number(o, "pid");
 
 	if (pid == 0 || pid > INT32_MAX)
-		return nonsense(state);
+		return skip_record(state);
 	state_remove_registration(state, (pid_t)pid, get_number(o, "start"));
 	return 0;
 }
@@ -332,7 +332,7 @@ static int apply_commit(struct state *state, struct json_object *o)
 	char *copy = name ? strdup(name) : NULL;
 
 	if (!name)
-		return nonsense(state);
+		return skip_record(state);
 	if (!copy)
 		return -ENOMEM;
 	free(state->commit_name);
@@ -368,7 +368,7 @@ int state_apply(struct state *state, struct json_object *record)
 	for (size_t i = 0; name && i < ELEMENTSOF(appliers); i++)
 		if (streq(appliers[i].name, name))
 			return appliers[i].apply(state, record);
-	return nonsense(state);
+	return skip_record(state);
 }
 
 int state_apply_record(struct json_object *record, void *state)

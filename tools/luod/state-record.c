@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The writing of the records that state.c reads. */
+/* Every record is one JSON object; "r" names its kind. */
 
 #include "tools/luod/state-record.h"
 
@@ -284,7 +284,7 @@ int state_snapshot(const struct state *state, const char *session, struct state_
 		r = write_store(state->held, RECORD_HELD, log);
 	if (r >= 0)
 		r = write_store(state->lost, RECORD_LOST, log);
-	/* The last, because every entry read after it would make it stale. */
+	/* The commit is the last record: an entry that is read after it makes it stale. */
 	if (r >= 0 && state->commit_name) {
 		record_commit(&w, state);
 		r = state_write(log, &w);

@@ -59,7 +59,7 @@ static void add_lost(struct luod *l, struct json_object *entries, const char *un
 				json_object_array_add(entries, entry_to_object(e, ENTRY_LOST));
 }
 
-/* What goes out with this part goes for good once it is out. */
+/* Entries of this part leave the store when the part is out. */
 static void note_forget(struct connection *c, const struct stream *s, const uint64_t *ids, size_t n)
 {
 	if (!s->forget || n == 0)
@@ -99,7 +99,7 @@ static int next_part(struct connection *c, struct stream *s)
 	while (s->at < s->n && n < REPLY_FDS_MAX) {
 		struct luo_entry *e = unit ? find_entry(unit, s->ids[s->at], s->at) : NULL;
 
-		/* Removed meanwhile. */
+		/* The entry was removed meanwhile. */
 		if (!e) {
 			s->at++;
 			continue;

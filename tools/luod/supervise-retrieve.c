@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The supervisor takes over the sessions of the previous kernel, so that there is no moment in
- * which a killed luod would take them with it. Finding them means reading a mapping, which is not
- * for the supervisor to do: a child does it that shares our table of fds (CLONE_FILES) and nothing
- * else. Whatever it has opened is ours, however it ends.
+ * To find the further sessions, a process has to read a mapping that came from another kernel. The
+ * supervisor does not do that: a child does it that shares the table of fds (CLONE_FILES) and
+ * nothing else. The supervisor has every fd that the child has opened, however the child ends.
  */
 
 #include "tools/luod/supervise-retrieve.h"
@@ -62,16 +61,15 @@ static void run_child(const char *session)
 			      ? EXIT_FAILURE
 			      : EXIT_SUCCESS);
 	if (pid < 0) {
-		log_error(
-			"Cannot make a process that takes over what the previous kernel left: %s.",
-			strerror(errno));
+		log_error("Cannot start a process to retrieve what the previous kernel left: %s.",
+			  strerror(errno));
 		return;
 	}
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (WIFSIGNALED(status))
 		log_error(
-			"The process that takes over what the previous kernel left was killed by signal %d.",
+			"The process that retrieves what the previous kernel left was killed by signal %d.",
 			WTERMSIG(status));
 }
 
@@ -102,10 +100,11 @@ void supervise_retrieve(struct supervisor *s, const char *session,
 			continue;
 		}
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-		/* On failure it stays open: rather leaked than freed. */
+		/* On failure it stays open: a leaked fd is better than freed memory. */
 		(void)keep(s, keeper_name('i', n, name), fd);
 		n++;
 	}
 	if (n > 0)
-		log_info("Took over %zu sessions of the previous kernel.", n);
+		log_info("Retrieved %zu %s of the previous kernel.", n,
+			 plural(n, "session", "sessions"));
 }

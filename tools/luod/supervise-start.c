@@ -45,22 +45,22 @@ void supervise_protect(struct supervisor *s, bool protect)
 		n = read(fd, s->oom_score, sizeof(s->oom_score) - 1);
 		s->oom_score[n > 0 ? n : 0] = 0;
 	}
-	/* Without the right to it, it stays as it is. */
+	/* Without the privilege, the score stays as it is. */
 	n = pwrite(fd, protect ? "-1000" : s->oom_score,
 		   protect ? strlen("-1000") : strlen(s->oom_score), 0);
 	(void)n;
 }
 
 /*
- * In the child: fd 3 and up are to be the kept ones in their order, and then our socket. Whatever
- * sits where another has to go is moved out of the way; at no time are more fds open than before,
- * but for one: the store may be as large as the limit allows.
+ * In the child: makes the kept fds 3 and up, in their order, and the socket the next one. A fd that
+ * is in the way is moved. Not more than one fd more than before is open at any time: the store may
+ * be as large as the limit allows.
  */
 static int arrange_fds(struct supervisor *s, int *ret_socket)
 {
 	int n = (int)s->n_kept + 1, end = 3 + n, r = 0;
 	_cleanup_free_ int *from = calloc((size_t)n, sizeof(int));
-	/* Who sits at 3 + i: 1 + its index; 0: nobody of these. */
+	/* Which of them is at 3 + i: 1 + its index; 0: none. */
 	_cleanup_free_ int *at = calloc((size_t)n, sizeof(int));
 
 	if (!from || !at)
@@ -130,8 +130,7 @@ static int set_environment(struct supervisor *s, int socket_fd)
 	r = set_number("LUOD_KEEPER", socket_fd);
 	if (r >= 0)
 		r = set_number("LUOD_CRASHES", s->crashes);
-	/* Not the ones that we were started with; and no number at all is no error, but 0 is one.
-	 */
+	/* Remove those of the supervisor. luod accepts no LISTEN_FDS, but not LISTEN_FDS=0. */
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");
@@ -155,7 +154,7 @@ static _Noreturn void exec_luod(struct supervisor *s)
 		supervise_protect(s, false);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
-		/* By its path: after an upgrade this is the new program. */
+		/* By its path: after an upgrade, this is the new program. */
 		execv(s->path, s->argv);
 		execv("/proc/self/exe", s->argv);
 		r = -errno;

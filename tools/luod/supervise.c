@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * luod --supervise: the keeper of luod where there is no systemd. A process that does as little as
- * possible, so that nothing can go wrong in it: it has a copy of each of luod's fds, and starts
- * luod again when it dies.
- *
- * luod talks to it through a socket of which it has both ends, so that what a luod that was killed
- * had said is still there to be read. It is read to its end before the next luod is started.
+ * luod talks to the supervisor through a socket pair, and the supervisor has both ends: so the last
+ * messages of a luod that was killed are still there. The supervisor reads all of them before it
+ * starts the next luod.
  */
 
 #include "tools/luod/supervise.h"
@@ -36,12 +33,12 @@
 
 #define DELAY_MAX_USEC (5 * USEC_PER_SEC)
 #define YOUNG_USEC     (5 * USEC_PER_SEC)
-/* How long luod may take to end when it was asked to. */
+/* The time that luod may take to end. */
 #define END_USEC (20 * USEC_PER_SEC)
 
 /* ---- what is kept ---------------------------------------------------------------------------- */
 
-static int keep(struct supervisor *s, const char *name, int fd)
+static int keep_fd(struct supervisor *s, const char *name, int fd)
 {
 	struct kept *grown;
 	char *copy;
@@ -62,7 +59,7 @@ static int keep(struct supervisor *s, const char *name, int fd)
 	return 0;
 }
 
-static void forget(struct supervisor *s, const char *name)
+static void forget_fds(struct supervisor *s, const char *name)
 {
 	size_t left = 0;
 
@@ -79,25 +76,25 @@ static void forget(struct supervisor *s, const char *name)
 
 /* ---- listening to luod ----------------------------------------------------------------------- */
 
-static void act(struct supervisor *s, const struct notify_message *m, int *fd)
+static void handle_message(struct supervisor *s, const struct notify_message *m, int *fd)
 {
 	if (m->fdstore && m->fdname && *fd >= 0) {
-		if (keep(s, m->fdname, *fd) >= 0)
+		if (keep_fd(s, m->fdname, *fd) >= 0)
 			*fd = -EBADF;
 		else
-			log_error("Not enough memory to keep \"%s\".", m->fdname);
+			log_error("Cannot keep \"%s\": not enough memory.", m->fdname);
 	} else if (m->fdstore_remove && m->fdname)
-		forget(s, m->fdname);
+		forget_fds(s, m->fdname);
 	if (m->ready) {
 		s->ready = true;
 		if (!s->was_ready)
 			(void)sd_notify(false, "READY=1");
 		s->was_ready = true;
 	}
-	/* A barrier opens when its fd is closed, by the caller. */
+	/* The barrier opens when the caller closes its fd. */
 }
 
-/* 1: there was something. */
+/* 1: there was a message. */
 static int receive_one(struct supervisor *s)
 {
 	union {
@@ -125,14 +122,14 @@ static int receive_one(struct supervisor *s)
 	    c->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(&fd, CMSG_DATA(c), sizeof(int));
 	if (mh.msg_flags & MSG_CTRUNC)
-		log_error("An fd of luod could not be received: are there too many open?");
+		log_error("Cannot receive an fd of luod: too many may be open.");
 	if (notify_parse(text, (size_t)n, &m) >= 0)
-		act(s, &m, &fd);
+		handle_message(s, &m, &fd);
 	close_foreign(TAKE_FD(fd));
 	return 1;
 }
 
-static void drain(struct supervisor *s)
+static void receive_all(struct supervisor *s)
 {
 	while (receive_one(s) > 0)
 		;
@@ -147,7 +144,7 @@ static bool is_crash(int status)
 	return WTERMSIG(status) != SIGKILL && WTERMSIG(status) != SIGTERM;
 }
 
-static void describe(int status, char text[64])
+static void describe_status(int status, char text[64])
 {
 	if (WIFSIGNALED(status))
 		snprintf(text, 64, "killed by signal %d (%s)", WTERMSIG(status),
@@ -156,7 +153,10 @@ static void describe(int status, char text[64])
 		snprintf(text, 64, "exit status %d", WEXITSTATUS(status));
 }
 
-/* When to start it again. Whoever is killed from outside did nothing wrong and need not wait. */
+/*
+ * Decides when to start luod again. A luod that was killed by another process did nothing wrong,
+ * and starts at once.
+ */
 static void plan_restart(struct supervisor *s, int status)
 {
 	uint64_t now = now_usec(CLOCK_MONOTONIC), delay = 0;
@@ -168,21 +168,22 @@ static void plan_restart(struct supervisor *s, int status)
 	if (s->failures > 1)
 		delay = MIN2((uint64_t)10000 << MIN2(s->failures, 12u), DELAY_MAX_USEC);
 	s->start_at = now + delay;
-	describe(status, text);
+	describe_status(status, text);
 	log_full(is_crash(status) ? LOG_ERR : LOG_NOTICE,
-		 "luod (process %d) has ended: %s. Starting it again%s, with %zu fds.",
-		 (int)s->child, text, delay > 0 ? " in a while" : "", s->n_kept);
+		 "luod (process %d) has ended: %s. Starting it again%s, with %zu %s.",
+		 (int)s->child, text, delay > 0 ? " in a while" : "", s->n_kept,
+		 plural(s->n_kept, "fd", "fds"));
 }
 
-/* 1: it is over, *ret_status is ours. */
-static int reap(struct supervisor *s, int *ret_status)
+/* 1: the supervisor ends too, with *ret_status. */
+static int reap_luod(struct supervisor *s, int *ret_status)
 {
 	int status;
 
 	if (s->child <= 0 || waitpid(s->child, &status, WNOHANG) != s->child)
 		return 0;
-	/* Its last words. */
-	drain(s);
+	/* Its last messages. */
+	receive_all(s);
 	if (s->ending || (!s->was_ready && s->n_kept_at_start == 0)) {
 		*ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 		return 1;
@@ -217,7 +218,7 @@ static int timeout_msec(const struct supervisor *s)
 	return at > now ? (int)MIN2((at - now) / USEC_PER_MSEC + 1, UINT64_C(60000)) : 0;
 }
 
-static int loop(struct supervisor *s)
+static int run_loop(struct supervisor *s)
 {
 	for (;;) {
 		struct pollfd p[] = {
@@ -231,10 +232,10 @@ static int loop(struct supervisor *s)
 			s->start_at = now_usec(CLOCK_MONOTONIC) + USEC_PER_SEC;
 		if (poll(p, ELEMENTSOF(p), timeout_msec(s)) < 0 && errno != EINTR)
 			return -errno;
-		drain(s);
+		receive_all(s);
 		if (p[1].revents && on_signal(s))
 			return 0;
-		if (reap(s, &status))
+		if (reap_luod(s, &status))
 			return status;
 		if (s->ending && s->child > 0 && now_usec(CLOCK_MONOTONIC) >= s->end_by) {
 			log_error("luod does not end, killing it.");
@@ -250,7 +251,7 @@ static void make_arguments(struct supervisor *s, const struct options *o, char *
 {
 	size_t n = 0;
 
-	/* A failed asprintf leaves the default, which is what ends the list: no worse than that. */
+	/* A failed asprintf() leaves out one option. */
 	s->argv[n++] = argv0;
 	if (asprintf(&s->argv[n], "--session=%s", o->session) > 0)
 		n++;
@@ -306,10 +307,10 @@ int supervise(const struct options *options, int argc, char *argv[])
 		return r;
 	}
 	if (!options->no_live_update)
-		supervise_retrieve(&s, options->session, keep);
+		supervise_retrieve(&s, options->session, keep_fd);
 	s.n_kept_at_start = s.n_kept;
 	supervise_protect(&s, true);
-	r = loop(&s);
+	r = run_loop(&s);
 	kept_free(s.kept, s.n_kept);
 	return r;
 }

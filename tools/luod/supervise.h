@@ -19,17 +19,17 @@ struct kept;
 struct options;
 
 struct supervisor {
-	int ours, theirs; /* the socket that luod talks to us through */
+	int ours, theirs; /* the two ends of the socket to luod */
 	int signals;
 	char path[PATH_MAX];
 	char *argv[16];
-	char oom_score[16]; /* as it was before we protected ourselves */
+	char oom_score[16]; /* the score before the supervisor protected itself */
 
 	struct kept *kept;
 	size_t n_kept, kept_allocated, n_kept_at_start;
 
 	pid_t child; /* 0: none */
-	bool ready;  /* this one */
+	bool ready;  /* this luod is ready */
 	bool was_ready;
 	bool ending;
 	uint64_t started, start_at, end_by; /* microseconds of CLOCK_MONOTONIC */
