@@ -13,8 +13,8 @@
 
 #include <luo/store.h>
 
-#include "libluo/store/internal.h"
 #include "common/util.h"
+#include "libluo/store/internal.h"
 
 /* Linux 6.5; the headers of the build host may be older. */
 #ifndef SO_PEERPIDFD
@@ -39,7 +39,7 @@ int pidfd_open_process(pid_t pid)
 
 bool pidfd_is_there(int pidfd)
 {
-	/* EPERM: it is there, and not ours to signal. */
+	/* EPERM: the process is there, but luod may not signal it. */
 	return pidfd >= 0 &&
 	       (syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0 || errno == EPERM);
 }
@@ -172,15 +172,15 @@ static int read_proc(pid_t pid, const char *what, char **ret)
 
 int stat_parse(const char *text, pid_t *ret_parent, uint64_t *ret_start)
 {
-	/* The name of the program stands in parentheses and may contain any byte, ")" too. */
+	/* The name of the program is in parentheses and may contain any byte, ")" too. */
 	const char *p = strrchr(text, ')');
 	unsigned long long start;
 	int parent;
 
-	if (!p || sscanf(p,
-			 ") %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
-			 "%*d %llu",
-			 &parent, &start) != 2)
+	if (!p ||
+	    sscanf(p,
+		   ") %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+		   &parent, &start) != 2)
 		return -EBADMSG;
 	*ret_parent = parent;
 	*ret_start = start;
@@ -233,7 +233,7 @@ int cgroup_parse(const char *text, char **ret_path)
 			copy = strndup(path, n);
 			if (!copy)
 				return -ENOMEM;
-			/* "/../x": outside of our cgroup namespace. */
+			/* "/../x" is outside of the cgroup namespace of luod. */
 			if (!streq(copy, "/") && !luo_cgroup_is_valid(copy)) {
 				free(copy);
 				return -ENOENT;
@@ -287,7 +287,7 @@ int cgroup_to_unit(const char *path, char **ret_unit)
 		p += n;
 		if (has_suffix(name, n, ".slice"))
 			continue;
-		/* A name that systemd had to escape, because it looks like one of the kernel's. */
+		/* systemd escapes a name that looks like one of the kernel's. */
 		if (n > 1 && name[0] == '_') {
 			name++;
 			n--;

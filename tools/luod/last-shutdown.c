@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * What others wrote down about shutdowns, in small files: the generator what the index session of
- * the previous kernel said (RUNTIME_DIR/index.json), and luo-harvest when this one began
- * (RUNTIME_DIR/shutdown-start). Both are root's, but one has crossed a kexec.
+ * The generator writes what the index session of the previous kernel said (RUNTIME_DIR/index.json);
+ * luo-harvest writes when the current shutdown began (RUNTIME_DIR/shutdown-start). Both files
+ * belong to root, but the text of the first came over a kexec, so it is checked.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/last-shutdown.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,8 +15,11 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "tools/luod/json-build.h"
 #include "common/json-scan.h"
+#include "common/json-writer.h"
+#include "common/util.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/luod.h"
 
 #define FILE_SIZE_MAX (UINT64_C(1) << 20)
 #define PROBLEMS_MAX  20
@@ -82,7 +85,7 @@ static bool copy_text(struct json_object *v, struct json_object **ret)
 	if (!utf8_is_valid(text))
 		return false;
 	n = strnlen(text, TEXT_MAX);
-	/* Not in the middle of a character. */
+	/* Do not cut in the middle of a character. */
 	while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
 		n--;
 	*ret = json_object_new_string_len(text, (int)n);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "common/util.h"
+#include "tools/luod/state.h"
 
 #define SUM_SIZE  9 /* eight digits and a blank */
 #define DEPTH_MAX 16
@@ -72,7 +73,7 @@ int state_log_append(struct state_log *log, const char *json, size_t size)
 		if (n <= 0) {
 			int r = n < 0 ? -errno : -EIO;
 
-			/* A reader would take what is there for a record that was cut. */
+			/* A reader would see the part as an unfinished record. */
 			(void)ftruncate(log->fd, (off_t)log->end);
 			return r;
 		}
@@ -80,15 +81,6 @@ int state_log_append(struct state_log *log, const char *json, size_t size)
 	}
 	log->end += length;
 	return 0;
-}
-
-int state_log_append_object(struct state_log *log, struct json_object *record)
-{
-	size_t size;
-	const char *text = json_object_to_json_string_length(
-		record, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
-
-	return text ? state_log_append(log, text, size) : -ENOMEM;
 }
 
 static bool hex_value(const char *s, uint32_t *ret)
@@ -109,7 +101,7 @@ static bool hex_value(const char *s, uint32_t *ret)
 	return true;
 }
 
-/* The record of one line without its line break; NULL if it makes no sense. */
+/* The record in one line without its line break; NULL if it is invalid. */
 static struct json_object *parse_line(struct json_tokener *tokener, const char *line, size_t size)
 {
 	struct json_object *record;
@@ -144,7 +136,7 @@ static int parse_lines(struct json_tokener *tokener, const char *data, size_t si
 		record = parse_line(tokener, data + at, (size_t)(end - (data + at)));
 		at = (size_t)(end - data) + 1;
 		report->end = at;
-		/* The line break is written last: what has one was written to its end. */
+		/* The line break is written last: a line that has one is complete. */
 		if (!record) {
 			report->damaged++;
 			continue;

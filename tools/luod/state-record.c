@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The writing of the records that state.c reads. */
+/* Every record is one JSON object; "r" names its kind. */
 
-#include "tools/luod/state.h"
+#include "tools/luod/state-record.h"
 
+#include <luo/store.h>
+
+#include "common/json-writer.h"
+#include "common/util.h"
 #include "libluo/mapping/internal.h"
+#include "tools/luod/state-log.h"
+#include "tools/luod/state.h"
 
 static void begin(struct json_writer *w, const char *name)
 {
@@ -39,7 +45,7 @@ static void write_place(struct json_writer *w, enum record_place place)
 		string(w, "in", place == RECORD_HELD ? "held" : "lost");
 }
 
-void record_header(struct json_writer *w, const struct state *state, const char *session)
+static void record_header(struct json_writer *w, const struct state *state, const char *session)
 {
 	begin(w, "luod");
 	number(w, "version", STATE_LOG_VERSION);
@@ -278,7 +284,7 @@ int state_snapshot(const struct state *state, const char *session, struct state_
 		r = write_store(state->held, RECORD_HELD, log);
 	if (r >= 0)
 		r = write_store(state->lost, RECORD_LOST, log);
-	/* The last, because every entry read after it would make it stale. */
+	/* The commit is the last record: an entry that is read after it makes it stale. */
 	if (r >= 0 && state->commit_name) {
 		record_commit(&w, state);
 		r = state_write(log, &w);

@@ -5,7 +5,8 @@
 #include <json-c/json.h>
 
 #include "tests/unit/helpers.h"
-#include "tools/luod/state.h"
+#include "tools/luod/state-apply.h"
+#include "tools/luod/state-record.h"
 
 static int count(struct json_object *record, void *userdata)
 {
@@ -341,13 +342,13 @@ static void test_round_trip(void **state)
 	apply(&s, "{\"r\":\"commit\",\"name\":\"luod\",\"o\":88,\"n\":2}");
 	assert_int_equal(s.ignored, 0);
 	assert_false(s.stale);
-	state_applied(&s);
+	state_end_reading(&s);
 	text = text_of(&s);
 
 	assert_int_equal(state_init(&again), 0);
 	assert_int_equal(state_log_parse(text, strlen(text), state_apply_record, &again, &report),
 			 0);
-	state_applied(&again);
+	state_end_reading(&again);
 	assert_int_equal(again.ignored, 0);
 	assert_int_equal(report.damaged, 0);
 	text_again = text_of(&again);
