@@ -124,7 +124,7 @@ static int retrieve_spills(int device, int main_fd, const char *name, retrieve_f
 	_cleanup_close_ int fd = -EBADF;
 	int n, r;
 
-	r = luo_session_restore_fd(main_fd, LUO_TOKEN_MAPPING, &fd);
+	r = luo_session_retrieve_fd(main_fd, LUO_TOKEN_MAPPING, &fd);
 	if (r >= 0)
 		r = luo_mapping_read_fd(fd, &mapping, NULL);
 	/* Why not is said when the session is adopted. */

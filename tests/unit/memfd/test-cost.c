@@ -261,7 +261,7 @@ static void test_prepare_what_is_preserved(void **state)
 	fake_luo_install();
 	assert_int_equal(luo_device_open(0, &device), 0);
 	assert_int_equal(luo_session_create(device, "s", &session), 0);
-	assert_int_equal(luo_session_preserve_fd(session, 1, fd), 0);
+	assert_int_equal(luo_session_preserve_fd(session, fd, 1), 0);
 	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_ALL, NULL), 0);
 	assert_int_equal(cost_of(fd).data, 4 * MIB);
 	fake_luo_uninstall();

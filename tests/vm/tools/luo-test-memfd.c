@@ -116,7 +116,7 @@ static void prepare(int fd, int same)
 
 static void preserve(int session, enum token token, int fd)
 {
-	must(luo_session_preserve_fd(session, token, fd), "preserve");
+	must(luo_session_preserve_fd(session, fd, token), "preserve");
 }
 
 /* The first time moves pages out of the way of the next kernel; the best of some is what counts. */
@@ -171,7 +171,7 @@ static void refuse_hugetlb(int session)
 		return;
 	}
 	cost = cost_of(fd);
-	ok(cost.cost_class == LUO_COST_REFUSED && luo_session_preserve_fd(session, 99, fd) < 0,
+	ok(cost.cost_class == LUO_COST_REFUSED && luo_session_preserve_fd(session, fd, 99) < 0,
 	   "is refused, as foretold", "hugetlb");
 	close(fd);
 }
@@ -229,7 +229,7 @@ static int restore(int session, enum token token)
 	uint64_t began = now_usec(CLOCK_MONOTONIC);
 	int fd;
 
-	must(luo_session_restore_fd(session, token, &fd), "restore");
+	must(luo_session_retrieve_fd(session, token, &fd), "restore");
 	printf("# restoring took %" PRIu64 " us\n", now_usec(CLOCK_MONOTONIC) - began);
 	return fd;
 }
@@ -251,7 +251,7 @@ static int find(void)
 
 	must(luo_device_open(TIMEOUT, &device), "device");
 	must(luo_session_retrieve(device, SESSION, &session), "session");
-	must(luo_session_restore_fd(session, DIGESTS, &fds[DIGESTS]), "digests");
+	must(luo_session_retrieve_fd(session, DIGESTS, &fds[DIGESTS]), "digests");
 	if (pread(fds[DIGESTS], digests, sizeof(digests), 0) != sizeof(digests))
 		errx(1, "the digests are too short");
 	for (enum token t = PREPARED; t < _TOKENS; t++)
