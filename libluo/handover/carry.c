@@ -57,7 +57,7 @@ static int carry_session(int from, int to, const struct luo_guess *tokens, size_
 		_cleanup_close_ int fd = -EBADF, copy = -EBADF;
 		int r;
 
-		r = luo_session_restore_fd(from, tokens->values[i], &fd);
+		r = luo_session_retrieve_fd(from, tokens->values[i], &fd);
 		if (r == -EMFILE)
 			return r;
 		if (r < 0) /* absent, or lost before */
@@ -65,7 +65,7 @@ static int carry_session(int from, int to, const struct luo_guess *tokens, size_
 		r = copy_file(fd, &copy);
 		if (r < 0)
 			return r;
-		r = luo_session_preserve_fd(to, tokens->values[i], copy);
+		r = luo_session_preserve_fd(to, copy, tokens->values[i]);
 		if (r < 0)
 			return r;
 		(*files)++;

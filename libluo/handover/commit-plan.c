@@ -46,7 +46,7 @@ static void decide(struct luo_commit_result *result, enum luo_result what, int e
  */
 static bool session_is_outgoing(int fd)
 {
-	return luo_session_preserve_fd(fd, UINT64_MAX, -1) != -EINVAL;
+	return luo_session_preserve_fd(fd, -1, UINT64_MAX) != -EINVAL;
 }
 
 static void plan_session(struct luo_commit_item *item, struct luo_commit_result *result)

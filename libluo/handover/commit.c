@@ -83,8 +83,9 @@ static int preserve_item(struct luo_commit *commit, struct luo_commit_item *item
 		return r;
 
 	begin = now_usec(CLOCK_MONOTONIC);
-	r = luo_session_preserve_fd(commit->spill.fds[item->session], item->token,
-				    item->copy_fd >= 0 ? item->copy_fd : item->entry->fd);
+	r = luo_session_preserve_fd(commit->spill.fds[item->session],
+				    item->copy_fd >= 0 ? item->copy_fd : item->entry->fd,
+				    item->token);
 	result->usec += now_usec(CLOCK_MONOTONIC) - begin;
 	if (r == -ENOSPC)
 		return r;
@@ -121,7 +122,7 @@ static int settle_no_space(struct luo_commit *commit, struct luo_commit_item *it
 
 	r = luo_memfd_create(&(struct luo_memfd_options){ .name = "luo-probe" }, &probe);
 	if (r >= 0)
-		r = luo_session_preserve_fd(commit->spill.fds[item->session], item->token, probe);
+		r = luo_session_preserve_fd(commit->spill.fds[item->session], probe, item->token);
 	if (r == -ENOSPC)
 		return luo_spill_full(&commit->spill);
 	if (r < 0)
@@ -341,7 +342,7 @@ static int write_mapping(struct luo_commit *commit, const struct luo_commit_opti
 	r = luo_memfd_new_sealed("luo-mapping", commit->mapping, commit->mapping_size, &fd);
 	if (r < 0)
 		return r;
-	return luo_session_preserve_fd(commit->spill.fds[0], LUO_TOKEN_MAPPING, fd);
+	return luo_session_preserve_fd(commit->spill.fds[0], fd, LUO_TOKEN_MAPPING);
 }
 
 static void sum_up(struct luo_commit *commit)

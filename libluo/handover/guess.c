@@ -100,7 +100,7 @@ static int read_document(struct luo_incoming *incoming, struct scan *scan)
 	_cleanup_close_ int fd = -EBADF;
 	int r;
 
-	r = luo_session_restore_fd(incoming->sessions[0], LUO_TOKEN_MAPPING, &fd);
+	r = luo_session_retrieve_fd(incoming->sessions[0], LUO_TOKEN_MAPPING, &fd);
 	if (r == -ENOENT)
 		return 0;
 	return r < 0 ? r : read_numbers(scan, fd);

@@ -63,7 +63,7 @@ static void read_mapping(struct luo_incoming *incoming)
 	_cleanup_free_ char *reason = NULL;
 	int r;
 
-	r = luo_session_restore_fd(incoming->sessions[0], LUO_TOKEN_MAPPING, &fd);
+	r = luo_session_retrieve_fd(incoming->sessions[0], LUO_TOKEN_MAPPING, &fd);
 	if (r == -ENOENT) {
 		problem(incoming, "the session has no mapping at token 0", r);
 		return;

@@ -63,7 +63,7 @@ static int rescue_one(struct luo_incoming *incoming, unsigned session, uint64_t 
 	_cleanup_free_ char *session_name = NULL;
 	int r;
 
-	r = luo_session_restore_fd(incoming->sessions[session], token, &fd);
+	r = luo_session_retrieve_fd(incoming->sessions[session], token, &fd);
 	if (r == -EMFILE)
 		return r;
 	if (r < 0) /* absent, or lost before */

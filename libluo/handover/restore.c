@@ -187,7 +187,7 @@ static int fetch_file(struct luo_incoming *incoming, unsigned session, uint64_t 
 	r = check_room(incoming, meta);
 	if (r < 0)
 		return r;
-	r = luo_session_restore_fd(session_fd, token, &fd);
+	r = luo_session_retrieve_fd(session_fd, token, &fd);
 	if (r < 0) {
 		*ret_final = is_final(r);
 		return r;

@@ -19,11 +19,6 @@
 
 #define CHUNK (size_t)(256 * 1024)
 
-static int check_fillable(const struct luo_memfd_options *o)
-{
-	return o->flags & LUO_MEMFD_HUGETLB ? -EOPNOTSUPP : 0;
-}
-
 _public_ int luo_memfd_new_from_data(const struct luo_memfd_options *options, const void *data,
 				     size_t size, int *ret_fd)
 {
@@ -33,9 +28,6 @@ _public_ int luo_memfd_new_from_data(const struct luo_memfd_options *options, co
 
 	if ((!data && size > 0) || !ret_fd || (o.size != 0 && o.size < size))
 		return -EINVAL;
-	r = check_fillable(&o);
-	if (r < 0)
-		return r;
 	o.size = MAX2(o.size, (uint64_t)size);
 	r = luo_memfd_create_unsealed(&o, &fd);
 	if (r >= 0)
@@ -252,9 +244,7 @@ _public_ int luo_memfd_new_from_fd(const struct luo_memfd_options *options, int 
 
 	if (!ret_fd || o->size != 0)
 		return -EINVAL;
-	r = check_fillable(o);
-	if (r >= 0)
-		r = new_from_any(o, from, limit, &fd);
+	r = new_from_any(o, from, limit, &fd);
 	if (r < 0)
 		return r;
 	/* Writing moved the offset; the receiver starts to read at the beginning. */

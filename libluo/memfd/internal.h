@@ -15,7 +15,7 @@ int luo_memfd_name_of(int fd, const char *link, const struct stat *st, char *buf
 /* Whether @fd lies on a hugetlbfs; in inspect.c. */
 bool luo_fd_is_hugetlb(int fd);
 
-/* Bytes of a transparent huge page. */
+/* Bytes of a transparent huge page; in huge-page.c. */
 size_t luo_huge_page_size(void);
 
 /* ---- making; in memfd.c ---------------------------------------------------------------------- */

@@ -204,14 +204,14 @@ _public_ int luo_session_retrieve(int device_fd, const char *name, int *ret_fd)
 	return session_by_name(device_fd, LUO_ABI_RETRIEVE_SESSION, name, ret_fd);
 }
 
-_public_ int luo_session_preserve_fd(int session_fd, uint64_t token, int fd)
+_public_ int luo_session_preserve_fd(int session_fd, int fd, uint64_t token)
 {
 	struct luo_abi_fd arg = { .size = sizeof(arg), .fd = fd, .token = token };
 
 	return luo_kernel_get()->ioctl(session_fd, LUO_ABI_PRESERVE_FD, &arg);
 }
 
-_public_ int luo_session_restore_fd(int session_fd, uint64_t token, int *ret_fd)
+_public_ int luo_session_retrieve_fd(int session_fd, uint64_t token, int *ret_fd)
 {
 	struct luo_abi_fd arg = { .size = sizeof(arg), .fd = -EBADF, .token = token };
 	int r;
