@@ -78,7 +78,7 @@ char *luo_client_error_sentence(const char *name, struct json_object *parameters
 	if (text)
 		return strdup(text);
 	if (streq(name, "io.luo.NoSuchUnit") && unit)
-		r = asprintf(&s, "luod knows no unit \"%s\"", unit);
+		r = asprintf(&s, "luod does not know the unit \"%s\"", unit);
 	else if (streq(name, "io.luo.NoSuchEntry") && unit && entry)
 		r = asprintf(&s, "unit \"%s\" has no entry \"%s\"", unit, entry);
 	else if (streq(name, "io.luo.Lost") && unit && entry)
@@ -89,7 +89,7 @@ char *luo_client_error_sentence(const char *name, struct json_object *parameters
 	else if (streq(name, "org.varlink.service.InvalidParameter") && parameter)
 		r = asprintf(&s, "luod does not accept the parameter \"%s\"", parameter);
 	else if (startswith(name, "org.varlink.service."))
-		r = asprintf(&s, "luod does not know this call (%s): is it of another version?",
+		r = asprintf(&s, "luod does not know the method %s; it may have another version",
 			     name);
 	else
 		return NULL;

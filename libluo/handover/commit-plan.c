@@ -53,8 +53,7 @@ static void plan_session(struct luo_commit_item *item, struct luo_commit_result 
 {
 	if (!session_is_outgoing(item->entry->fd)) {
 		decide(result, LUO_RESULT_NOT_PRESERVABLE, 0,
-		       "a session that came from the previous kernel: take its files out and put "
-		       "them into a new one");
+		       "a session that came from the previous kernel: take its files out and put them into a new one");
 		return;
 	}
 	decide(result, LUO_RESULT_SESSION, 0, NULL);
@@ -289,8 +288,8 @@ static int check_room(uint64_t needed, const char **ret_reason)
 		return r;
 	}
 	if (room.bytes < MEMORY_MARGIN || needed > room.bytes - MEMORY_MARGIN) {
-		*ret_reason = "it has holes or needs a copy, and the memory that is left is not "
-			      "enough for that";
+		*ret_reason =
+			"it has holes or needs a copy, and the memory that is left is not enough for that";
 		return -EDQUOT;
 	}
 	return 0;
@@ -314,7 +313,7 @@ static int prepare_packed(struct luo_commit_item *item, size_t *extents_left, bo
 		return 0;
 	}
 	if (r < 0) {
-		*ret_reason = "cannot list where its data is";
+		*ret_reason = "cannot list its data";
 		return r;
 	}
 	r = check_room(bytes, ret_reason);
@@ -408,8 +407,8 @@ static int prepare_exec_sealed(struct luo_commit_item *item, unsigned flags, siz
 		if (r < 0 || packed)
 			return r;
 	}
-	*ret_reason = "the kernel would bring it back read-only, and vm.memfd_noexec=2 forbids the "
-		      "copy that would not";
+	*ret_reason =
+		"the kernel would bring it back read-only, and vm.memfd_noexec=2 forbids the copy that would not";
 	return -EOPNOTSUPP;
 }
 

@@ -50,7 +50,7 @@ static const char *reason_of_preserve(int error)
 	case -EOPNOTSUPP:
 		return "it has a seal that the kernel does not know how to keep";
 	case -ENOMEM:
-		return "the kernel has not enough memory for it";
+		return "the kernel does not have enough memory for it";
 	case -EFBIG:
 		return "it is larger than the kernel can preserve";
 	case -EBADF:
@@ -96,9 +96,8 @@ static int preserve_item(struct luo_commit *commit, struct luo_commit_item *item
 			result->result = LUO_RESULT_COPIED;
 			result->reason =
 				item->meta.packed
-					? "travels packed, so that its holes stay holes"
-					: "travels as a copy, because the kernel would bring "
-					  "it back read-only";
+					? "is carried packed, so that its holes stay holes"
+					: "is carried as a copy, because the kernel would restore it read-only";
 		}
 	} else if (r == -ENOENT)
 		explain_not_preservable(item, result);

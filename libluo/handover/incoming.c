@@ -79,7 +79,7 @@ static void read_mapping(struct luo_incoming *incoming)
 			r = luo_incoming_note_places(incoming);
 		if (r < 0) {
 			incoming->mapping = luo_mapping_free(incoming->mapping);
-			problem(incoming, "cannot work with the mapping", r);
+			problem(incoming, "cannot process the mapping", r);
 		}
 		return;
 	}
@@ -179,7 +179,7 @@ static void expect_further(struct luo_incoming *incoming)
 
 	if (r < 0) {
 		incoming->mapping = luo_mapping_free(incoming->mapping);
-		problem(incoming, "cannot work with the mapping", r);
+		problem(incoming, "cannot process the mapping", r);
 		return;
 	}
 	for (size_t i = 0; i < incoming->mapping->n_spills; i++)

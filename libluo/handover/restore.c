@@ -166,7 +166,7 @@ static int fetch_session(struct luo_incoming *incoming, const struct luo_entry *
 		*ret_final = r == -ENOENT || r == -EINVAL;
 		return r;
 	}
-	/* Failing to record the fd is no reason to close it, which would finish the session. */
+	/* Failing to record the fd does not justify closing it, which would finish the session. */
 	if (another_wants(incoming, entry))
 		(void)remember_session(incoming, entry->session_name, fd);
 	*ret_fd = fd;

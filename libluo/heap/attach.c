@@ -49,7 +49,7 @@ int heap_verify_super(const struct heap_super *super)
 	if (super->format == 0 || super->page_shift != HEAP_PAGE_SHIFT ||
 	    super->address % ((uint64_t)2 << 20) || super->address >= UINT64_C(1) << 47 ||
 	    !name_is_sound(super->name, sizeof(super->name)))
-		return heap_problem(-EUCLEAN, "its header makes no sense");
+		return heap_problem(-EUCLEAN, "its header is invalid");
 	return 0;
 }
 
@@ -400,7 +400,7 @@ static int look_beside(struct luo_heap *h, uint64_t address, unsigned flags)
 		usleep(1000);
 		r = drop_copy(h, address, flags);
 	}
-	return r < 0 ? r : heap_problem(-EBUSY, "its owner comes and goes; try again");
+	return r < 0 ? r : heap_problem(-EBUSY, "its owner changed several times; try again");
 }
 
 int heap_attach(struct luo_heap *h, const struct luo_heap_options *o)

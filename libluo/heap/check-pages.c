@@ -58,8 +58,8 @@ static void check_body(struct check *c, uint64_t head, uint32_t page, uint32_t n
 		 * the whole run.
 		 */
 		check_problem(c,
-			      "page %" PRIu32 " (descriptor at 0x%" PRIx64 ") is part of %s of "
-			      "%" PRIu32 " pages that begins at page %" PRIu32
+			      "page %" PRIu32 " (descriptor at 0x%" PRIx64
+			      ") is part of %s of %" PRIu32 " pages that begins at page %" PRIu32
 			      ", and has 0x%" PRIx64 " 0x%" PRIx64 " instead of 0x%" PRIx64 " 0",
 			      page + i, desc_offset(c, page + i), kind_names[HEAP_DESC_KIND(head)],
 			      n, page, desc.word, desc.links, expected);
@@ -160,8 +160,7 @@ void check_runs(struct check *c)
 		    last->kind == HEAP_PAGE_FREE && last->page + last->pages == page)
 			check_problem(c,
 				      "the free runs at page %" PRIu32 " (%" PRIu32
-				      " pages) and page %" PRIu32
-				      " are neighbours, and not one run",
+				      " pages) and page %" PRIu32 " are neighbors, but not one run",
 				      last->page, last->pages, page);
 		if (!add_run(c, desc.word, page))
 			return;
@@ -201,7 +200,7 @@ static void check_zero_run(struct check *c, const struct check_run *run)
 		    memcmp(data, zeros, CHUNK) != 0) {
 			check_problem(c,
 				      "the free run at page %" PRIu32
-				      " is said to be zeros, and is not at offset 0x%" PRIx64,
+				      " is marked as zeros, but is not zero at offset 0x%" PRIx64,
 				      run->page, offset);
 			return;
 		}
@@ -239,8 +238,8 @@ static void check_free_list(struct check *c, unsigned fl, unsigned sl, uint32_t 
 		}
 		if (run->reached) {
 			check_problem(c,
-				      "the free run at page %" PRIu32 " is in a list twice, "
-				      "now in %u/%u after page %" PRIu32,
+				      "the free run at page %" PRIu32
+				      " is in a list twice, now in %u/%u after page %" PRIu32,
 				      page, fl, sl, before);
 			return;
 		}
@@ -279,10 +278,10 @@ void check_free_lists(struct check *c)
 			check_free_list(c, fl, sl, head);
 		}
 		if (bitmap != expected)
-			check_problem(c,
-				      "the bitmap of the lists %u/0 to %u/7 of free runs is "
-				      "0x%02x, and those that are not empty are 0x%02x",
-				      fl, fl, bitmap, expected);
+			check_problem(
+				c,
+				"the bitmap of the lists %u/0 to %u/7 of free runs is 0x%02x, and those that are not empty are 0x%02x",
+				fl, fl, bitmap, expected);
 		if (expected)
 			expected_fl |= UINT32_C(1) << fl;
 	}

@@ -32,7 +32,8 @@ static void check_list(struct check *c, unsigned slot, unsigned class)
 		if (!run || run->owner != slot || run->class != class) {
 			check_problem(c,
 				      "slot %u, class %u: the list of slabs names page %" PRIu32
-				      " (after page %" PRIu32 "), which is no slab of them",
+				      " (after page %" PRIu32
+				      "), which is not a slab of that slot and class",
 				      slot, class, page, before);
 			return;
 		}
@@ -144,16 +145,15 @@ static void check_head(struct check *c, struct check_run *run)
 	if (run->listed != run->reached)
 		check_problem(c, "the slab at page %" PRIu32 " (slot %u, class %u) %s", run->page,
 			      run->owner, run->class,
-			      run->reached ? "is in the list, and says that it is not"
-					   : "says that it is listed, and is not in the list");
+			      run->reached ? "is in the list, but is marked as not listed"
+					   : "is marked as listed, but is not in the list");
 	if (!run->listed && check_load(c, at + SLAB(links)) != 0)
 		check_problem(
 			c, "the slab at page %" PRIu32 " is not listed, and has links: 0x%" PRIx64,
 			run->page, check_load(c, at + SLAB(links)));
 	if (!check_is_zero(c, at + SLAB(reserved), at + SLAB(used), &other))
 		check_problem(c,
-			      "the slab at page %" PRIu32 ": at offset 0x%" PRIx64
-			      " is something, where zeros belong",
+			      "the slab at page %" PRIu32 ": at offset 0x%" PRIx64 " is not zero",
 			      run->page, other);
 }
 

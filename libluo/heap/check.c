@@ -90,10 +90,10 @@ static void check_index(struct check *c)
 		    HEAP_SUPER_END);
 	check_zeros(c, "the end of the super page", HEAP_SUPER_END, HEAP_PAGE);
 	if (check_load(c, HEAP_LOG_OFFSET) != 0)
-		check_problem(c,
-			      "the heap's log (offset 0x%x) is not empty: its commit word is "
-			      "0x%016" PRIx64,
-			      HEAP_LOG_OFFSET, check_load(c, HEAP_LOG_OFFSET));
+		check_problem(
+			c,
+			"the heap's log (offset 0x%x) is not empty: its commit word is 0x%016" PRIx64,
+			HEAP_LOG_OFFSET, check_load(c, HEAP_LOG_OFFSET));
 }
 
 /* Where the descriptors are. */
@@ -175,8 +175,8 @@ static void check_root(struct check *c, uint32_t i, char names[HEAP_ROOTS][HEAP_
 		return;
 	memcpy(names[i], root->name, HEAP_ROOT_NAME);
 	if (!root_name_is_valid(names[i])) {
-		check_problem(c, "root %" PRIu32 " (offset 0x%" PRIx64 ") has a name that is none",
-			      i, at);
+		check_problem(c, "root %" PRIu32 " (offset 0x%" PRIx64 ") has an invalid name", i,
+			      at);
 		names[i][0] = '\0';
 	}
 	for (uint32_t k = 0; k < i && names[i][0]; k++)
@@ -201,10 +201,7 @@ static void check_root(struct check *c, uint32_t i, char names[HEAP_ROOTS][HEAP_
 			      i, at, size, object, usable);
 	if (!check_is_zero(c, at + offsetof(struct heap_root, reserved),
 			   at + sizeof(struct heap_root), &other))
-		check_problem(c,
-			      "root %" PRIu32 ": at offset 0x%" PRIx64
-			      " is something, where zeros belong",
-			      i, other);
+		check_problem(c, "root %" PRIu32 ": at offset 0x%" PRIx64 " is not zero", i, other);
 }
 
 static void check_roots(struct check *c)

@@ -81,11 +81,11 @@ static int map_fixed(struct luo_heap *h, uint64_t address, int protection, int f
 	if (p == MAP_FAILED && errno == EEXIST) {
 		find_taken((uintptr_t)address, (uintptr_t)(address + h->max_size), taken,
 			   sizeof(taken));
-		return heap_problem(-EEXIST,
-				    "it must be at 0x%" PRIx64 " to 0x%" PRIx64
-				    ", where this process has: %s; open it earlier, or with a "
-				    "smaller max_size",
-				    address, address + h->max_size, taken);
+		return heap_problem(
+			-EEXIST,
+			"it must be at 0x%" PRIx64 " to 0x%" PRIx64
+			", where this process has: %s; open it earlier, or with a smaller max_size",
+			address, address + h->max_size, taken);
 	}
 	if (p == MAP_FAILED)
 		return heap_problem(-errno, "mapping %" PRIu64 " bytes at 0x%" PRIx64 ": %s",

@@ -60,8 +60,9 @@ static int check_options(const struct luo_heap_options *o)
 				    o->max_size, 4 * HEAP_PAGE);
 	if (o->address &&
 	    (!(o->flags & LUO_HEAP_FIXED_ADDRESS) || (uintptr_t)o->address % ADDRESS_ALIGN))
-		return heap_problem(-EINVAL, "the address must be a multiple of 2 MiB, and "
-					     "LUO_HEAP_FIXED_ADDRESS set");
+		return heap_problem(
+			-EINVAL,
+			"the address must be a multiple of 2 MiB, and LUO_HEAP_FIXED_ADDRESS set");
 	if (o->name && !name_is_valid(o->name, NAME_MAX_LEN))
 		return heap_problem(-EINVAL,
 				    "the name must have 1 to 63 printable bytes, and no ':'");
@@ -247,8 +248,9 @@ static int open_shared(int fd, const char *name, const struct luo_heap_options *
 		return heap_problem(-errno, "the fd is not open");
 	if ((flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY ||
 	    ((flags & O_ACCMODE) == O_RDONLY && !read_only))
-		return heap_problem(-EACCES, "the fd may not be read and written; "
-					     "LUO_HEAP_READ_ONLY needs reading only");
+		return heap_problem(
+			-EACCES,
+			"the fd may not be read and written; LUO_HEAP_READ_ONLY needs reading only");
 	r = luo_memfd_reopen(fd, read_only ? O_RDONLY : O_RDWR, &own);
 	if (r < 0)
 		return reopen_problem(r);

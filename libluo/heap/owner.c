@@ -97,10 +97,10 @@ int heap_owner_lock(struct luo_heap *h, const struct heap_owner *owner)
 	name_of(owner, name);
 	if (owner->pid == (uint64_t)getpid())
 		return heap_problem(-EBUSY, "this process has it open for writing already");
-	return heap_problem(-EBUSY,
-			    "process %lu (%s) has it open for writing; stop that one, or open it "
-			    "read-only",
-			    (unsigned long)owner->pid, name[0] ? name : "unknown");
+	return heap_problem(
+		-EBUSY,
+		"process %lu (%s) has it open for writing; stop that one, or open it read-only",
+		(unsigned long)owner->pid, name[0] ? name : "unknown");
 }
 
 void heap_owner_record(struct luo_heap *h)

@@ -116,8 +116,9 @@ static int commit_entry(struct luo_heap *h, uint32_t i, const struct heap_root *
 		return -errno;
 	if (!s->in_tx) {
 		heap_slot_leave(s);
-		return heap_problem(-EINVAL, "the function that was called for it has ended the "
-					     "transaction in which it ran");
+		return heap_problem(
+			-EINVAL,
+			"the function that was called for it has ended the transaction in which it ran");
 	}
 	if (s->tx_error < 0) { /* an error of the transaction that the callback ignored */
 		r = s->tx_error;

@@ -378,7 +378,8 @@ _public_ int luo_heap_begin(struct luo_heap *h)
 		r = s->in_tx ? -EBUSY : -EUCLEAN; /* a transaction that could not be ended because
 						     of damage */
 		heap_slot_leave(s);
-		return r == -EBUSY ? heap_refused(h, BEGINNING, r, "this thread has one open")
+		return r == -EBUSY ? heap_refused(h, BEGINNING, r,
+						  "this thread already has an open transaction")
 				   : heap_failed(h, BEGINNING, r);
 	}
 	heap_store(&s->slot->tx.word, TX_WORD(HEAP_TX_ACTIVE, 0));
@@ -434,7 +435,7 @@ _public_ int luo_heap_commit(struct luo_heap *h)
 		return -errno;
 	if (!s->in_tx) {
 		heap_slot_leave(s);
-		return heap_refused(h, COMMITTING, -EINVAL, "this thread has none open");
+		return heap_refused(h, COMMITTING, -EINVAL, "this thread has no open transaction");
 	}
 	tx = &s->slot->tx;
 	if (s->tx_error < 0) {

@@ -308,7 +308,7 @@ static int read_extents(struct json_object *list, struct luo_entry_meta *m, cons
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (!read_extent(json_object_array_get_idx(list, i), from, m->size, &m->extents[i]))
-			return skip(ret_what, "\"packed\" is not ascending inside of \"size\"");
+			return skip(ret_what, "\"packed\" is not ascending inside \"size\"");
 		from = m->extents[i].offset + m->extents[i].length;
 	}
 	m->n_extents = n;

@@ -205,7 +205,7 @@ static int entry_session(struct parse *p, const struct place *place, const struc
 	int index = e->session ? spill_find(p, e->session) : 0;
 
 	if (place->spill && e->type == LUO_ENTRY_SESSION)
-		*ret_what = "a LUO session lies in no other";
+		*ret_what = "a LUO session cannot be in another session";
 	else if (!place->spill && e->session)
 		*ret_what = "\"session\" outside of fdstoreSpill";
 	else if (index < 0)
@@ -439,7 +439,8 @@ static int parse_version(struct parse *p, struct json_object *root)
 	if (member_number(root, "version", UINT64_MAX, &version) <= 0 || version < 1)
 		return refuse(p, -EBADMSG, "the version is not a number from 1 on");
 	if (version > MAPPING_VERSION)
-		return refuse(p, -EPROTONOSUPPORT, "version %ju, and %d is the newest we know",
+		return refuse(p, -EPROTONOSUPPORT,
+			      "version %ju is not supported; the newest supported version is %d",
 			      (uintmax_t)version, MAPPING_VERSION);
 	p->mapping->version = version;
 	return 0;

@@ -227,11 +227,10 @@ _public_ const char *luo_memfd_advice_to_string(unsigned advice)
 {
 	static const char *const texts[] = {
 		"the kernel can preserve memory files only: memfds and unlinked files on tmpfs",
-		("hugetlb memory cannot be preserved: copy it into a memfd with transparent huge "
-		 "pages"), /* one, for clang */
+		("hugetlb memory cannot be preserved: copy it into a memfd with transparent huge pages"), /* one, for clang */
 		"it has more pages than the kernel can preserve in one file: use several",
 		"it has a seal that the kernel cannot preserve",
-		"sealed against exec it would come back read-only: it travels as a copy",
+		"the kernel would restore it read-only, because it is sealed against exec: it is carried as a copy",
 		"its holes will be filled with memory: shrink it, or fill them before",
 		"there is not enough memory to fill its holes",
 		"much of it is in small pages: huge ones are preserved 100 times faster",

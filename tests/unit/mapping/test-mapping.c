@@ -133,7 +133,7 @@ static void test_refused(void **state)
 		{ "bad-utf8.json", -EBADMSG, "not UTF-8, at byte 29" },
 		{ "bad-version-0.json", -EBADMSG, "the version is not a number from 1 on" },
 		{ "bad-version-99.json", -EPROTONOSUPPORT,
-		  "version 99, and 1 is the newest we know" },
+		  "version 99 is not supported; the newest supported version is 1" },
 		{ "bad-version-float.json", -EBADMSG, "the version is not a number from 1 on" },
 		{ "bad-version-huge.json", -EPROTONOSUPPORT, NULL },
 		{ "bad-version-negative.json", -EBADMSG, "the version is not a number from 1 on" },
