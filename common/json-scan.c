@@ -203,8 +203,7 @@ static int scan_mark(struct scan *s)
 	default:
 		return refuse(s, -EBADMSG, "a character that JSON does not have");
 	}
-	if (r == 0)
-		s->at++;
+	s->at++;
 	return r;
 }
 

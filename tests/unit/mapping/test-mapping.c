@@ -121,7 +121,7 @@ static void test_refused(void **state)
 		  "a character that JSON does not have, at byte 1" },
 		{ "bad-string.json", -EBADMSG, "not a JSON object" },
 		{ "bad-trailing-comma.json", -EBADMSG,
-		  "a comma with nothing after it, at byte 22" },
+		  "a comma with nothing after it, at byte 24" },
 		{ "bad-trailing-garbage.json", -EBADMSG,
 		  "a character that JSON does not have, at byte 25" },
 		{ "bad-trailing-nul.json", -EBADMSG,
