@@ -3,8 +3,8 @@
 /* Commit, Abort, GetMapping: for root. */
 
 #include <stdio.h>
-#include <sys/stat.h>
 
+#include "common/read-file.h"
 #include "tools/luod/server.h"
 
 static int commit_failed(struct call *call, const char *session, int error,
@@ -107,21 +107,9 @@ int api_abort(struct call *call)
 
 static int read_text(int fd, char **ret)
 {
-	_cleanup_free_ char *text = NULL;
-	struct stat st;
+	size_t size;
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_size < 0 || (uint64_t)st.st_size > LUO_MAPPING_SIZE_MAX)
-		return -EFBIG;
-	text = malloc((size_t)st.st_size + 1);
-	if (!text)
-		return -ENOMEM;
-	if (pread(fd, text, (size_t)st.st_size, 0) != st.st_size)
-		return -EIO;
-	text[st.st_size] = 0;
-	*ret = TAKE_PTR(text);
-	return 0;
+	return read_file_fd(fd, LUO_MAPPING_SIZE_MAX, ret, &size);
 }
 
 static int find_session(const struct luo_incoming *incoming, const char *name)
