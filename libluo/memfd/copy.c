@@ -17,33 +17,15 @@
 
 #include <luo/memfd.h>
 #include "libluo/memfd/internal.h"
+#include "common/read-file.h"
 #include "common/util.h"
 
 #define COPY_CHUNK (size_t)(256 * 1024)
 #define RANGE_MAX  (size_t)(64 << 20)
 
-/* Bytes read; fewer than @size only at the end of the file. */
-static ssize_t pread_up_to(int fd, void *data, size_t size, int64_t offset)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t n = pread(fd, (char *)data + done, size - done, offset + (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
-}
-
 int luo_pread_all(int fd, void *data, size_t size, int64_t offset)
 {
-	ssize_t n = pread_up_to(fd, data, size, offset);
+	ssize_t n = pread_full(fd, data, size, offset);
 
 	if (n < 0)
 		return (int)n;
@@ -98,7 +80,7 @@ static ssize_t copy_by_sendfile(struct copier *c, size_t size, int64_t at)
 
 static ssize_t copy_by_reading(struct copier *c, size_t size, int64_t at)
 {
-	ssize_t n = pread_up_to(c->from, c->buffer, size, at);
+	ssize_t n = pread_full(c->from, c->buffer, size, at);
 	int r;
 
 	if (n <= 0)

@@ -5,12 +5,12 @@
 #include "tools/luod/api.h"
 
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include <luo/handover.h>
 #include <luo/session.h>
 
 #include "common/json-writer.h"
+#include "common/read-file.h"
 #include "common/util.h"
 #include "tools/luod/call.h"
 #include "tools/luod/commit-report.h"
@@ -120,21 +120,9 @@ int api_abort(struct call *call)
 
 static int read_text(int fd, char **ret)
 {
-	_cleanup_free_ char *text = NULL;
-	struct stat st;
+	size_t size;
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_size < 0 || (uint64_t)st.st_size > LUO_MAPPING_SIZE_MAX)
-		return -EFBIG;
-	text = malloc((size_t)st.st_size + 1);
-	if (!text)
-		return -ENOMEM;
-	if (pread(fd, text, (size_t)st.st_size, 0) != st.st_size)
-		return -EIO;
-	text[st.st_size] = 0;
-	*ret = TAKE_PTR(text);
-	return 0;
+	return read_file_fd(fd, LUO_MAPPING_SIZE_MAX, ret, &size);
 }
 
 static int find_session(const struct luo_incoming *incoming, const char *name)

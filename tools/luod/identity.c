@@ -13,6 +13,7 @@
 
 #include <luo/store.h>
 
+#include "common/read-file.h"
 #include "common/util.h"
 #include "libluo/store/internal.h"
 
@@ -25,7 +26,8 @@
 #endif
 #define PIDFS_MAGIC 0x50494446 /* Linux 6.9 */
 
-#define PROC_FILE_MAX 16384
+/* "status" lists the groups of the process: up to 65536, with at most 11 bytes each. */
+#define PROC_FILE_MAX ((size_t)1 << 20)
 
 int pidfd_open_process(pid_t pid)
 {
@@ -142,32 +144,13 @@ void peer_done(struct peer *peer)
 
 static int read_proc(pid_t pid, const char *what, char **ret)
 {
-	_cleanup_close_ int fd = -EBADF;
-	_cleanup_free_ char *text = NULL;
-	size_t done = 0;
 	char path[64];
+	size_t size;
+	int r;
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, what);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
-	text = malloc(PROC_FILE_MAX + 1);
-	if (!text)
-		return -ENOMEM;
-	while (done < PROC_FILE_MAX) {
-		ssize_t n = read(fd, text + done, PROC_FILE_MAX - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	text[done] = 0;
-	*ret = TAKE_PTR(text);
-	return 0;
+	r = read_file(path, PROC_FILE_MAX, ret, &size);
+	return r == -ENOENT ? -ESRCH : r;
 }
 
 int stat_parse(const char *text, pid_t *ret_parent, uint64_t *ret_start)

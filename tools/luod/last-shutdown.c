@@ -11,12 +11,11 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <json-c/json.h>
-#include <limits.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "common/json-scan.h"
 #include "common/json-writer.h"
+#include "common/read-file.h"
 #include "common/util.h"
 #include "tools/luod/json-build.h"
 #include "tools/luod/luod.h"
@@ -25,29 +24,14 @@
 #define PROBLEMS_MAX  20
 #define TEXT_MAX      1024
 
-static char *read_file(const struct luod *l, const char *name, size_t *ret_size)
+static char *read_runtime_file(const struct luod *l, const char *name, size_t *ret_size)
 {
-	_cleanup_close_ int fd = -EBADF;
-	char path[PATH_MAX];
-	struct stat st;
-	char *text;
+	_cleanup_close_ int directory =
+		open(l->options.runtime_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char *text = NULL;
 
-	if (snprintf(path, sizeof(path), "%s/%s", l->options.runtime_dir, name) >=
-	    (int)sizeof(path))
+	if (directory < 0 || read_file_at(directory, name, FILE_SIZE_MAX, &text, ret_size) < 0)
 		return NULL;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    (uint64_t)st.st_size > FILE_SIZE_MAX)
-		return NULL;
-	text = malloc((size_t)st.st_size + 1);
-	if (!text)
-		return NULL;
-	if (read(fd, text, (size_t)st.st_size) != st.st_size) {
-		free(text);
-		return NULL;
-	}
-	text[st.st_size] = 0;
-	*ret_size = (size_t)st.st_size;
 	return text;
 }
 
@@ -58,7 +42,7 @@ static struct json_object *parse_index(const struct luod *l)
 	const char *reason;
 	size_t size, at;
 
-	text = read_file(l, "index.json", &size);
+	text = read_runtime_file(l, "index.json", &size);
 	if (!text || json_scan(text, size, &limits, &reason, &at) < 0)
 		return NULL;
 	return json_tokener_parse(text);
@@ -137,7 +121,7 @@ static struct luo_timestamp read_moment(const struct luod *l, const char *name)
 	struct luo_timestamp t = { 0 };
 	size_t size;
 
-	text = read_file(l, name, &size);
+	text = read_runtime_file(l, name, &size);
 	if (!text || sscanf(text, "%" SCNu64 " %" SCNu64, &t.realtime, &t.monotonic) != 2)
 		return (struct luo_timestamp){ 0 };
 	return t;

@@ -5,8 +5,8 @@
 #include <json-c/json_tokener.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
+#include "common/read-file.h"
 #include "common/util.h"
 #include "tools/luod/state.h"
 
@@ -169,36 +169,6 @@ int state_log_parse(const char *data, size_t size, state_log_fn callback, void *
 	return r;
 }
 
-static int read_all(int fd, char **ret, size_t *ret_size)
-{
-	_cleanup_free_ char *data = NULL;
-	struct stat st;
-	size_t size, done = 0;
-
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > STATE_LOG_SIZE_MAX)
-		return -EFBIG;
-	size = (size_t)st.st_size;
-	data = malloc(size + 1);
-	if (!data)
-		return -ENOMEM;
-	while (done < size) {
-		ssize_t n = pread(fd, data + done, size - done, (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	*ret = TAKE_PTR(data);
-	*ret_size = done;
-	return 0;
-}
-
 int state_log_open(int fd, state_log_fn callback, void *userdata, struct state_log *ret_log,
 		   struct state_log_report *ret)
 {
@@ -207,7 +177,7 @@ int state_log_open(int fd, state_log_fn callback, void *userdata, struct state_l
 	size_t size = 0;
 	int r;
 
-	r = read_all(fd, &data, &size);
+	r = read_file_fd(fd, STATE_LOG_SIZE_MAX, &data, &size);
 	if (r < 0)
 		return r;
 	r = state_log_parse(data, size, callback, userdata, &report);

@@ -484,12 +484,12 @@ static void test_damaged_slabs(void **state)
 	damage64(&listed->listed, 0, "and is not listed");
 	damage64(&listed->links, 0, "is marked as listed, but is not in the list");
 	damage64(&listed->links, (uint64_t)at.listed_slab << 32, "is listed twice");
-	damage64(&listed->links, (uint64_t)at.slab << 32, "which is no slab of them");
-	damage64(&listed->links, UINT64_C(0xffffffff00000000), "which is no slab of them");
+	damage64(&listed->links, (uint64_t)at.slab << 32, "which is not a slab of");
+	damage64(&listed->links, UINT64_C(0xffffffff00000000), "which is not a slab of");
 	damage64(&second->links, second->links & ~(uint64_t)UINT32_MAX, "as the one before it");
 	damage32(&m->list, 0, "is marked as listed, but is not in the list");
-	damage32(&m->list, at.run, "which is no slab of them");
-	damage32(&m->list, UINT32_MAX, "which is no slab of them");
+	damage32(&m->list, at.run, "which is not a slab of");
+	damage32(&m->list, UINT32_MAX, "which is not a slab of");
 }
 
 static void test_damaged_slots(void **state)
