@@ -116,7 +116,7 @@ static void test_refused(void **state)
 		{ "bad-nan.json", -EBADMSG, "a character that JSON does not have, at byte 28" },
 		{ "bad-no-units.json", -EBADMSG, "\"units\" is not an object" },
 		{ "bad-null.json", -EBADMSG, NULL },
-		{ "bad-number-cut-off.json", -EBADMSG, "a number that is cut off, at byte 30" },
+		{ "bad-number-cut-off.json", -EBADMSG, "a number that is cut off, at byte 29" },
 		{ "bad-single-quotes.json", -EBADMSG,
 		  "a character that JSON does not have, at byte 1" },
 		{ "bad-string.json", -EBADMSG, "not a JSON object" },
