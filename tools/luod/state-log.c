@@ -73,7 +73,7 @@ int state_log_append(struct state_log *log, const char *json, size_t size)
 			int r = n < 0 ? -errno : -EIO;
 
 			/* A reader would take what is there for a record that was cut. */
-			(void)ftruncate(log->fd, (off_t)log->end);
+			ignore_result(ftruncate(log->fd, (off_t)log->end));
 			return r;
 		}
 		done += (size_t)n;
