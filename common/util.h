@@ -43,6 +43,11 @@
 	})
 
 /* Closes without touching errno; always gives -EBADF back: fd = safe_close(fd). */
+/* A result that is ignored on purpose. With _FORTIFY_SOURCE gcc warns in spite of a cast to void. */
+static inline void ignore_result(int r)
+{
+}
+
 static inline int safe_close(int fd)
 {
 	if (fd >= 0) {

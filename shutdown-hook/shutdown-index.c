@@ -94,7 +94,7 @@ static void __attribute__((__noreturn__)) hold(int session, char *argv0)
 	sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, NULL);
 	(void)setsid();
-	(void)chdir("/");
+	ignore_result(chdir("/"));
 	(void)prctl(PR_SET_NAME, HOLDER_NAME);
 	memset(argv0, 0, n);
 	memcpy(argv0, HOLDER_NAME, MIN2(n, strlen(HOLDER_NAME)));

@@ -74,7 +74,7 @@ int state_log_append(struct state_log *log, const char *json, size_t size)
 			int r = n < 0 ? -errno : -EIO;
 
 			/* A reader would see the part as an unfinished record. */
-			(void)ftruncate(log->fd, (off_t)log->end);
+			ignore_result(ftruncate(log->fd, (off_t)log->end));
 			return r;
 		}
 		done += (size_t)n;
