@@ -35,7 +35,7 @@ enum luo_memfd_flags {
 	LUO_MEMFD_ALLOW_SEALING = 1 << 0, /**< seals can be added later (MFD_ALLOW_SEALING) */
 	LUO_MEMFD_EXEC = 1 << 1,          /**< executable (MFD_EXEC); default: not sealed, 0666 */
 	/** MFD_NOEXEC_SEAL. Kernel 7.2 brings such a memfd back read-only unless it travels as a
-	 * copy, which luo_handover_commit() takes care of. */
+	 * copy, which luo_commit_new() takes care of. */
 	LUO_MEMFD_NOEXEC_SEAL = 1 << 2,
 	/** hugetlb pages, reserved for the whole size, so that to touch them never raises SIGBUS.
 	 * LUO cannot preserve these. write(2) does not work on them; map them. */
@@ -403,7 +403,7 @@ int luo_memfd_flags_from_string(const char *text, unsigned *ret_flags);
 enum luo_cost_class {
 	LUO_COST_FAST,    /**< nothing to gain, or nothing worth it */
 	LUO_COST_SLOW,    /**< works; luo_memfd_prepare() can make it faster or cheaper */
-	LUO_COST_COPIED,  /**< the kernel would damage it: luo_handover_commit() sends a copy */
+	LUO_COST_COPIED,  /**< the kernel would damage it: luo_commit_new() sends a copy */
 	LUO_COST_REFUSED, /**< the kernel does not take it */
 };
 
