@@ -22,6 +22,7 @@
 #include <luo/store.h>
 
 #include "common/util.h"
+#include "libluo/fdstore/internal.h"
 
 #define BARRIER_USEC (30 * USEC_PER_SEC)
 
@@ -128,6 +129,13 @@ _public_ int luo_fdstore_get(const char *name, size_t nth, int *ret_fd)
 	return -ENOENT;
 }
 
+static int wait_for_manager(void)
+{
+	int r = sd_notify_barrier(false, BARRIER_USEC);
+
+	return r < 0 ? r : 0;
+}
+
 static int notify(const char *message, const int *fds, unsigned n_fds, bool wait)
 {
 	int r = sd_pid_notify_with_fds(0, false, message, fds, n_fds);
@@ -136,11 +144,101 @@ static int notify(const char *message, const int *fds, unsigned n_fds, bool wait
 		return r;
 	if (r == 0)
 		return -ENOTCONN;
-	if (!wait)
-		return 0;
-	r = sd_notify_barrier(false, BARRIER_USEC);
-	return r < 0 ? r : 0;
+	return wait ? wait_for_manager() : 0;
 }
+
+/* ---- the memfds that this process made --------------------------------------------------------
+ */
+
+static mtx_t made_lock;
+static once_flag made_lock_once = ONCE_FLAG_INIT;
+static struct luo_made *made_list;
+
+static void made_lock_init(void)
+{
+	(void)mtx_init(&made_lock, mtx_plain);
+}
+
+void luo_made_lock(void)
+{
+	call_once(&made_lock_once, made_lock_init);
+	(void)mtx_lock(&made_lock);
+}
+
+void luo_made_unlock(void)
+{
+	(void)mtx_unlock(&made_lock);
+}
+
+struct luo_made *luo_made_find(const char *name)
+{
+	for (struct luo_made *made = made_list; made; made = made->next)
+		if (streq(made->name, name))
+			return made;
+	return NULL;
+}
+
+int luo_made_add(const char *name, int fd, struct luo_made **ret_made)
+{
+	struct luo_made *made = calloc(1, sizeof(*made));
+
+	if (!made)
+		return -ENOMEM;
+	made->name = strdup(name);
+	if (!made->name) {
+		free(made);
+		return -ENOMEM;
+	}
+	made->fd = fd;
+	made->next = made_list;
+	made_list = made;
+	*ret_made = made;
+	return 0;
+}
+
+void luo_made_forget(struct luo_made *made)
+{
+	struct luo_made **p = &made_list;
+
+	while (*p != made)
+		p = &(*p)->next;
+	*p = made->next;
+	safe_close(made->fd);
+	free(made->name);
+	free(made);
+}
+
+int luo_made_store(struct luo_made *made, unsigned flags)
+{
+	int r;
+
+	if (made->stored)
+		return 0;
+	r = luo_fdstore_push(made->name, made->fd, flags | LUO_FDSTORE_NO_WAIT);
+	if (r < 0 && r != -ENOTCONN) {
+		luo_made_forget(made);
+		return r;
+	}
+	if (r == 0)
+		r = wait_for_manager();
+	if (r < 0 && r != -ENOTCONN)
+		return r;
+	made->stored = true;
+	return 0;
+}
+
+static void forget_made(const char *name)
+{
+	struct luo_made *made;
+
+	luo_made_lock();
+	made = luo_made_find(name);
+	if (made)
+		luo_made_forget(made);
+	luo_made_unlock();
+}
+
+/* ---- storing --------------------------------------------------------------------------------- */
 
 _public_ int luo_fdstore_push(const char *name, int fd, unsigned flags)
 {
@@ -160,11 +258,16 @@ _public_ int luo_fdstore_push(const char *name, int fd, unsigned flags)
 _public_ int luo_fdstore_remove(const char *name)
 {
 	char message[MESSAGE_MAX];
+	int r;
 
 	if (!name || !luo_fdname_is_valid(name))
 		return -EINVAL;
 	snprintf(message, sizeof(message), "FDSTOREREMOVE=1\nFDNAME=%s", name);
-	return notify(message, NULL, 0, true);
+	r = notify(message, NULL, 0, true);
+	/* If it was not sent, the manager still has the fd, so keep the record. */
+	if (r == 0 || r == -ETIMEDOUT || r == -ENOTCONN)
+		forget_made(name);
+	return r;
 }
 
 static int check_size(int fd, uint64_t size)
@@ -179,7 +282,7 @@ static int check_size(int fd, uint64_t size)
 	return 0;
 }
 
-static int make_and_push(const char *name, uint64_t size, int *ret_fd)
+static int make(const char *name, uint64_t size, struct luo_made **ret_made)
 {
 	struct luo_memfd_options options = {
 		/* a memfd's name may be shorter than an fd's name */
@@ -191,13 +294,33 @@ static int make_and_push(const char *name, uint64_t size, int *ret_fd)
 	int r;
 
 	r = luo_memfd_create(&options, &fd);
+	if (r >= 0)
+		r = luo_made_add(name, fd, ret_made);
 	if (r < 0)
 		return r;
-	r = luo_fdstore_push(name, fd, 0);
-	if (r < 0 && r != -ENOTCONN)
+	TAKE_FD(fd);
+	return 0;
+}
+
+/* Called with the lock. Returns a copy of the fd, because the caller may close it. */
+static int find_or_make(const char *name, uint64_t size, int *ret_fd)
+{
+	struct luo_made *made = luo_made_find(name);
+	_cleanup_close_ int fd = -EBADF;
+	bool found = made && made->stored;
+	int r;
+
+	r = made ? check_size(made->fd, size) : make(name, size, &made);
+	if (r < 0)
+		return r;
+	fd = fcntl(made->fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return -errno;
+	r = luo_made_store(made, 0);
+	if (r < 0)
 		return r;
 	*ret_fd = TAKE_FD(fd);
-	return 1;
+	return found ? 0 : 1;
 }
 
 _public_ int luo_fdstore_memfd(const char *name, uint64_t size, int *ret_fd)
@@ -207,8 +330,12 @@ _public_ int luo_fdstore_memfd(const char *name, uint64_t size, int *ret_fd)
 	if (!name || !luo_fdname_is_valid(name) || !ret_fd)
 		return -EINVAL;
 	r = luo_fdstore_get(name, 0, &fd);
-	if (r == -ENOENT)
-		return make_and_push(name, size, ret_fd);
+	if (r == -ENOENT) {
+		luo_made_lock();
+		r = find_or_make(name, size, ret_fd);
+		luo_made_unlock();
+		return r;
+	}
 	if (r < 0)
 		return r;
 	r = check_size(fd, size);

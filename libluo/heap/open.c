@@ -14,6 +14,7 @@
 
 #include <luo/fdstore.h>
 #include <luo/memfd.h>
+#include "libluo/fdstore/internal.h"
 #include "libluo/heap/internal.h"
 #include "common/util.h"
 
@@ -24,15 +25,6 @@
 #define ALL_FLAGS                                                                    \
 	(unsigned)(LUO_HEAP_READ_ONLY | LUO_HEAP_FIXED_ADDRESS | LUO_HEAP_HUGEPAGE | \
 		   LUO_HEAP_MUST_EXIST | LUO_HEAP_NO_STORE)
-
-/* Heaps that this process made: the manager may have them, but they are not among our fds. */
-struct made {
-	char *name;
-	int fd;
-	struct made *next;
-};
-static pthread_mutex_t made_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct made *made;
 
 static bool name_is_valid(const char *name, size_t max)
 {
@@ -291,69 +283,63 @@ static int new_memfd(const char *name, int *ret_fd)
 	return r < 0 ? heap_problem(r, "making a memfd: %s", strerror(-r)) : 0;
 }
 
-static int find_made(const char *name, int *ret_fd)
+static int add_made(const char *name, struct luo_made **ret_made)
 {
-	int r = -ENOENT;
-
-	pthread_mutex_lock(&made_lock);
-	for (const struct made *m = made; m && r < 0; m = m->next)
-		if (streq(m->name, name)) {
-			*ret_fd = m->fd;
-			r = 0;
-		}
-	pthread_mutex_unlock(&made_lock);
-	return r;
-}
-
-static int remember(const char *name, int fd)
-{
-	struct made *m = calloc(1, sizeof(*m));
-	char *copy = strdup(name);
-
-	if (!m || !copy) {
-		free(m);
-		free(copy);
-		return -ENOMEM;
-	}
-	m->name = copy;
-	m->fd = fd;
-	pthread_mutex_lock(&made_lock);
-	m->next = made;
-	made = m;
-	pthread_mutex_unlock(&made_lock);
-	return 0;
-}
-
-/* It is a whole heap before the manager gets it. */
-static int make_named(const char *name, const struct luo_heap_options *o,
-		      struct luo_heap **ret_heap)
-{
-	_cleanup_(destroyp) struct luo_heap *h = NULL;
 	_cleanup_close_ int fd = -EBADF;
 	int r;
 
 	r = new_memfd(name, &fd);
+	if (r == 0)
+		r = luo_made_add(name, fd, ret_made);
 	if (r < 0)
 		return r;
-	r = open_shared(fd, name, o, &h);
-	if (r < 0)
+	TAKE_FD(fd);
+	return 0;
+}
+
+/*
+ * The memfd is a complete heap before the manager gets it. A heap that the manager has not
+ * confirmed is new, because no caller has seen it.
+ */
+static int store_made(struct luo_made *made, const struct luo_heap_options *o,
+		      struct luo_heap **ret_heap)
+{
+	_cleanup_(destroyp) struct luo_heap *h = NULL;
+	int r;
+
+	r = open_shared(made->fd, made->name, o, &h);
+	if (r < 0) {
+		luo_made_forget(made);
 		return r;
-	if (!(o->flags & LUO_HEAP_NO_STORE)) {
-		r = luo_fdstore_push(name, fd, LUO_FDSTORE_NO_POLL);
-		if (r < 0 && r != -ENOTCONN) {
-			heap_slots_close(h);
-			return heap_problem(r, "storing it with the service manager: %s",
-					    strerror(-r));
-		}
 	}
-	r = remember(name, fd);
+	if (o->flags & LUO_HEAP_NO_STORE)
+		made->stored = true;
+	r = luo_made_store(made, LUO_FDSTORE_NO_POLL);
 	if (r < 0) {
 		heap_slots_close(h);
-		return r;
+		return heap_problem(r, "storing it with the service manager: %s", strerror(-r));
 	}
-	TAKE_FD(fd);
+	h->state = LUO_HEAP_NEW;
 	*ret_heap = TAKE_PTR(h);
 	return 0;
+}
+
+/* Called with the lock. */
+static int open_made(const char *name, const struct luo_heap_options *o, struct luo_heap **ret_heap)
+{
+	struct luo_made *made = luo_made_find(name);
+	int r;
+
+	if (made && made->stored)
+		return open_shared(made->fd, name, o, ret_heap);
+	if (o->flags & (LUO_HEAP_MUST_EXIST | LUO_HEAP_READ_ONLY))
+		return heap_problem(-ENOENT, "this process was given no fd of that name");
+	if (!made) {
+		r = add_made(name, &made);
+		if (r < 0)
+			return r;
+	}
+	return store_made(made, o, ret_heap);
 }
 
 static int open_named(const char *name, const struct luo_heap_options *o,
@@ -365,16 +351,15 @@ static int open_named(const char *name, const struct luo_heap_options *o,
 		return heap_problem(-EINVAL,
 				    "the name must have 1 to 63 printable bytes, and no ':'");
 	r = luo_fdstore_get(name, 0, &fd);
-	if (r == -ENOENT)
-		r = find_made(name, &fd);
 	if (r == 0)
 		return open_shared(fd, name, o, ret_heap);
 	if (r != -ENOENT)
 		return heap_problem(r, "looking among the fds of this process (LISTEN_FDS): %s",
 				    strerror(-r));
-	if (o->flags & (LUO_HEAP_MUST_EXIST | LUO_HEAP_READ_ONLY))
-		return heap_problem(-ENOENT, "this process was given no fd of that name");
-	return make_named(name, o, ret_heap);
+	luo_made_lock();
+	r = open_made(name, o, ret_heap);
+	luo_made_unlock();
+	return r;
 }
 
 _public_ int luo_heap_open(const char *name, const struct luo_heap_options *options,

@@ -35,7 +35,7 @@ enum luo_memfd_flags {
 	LUO_MEMFD_ALLOW_SEALING = 1 << 0, /**< seals can be added later (MFD_ALLOW_SEALING) */
 	LUO_MEMFD_EXEC = 1 << 1,          /**< executable (MFD_EXEC); default: not sealed, 0666 */
 	/** MFD_NOEXEC_SEAL. Kernel 7.2 brings such a memfd back read-only unless it travels as a
-	 * copy, which luo_handover_commit() takes care of. */
+	 * copy, which luo_commit_new() takes care of. */
 	LUO_MEMFD_NOEXEC_SEAL = 1 << 2,
 	/** Fill it with transparent huge pages, where
 	 * /sys/kernel/mm/transparent_hugepage/shmem_enabled is advise or more; implies
@@ -326,7 +326,7 @@ int luo_memfd_equal(int a_fd, int b_fd);
 enum luo_cost_class {
 	LUO_COST_FAST,    /**< nothing to gain, or nothing worth it */
 	LUO_COST_SLOW,    /**< works; luo_memfd_prepare() can make it faster or cheaper */
-	LUO_COST_COPIED,  /**< the kernel would damage it: luo_handover_commit() sends a copy */
+	LUO_COST_COPIED,  /**< the kernel would damage it: luo_commit_new() sends a copy */
 	LUO_COST_REFUSED, /**< the kernel does not take it */
 };
 

@@ -125,7 +125,7 @@ int luo_session_retrieve(int device_fd, const char *name, int *ret_fd);
  *  -ENOMEM, -EFBIG
  *
  * Fills the holes of a sparse file with memory, and gets the caller killed if there is not enough:
- * luo_handover_commit() looks first.
+ * luo_commit_new() looks first.
  *
  * Since: 0.1
  */
