@@ -11,6 +11,7 @@
 #include "shutdown-hook/generator.h"
 #include "shutdown-hook/generator-pins.h"
 #include "manager/manager.h"
+#include "common/help.h"
 #include "common/util.h"
 
 /* The end of a run that hangs where nothing should; PID 1 would wait for 90 s. */
@@ -55,6 +56,17 @@ static unsigned manager_version(void)
 	return luo_manager_version(&version) < 0 ? 0 : version;
 }
 
+static const char help[] =
+	"Usage: luo-generator NORMAL-DIR [EARLY-DIR LATE-DIR]\n"
+	"\n"
+	"Writes drop-ins that give services what luod holds for them. systemd runs this generator at\n"
+	"boot and at every daemon-reload.\n"
+	"\n"
+	"  -h, --help     print this\n"
+	"  -V, --version  print the version\n"
+	"\n"
+	"See luo-generator(8).\n";
+
 int main(int argc, char *argv[])
 {
 	struct generator g = {
@@ -65,9 +77,12 @@ int main(int argc, char *argv[])
 		.log = log_to_kmsg,
 	};
 
+	if (help_or_version(argc, argv, "luo-generator", help))
+		return EXIT_SUCCESS;
 	if (argc != 2 && argc != 4) {
-		fprintf(stderr, "Usage: luo-generator NORMAL-DIR [EARLY-DIR LATE-DIR]\n"
-				"systemd runs it, see luo-generator(8).\n");
+		fputs("luo-generator: it takes one or three directories.\n"
+		      "Try 'luo-generator --help'.\n",
+		      stderr);
 		return 2;
 	}
 	if (!is_system())

@@ -20,6 +20,7 @@
 #include "shutdown-hook/generator.h"
 #include "shutdown-hook/index.h"
 #include "libluo/client/internal.h"
+#include "common/help.h"
 #include "common/util.h"
 
 /* A login waits for this. */
@@ -148,6 +149,17 @@ static unsigned no_version(void)
 	return 0;
 }
 
+static const char help[] =
+	"Usage: luo-user-generator NORMAL-DIR [EARLY-DIR LATE-DIR]\n"
+	"\n"
+	"Writes drop-ins that give the services of a user what luod holds for them. The manager of the\n"
+	"user runs this generator at its start and at every daemon-reload.\n"
+	"\n"
+	"  -h, --help     print this\n"
+	"  -V, --version  print the version\n"
+	"\n"
+	"See luo-generator(8).\n";
+
 int main(int argc, char *argv[])
 {
 	_cleanup_free_ char *path = NULL;
@@ -160,9 +172,12 @@ int main(int argc, char *argv[])
 	struct index index = { 0 };
 	int r;
 
+	if (help_or_version(argc, argv, "luo-user-generator", help))
+		return EXIT_SUCCESS;
 	if (argc != 2 && argc != 4) {
-		fprintf(stderr, "Usage: luo-user-generator NORMAL-DIR [EARLY-DIR LATE-DIR]\n"
-				"The manager of a user runs it, see luo-generator(8).\n");
+		fputs("luo-user-generator: it takes one or three directories.\n"
+		      "Try 'luo-user-generator --help'.\n",
+		      stderr);
 		return 2;
 	}
 	alarm(DEADLINE_SECONDS);

@@ -18,6 +18,7 @@
 #include <luo/client.h>
 
 #include "shutdown-hook/config.h"
+#include "common/help.h"
 #include "common/json.h"
 #include "shutdown-hook/cold-reboot.h"
 #include "shutdown-hook/record.h"
@@ -247,11 +248,24 @@ static const char *runtime_dir(void)
 	return directory && *directory ? directory : LUO_RUNTIME_DIR;
 }
 
+static const char help[] =
+	"Usage: luo-shutdown VERB\n"
+	"\n"
+	"Has luod commit, as the last step before a kexec. systemd-shutdown runs this program with a\n"
+	"verb; for every verb but \"kexec\" it does nothing.\n"
+	"\n"
+	"  -h, --help     print this\n"
+	"  -V, --version  print the version\n"
+	"\n"
+	"See luo-harvest(8).\n";
+
 int main(int argc, char *argv[])
 {
 	struct hook h = { .luod = -EBADF, .begin = now_usec(CLOCK_MONOTONIC) };
 	int r;
 
+	if (help_or_version(argc, argv, "luo-shutdown", help))
+		return EXIT_SUCCESS;
 	if (argc < 2 || !streq(argv[1], "kexec"))
 		return EXIT_SUCCESS;
 	if (access(runtime_dir(), F_OK) < 0)

@@ -28,13 +28,13 @@ static const char help[] =
 	"  -t, --timeout SECS         how long luod may take to answer (default: 300)\n"
 	"      --runtime-dir DIR      where luod's sockets are (default: /run/luo)\n"
 	"  -h, --help                 print this\n"
-	"      --version              print the version\n"
+	"  -V, --version              print the version\n"
 	"\n"
 	"See luo-run(1) for the exit codes.\n";
 
 enum {
 	OPTION_RUNTIME_DIR = 256,
-	OPTION_VERSION,
+	OPTION_VERSION = 'V',
 };
 
 static const struct option long_options[] = {
@@ -136,7 +136,7 @@ int options_parse(struct options *o, int argc, char **argv)
 		.runtime_dir = directory && *directory ? directory : LUO_RUNTIME_DIR,
 	};
 	/* '+': the options of the program are its own */
-	while ((c = getopt_long(argc, argv, "+u:m:s::rit:h", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+u:m:s::rit:hV", long_options, NULL)) != -1) {
 		r = parse_one(o, c);
 		if (r >= 0)
 			return r;

@@ -7,7 +7,7 @@
 
 /* How luo-run ends when it does not become the program; the numbers of sysexits.h and of env(1). */
 enum exit_code {
-	EXIT_USAGE = 64,
+	EXIT_USAGE = 2,
 	EXIT_UNAVAILABLE = 69, /* luod is not there */
 	EXIT_SYSTEM = 71,
 	EXIT_NOT_NOW = 75, /* what the unit owns cannot be claimed now */

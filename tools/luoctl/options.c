@@ -12,8 +12,8 @@ enum {
 	OPTION_NO_LEGEND,
 	OPTION_SOCKET,
 	OPTION_TIMEOUT,
-	OPTION_HELP,
-	OPTION_VERSION,
+	OPTION_HELP = 'h',
+	OPTION_VERSION = 'V',
 };
 
 static const struct option common[] = {
@@ -117,12 +117,12 @@ static int next(struct context *c, int argc, char **argv, const char *flags,
 
 int next_option(struct context *c, int argc, char **argv, const struct option *own, int *ret_exit)
 {
-	return next(c, argc, argv, "", own, ret_exit);
+	return next(c, argc, argv, "hV", own, ret_exit);
 }
 
 int global_options(struct context *c, int argc, char **argv, int *ret_exit)
 {
-	return next(c, argc, argv, "+", NULL, ret_exit);
+	return next(c, argc, argv, "+hV", NULL, ret_exit);
 }
 
 bool count_arguments(const struct context *c, int argc, int min, int max)
