@@ -21,6 +21,7 @@
 #include "shutdown-hook/index.h"
 #include "libluo/client/internal.h"
 #include "common/help.h"
+#include "common/json.h"
 #include "common/util.h"
 
 /* A login waits for this. */
@@ -45,8 +46,7 @@ static int add_units(struct luo_reply *reply, void *userdata)
 		return -EBADMSG;
 	for (size_t i = 0; i < json_object_array_length(entries); i++) {
 		struct json_object *e = json_object_array_get_idx(entries, i);
-		const char *name = luo_reply_string(e, "name"),
-			   *state = luo_reply_string(e, "state");
+		const char *name = json_string(e, "name"), *state = json_string(e, "state");
 		const char *slash = name ? strchr(name, '/') : NULL;
 
 		if (slash && state && !streq(state, "lost"))
@@ -57,13 +57,15 @@ static int add_units(struct luo_reply *reply, void *userdata)
 
 static int ask_luod(FILE *f)
 {
-	struct json_object *o = json_object_new_object();
+	struct json_object *o;
 	struct luo_client *client;
 	char unit[64];
 	int r;
 
 	snprintf(unit, sizeof(unit), "user@%u.service", (unsigned)geteuid());
-	json_object_object_add(o, "unit", json_object_new_string(unit));
+	o = json_strings("unit", unit, NULL);
+	if (!o)
+		return -ENOMEM;
 	r = luo_client_connect(NULL, CALL_TIMEOUT, &client);
 	if (r < 0) {
 		json_object_put(o);

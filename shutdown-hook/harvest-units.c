@@ -11,6 +11,7 @@
 #include <luo/store.h>
 
 #include "shutdown-hook/harvest.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "shutdown-hook/record.h"
 #include "shutdown-hook/sender.h"
@@ -65,16 +66,16 @@ static bool fits(const struct batch *b, const struct luo_manager_fd *entry)
 
 static int send_part(struct batch *b, size_t first, size_t n)
 {
-	struct json_object *o = json_object_new_object(), *names = json_object_new_array();
+	struct json_object *names = json_object_new_array(), *o;
 	const char *owner = b->harvest->owner;
 
 	for (size_t i = 0; i < n; i++)
-		json_object_array_add(names, name_at_luod(b, b->entries[first + i]));
-	json_object_object_add(o, "unit", json_object_new_string(owner ?: b->unit->name));
-	json_object_object_add(o, "names", names);
+		json_append(names, name_at_luod(b, b->entries[first + i]));
+	o = json_strings("unit", owner ?: b->unit->name, NULL);
+	json_add(o, "names", names);
 	/* Neither memory nor a session ever hangs up. */
-	json_object_object_add(o, "poll", json_object_new_boolean(false));
-	json_object_object_add(o, "manager", json_object_new_boolean(!owner));
+	json_add_bool(o, "poll", false);
+	json_add_bool(o, "manager", !owner);
 	return sender_call(b->sender, "Store", o, &b->fds[first], n);
 }
 

@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "common/json.h"
 #include "common/log.h"
 #include "shutdown-hook/record.h"
 #include "shutdown-hook/say.h"
@@ -71,7 +72,7 @@ static bool was_done(uint64_t shutdown_start)
 
 	if (record_read(runtime_dir(), RECORD_NAME, &record) < 0)
 		return false;
-	return record_number(record, "shutdownStart") == shutdown_start;
+	return json_number(record, "shutdownStart") == shutdown_start;
 }
 
 /* For luod, which writes it into the mapping. */
@@ -97,10 +98,10 @@ static void write_records(struct harvest *h, uint64_t shutdown_start)
 	const char *var = secure_getenv("LUO_STATE_DIR") ?: RECORD_VAR_DIR;
 	int r;
 
-	record_set_number(h->record, "entries", h->n_kept);
-	record_set_number(h->record, "units", h->n_kept_units);
-	record_set_number(h->record, "lost", h->n_lost);
-	record_set_number(h->record, "shutdownStart", shutdown_start);
+	json_add_number(h->record, "entries", h->n_kept);
+	json_add_number(h->record, "units", h->n_kept_units);
+	json_add_number(h->record, "lost", h->n_lost);
+	json_add_number(h->record, "shutdownStart", shutdown_start);
 	r = record_write(h->record, runtime_dir(), RECORD_NAME);
 	if (r < 0)
 		log_debug("Cannot write %s/" RECORD_NAME ", ignoring: %s.", runtime_dir(),
@@ -124,7 +125,7 @@ static int commit_for_manager(const struct config *config)
 	const char *name = NULL;
 	int r;
 
-	json_object_object_add(o, "handOver", json_object_new_boolean(true));
+	json_add_bool(o, "handOver", true);
 	r = sender_call(&sender, "Commit", o, NULL, 0);
 	luo_client_error(sender.client, &name, NULL);
 	if (name && streq(name, "io.luo.NoLiveUpdate"))

@@ -6,15 +6,11 @@
 #include <json-c/json_tokener.h>
 #include <stdio.h>
 
+#include "common/json.h"
 #include "common/read-file.h"
 #include "common/util.h"
 
 #define RECORD_SIZE_MAX ((size_t)4 << 20)
-
-static struct json_object *string_or_null(const char *text)
-{
-	return text ? json_object_new_string(text) : NULL;
-}
 
 static char *boot_id(char buffer[64])
 {
@@ -33,54 +29,31 @@ struct json_object *record_new(void)
 	struct json_object *o = json_object_new_object();
 	char buffer[64];
 
-	json_object_object_add(o, "version", json_object_new_int(1));
-	record_set_number(o, "when", now_usec(CLOCK_REALTIME));
-	json_object_object_add(o, "bootId", string_or_null(boot_id(buffer)));
-	record_set_number(o, "entries", 0);
-	record_set_number(o, "units", 0);
-	json_object_object_add(o, "skipped", json_object_new_array());
-	json_object_object_add(o, "problems", json_object_new_array());
+	json_add_number(o, "version", 1);
+	json_add_number(o, "when", now_usec(CLOCK_REALTIME));
+	json_add_string(o, "bootId", boot_id(buffer));
+	json_add_number(o, "entries", 0);
+	json_add_number(o, "units", 0);
+	json_add(o, "skipped", json_object_new_array());
+	json_add(o, "problems", json_object_new_array());
 	return o;
-}
-
-void record_set_number(struct json_object *o, const char *key, uint64_t number)
-{
-	json_object_object_add(o, key, json_object_new_int64((int64_t)number));
-}
-
-uint64_t record_number(struct json_object *o, const char *key)
-{
-	struct json_object *value;
-	int64_t n;
-
-	if (!json_object_object_get_ex(o, key, &value) ||
-	    !json_object_is_type(value, json_type_int))
-		return 0;
-	n = json_object_get_int64(value);
-	return n < 0 ? 0 : (uint64_t)n;
 }
 
 void record_add_skipped(struct json_object *record, const char *unit, const char *name,
 			const char *kind, const char *reason)
 {
-	struct json_object *list = json_object_object_get(record, "skipped");
-	struct json_object *o;
+	struct json_object *list = json_child(record, "skipped");
 
-	record_set_number(record, "skippedTotal", record_number(record, "skippedTotal") + 1);
-	if (json_object_array_length(list) >= RECORD_SKIPPED_MAX)
+	json_add_number(record, "skippedTotal", json_number(record, "skippedTotal") + 1);
+	if (json_length(list) >= RECORD_SKIPPED_MAX)
 		return;
-	o = json_object_new_object();
-	json_object_object_add(o, "unit", json_object_new_string(unit));
-	json_object_object_add(o, "name", json_object_new_string(name));
-	json_object_object_add(o, "kind", json_object_new_string(kind));
-	json_object_object_add(o, "reason", json_object_new_string(reason));
-	json_object_array_add(list, o);
+	json_append(list,
+		    json_strings("unit", unit, "name", name, "kind", kind, "reason", reason, NULL));
 }
 
 void record_add_problem(struct json_object *record, const char *text)
 {
-	json_object_array_add(json_object_object_get(record, "problems"),
-			      json_object_new_string(text));
+	json_append_string(json_child(record, "problems"), text);
 }
 
 static int write_all(int fd, const char *text)
@@ -102,7 +75,7 @@ static int write_all(int fd, const char *text)
 
 int record_write(struct json_object *record, const char *directory, const char *name)
 {
-	const char *text = json_object_to_json_string_ext(record, JSON_C_TO_STRING_PLAIN);
+	const char *text = json_to_text(record);
 	_cleanup_close_ int dir = -EBADF, fd = -EBADF;
 	char temporary[64];
 	int r;

@@ -28,9 +28,6 @@ struct json_object *record_new(void);
 void record_add_skipped(struct json_object *record, const char *unit, const char *name,
 			const char *kind, const char *reason);
 void record_add_problem(struct json_object *record, const char *text);
-void record_set_number(struct json_object *record, const char *key, uint64_t number);
-/* 0 if it is not there, or no number. */
-uint64_t record_number(struct json_object *record, const char *key);
 
 /* Replaces the file in one step. */
 int record_write(struct json_object *record, const char *directory, const char *name);

@@ -10,6 +10,7 @@
 #include <luo/store.h>
 
 #include "libluo/client/internal.h"
+#include "common/json.h"
 #include "common/read-file.h"
 #include "common/util.h"
 #include "shutdown-hook/restore.h"
@@ -153,20 +154,16 @@ static int call_luod(const struct restore *restore, uint64_t timeout_usec, struc
 
 static struct json_object *parameters_of(const struct restore *restore)
 {
-	struct json_object *o = json_object_new_object();
-
-	if (o)
-		json_object_object_add(o, "unit",
-				       json_object_new_string(restore->owner ?: restore->unit));
-	return o;
+	return json_strings("unit", restore->owner ?: restore->unit, NULL);
 }
 
-static int add_name(const struct restore *restore, struct json_object *parameters, const char *name)
+static void add_name(const struct restore *restore, struct json_object *parameters,
+		     const char *name)
 {
 	char text[LUO_UNIT_NAME_MAX + LUO_FDNAME_MAX + 2];
 
 	snprintf(text, sizeof(text), "%s%s", restore->owner ? restore->prefix : "", name);
-	return json_object_object_add(parameters, "name", json_object_new_string(text));
+	json_add_string(parameters, "name", text);
 }
 
 /* What is left of the name for the unit; NULL if it is another's. */
@@ -205,7 +202,7 @@ struct listing {
 static int list_entry(const struct restore *restore, struct restore_listed *listed,
 		      struct json_object *e)
 {
-	const char *state = luo_reply_string(e, "state"), *name = luo_reply_string(e, "name");
+	const char *state = json_string(e, "state"), *name = json_string(e, "name");
 	struct restore_entry *more;
 	int64_t number;
 
@@ -223,9 +220,9 @@ static int list_entry(const struct restore *restore, struct restore_listed *list
 	if (!more->name)
 		return -ENOMEM;
 	listed->n++;
-	if (luo_reply_int(e, "inode", &number))
+	if (json_get_int(e, "inode", &number))
 		more->inode = (ino_t)number;
-	if (luo_reply_int(e, "size", &number) && number > 0)
+	if (json_get_int(e, "size", &number) && number > 0)
 		listed->bytes += (uint64_t)number;
 	return 0;
 }
@@ -288,7 +285,7 @@ static int take_fd(struct json_object *entry, struct luo_varlink_message *messag
 {
 	int64_t i;
 
-	if (!luo_reply_int(entry, "fileDescriptor", &i)) {
+	if (!json_get_int(entry, "fileDescriptor", &i)) {
 		*ret = -EBADF;
 		return 0;
 	}
@@ -322,8 +319,7 @@ static int look_at(struct restore_fd *fd)
 static int claim_entry(const struct restore *restore, struct restore_fds *fds,
 		       struct json_object *entry, struct luo_varlink_message *message)
 {
-	const char *name = luo_reply_string(entry, "name"),
-		   *reason = luo_reply_string(entry, "reason");
+	const char *name = json_string(entry, "name"), *reason = json_string(entry, "reason");
 	struct json_object *poll = NULL;
 	struct restore_fd *more;
 	int r;
@@ -369,9 +365,9 @@ static int claim_some(struct claim *claim, const char *name, uint64_t timeout_us
 	struct call call = { "io.luo.Claim", parameters, claim_reply, claim_restart, claim };
 	int r = -ENOMEM;
 
+	if (name)
+		add_name(claim->restore, parameters, name);
 	if (parameters)
-		r = name ? add_name(claim->restore, parameters, name) : 0;
-	if (r >= 0)
 		r = call_luod(claim->restore, timeout_usec, &call);
 	json_object_put(parameters);
 	claim->n_done = claim->fds.n;
@@ -434,7 +430,7 @@ int restore_forget(const struct restore *restore, const char *name)
 	if (parameters) {
 		if (name)
 			add_name(restore, parameters, name);
-		json_object_object_add(parameters, "state", json_object_new_string("stored"));
+		json_add_string(parameters, "state", "stored");
 		r = call_luod(restore, CALL_TIMEOUT, &call);
 	}
 	json_object_put(parameters);

@@ -2,6 +2,7 @@
 
 #include "shutdown-hook/sender.h"
 
+#include "common/json.h"
 #include "common/util.h"
 
 #define PAUSE_USEC (50 * USEC_PER_MSEC)
@@ -59,11 +60,15 @@ static int call_once(struct sender *s, const char *method, const char *parameter
 int sender_call(struct sender *s, const char *method, struct json_object *parameters,
 		const int *fds, size_t n_fds)
 {
-	const char *text =
-		parameters ? json_object_to_json_string_ext(parameters, JSON_C_TO_STRING_PLAIN)
-			   : NULL;
+	const char *text = json_to_text(parameters);
 	uint64_t begin = now_usec(CLOCK_MONOTONIC);
 	int r;
+
+	/* Without a member the request could mean something else. */
+	if (!text) {
+		json_object_put(parameters);
+		return -ENOMEM;
+	}
 
 	for (;;) {
 		uint64_t now;

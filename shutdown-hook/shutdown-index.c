@@ -24,39 +24,35 @@
 
 #include <luo/session.h>
 
+#include "common/json.h"
 #include "common/util.h"
 
 #define DEVICE_USEC (2 * USEC_PER_SEC)
 #define HOLDER_NAME "@luo-index"
-
-static void add_number(struct json_object *o, const char *key, uint64_t n)
-{
-	json_object_object_add(o, key, json_object_new_int64((int64_t)n));
-}
 
 static struct json_object *make_document(const struct index_report *r)
 {
 	struct json_object *o = json_object_new_object(), *report = json_object_new_object(),
 			   *problems = json_object_new_array();
 
-	json_object_object_add(o, "version", json_object_new_int(1));
-	json_object_object_add(o, "units", json_object_new_array());
-	add_number(report, "entries", r->entries);
-	add_number(report, "preserved", 0);
-	add_number(report, "lost", r->entries);
-	add_number(report, "bytes", 0);
-	add_number(report, "usec", r->usec);
-	add_number(report, "when", now_usec(CLOCK_REALTIME));
-	json_object_array_add(problems, json_object_new_string(r->problem));
-	json_object_object_add(report, "problems", problems);
-	json_object_object_add(o, "report", report);
+	json_add_number(o, "version", 1);
+	json_add(o, "units", json_object_new_array());
+	json_add_number(report, "entries", r->entries);
+	json_add_number(report, "preserved", 0);
+	json_add_number(report, "lost", r->entries);
+	json_add_number(report, "bytes", 0);
+	json_add_number(report, "usec", r->usec);
+	json_add_number(report, "when", now_usec(CLOCK_REALTIME));
+	json_append_string(problems, r->problem);
+	json_add(report, "problems", problems);
+	json_add(o, "report", report);
 	return o;
 }
 
 static int make_memfd(const struct index_report *report, int *ret_fd)
 {
 	struct json_object *o = make_document(report);
-	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
+	const char *text = json_to_text(o);
 	_cleanup_close_ int fd = memfd_create(INDEX_SESSION, MFD_CLOEXEC);
 	int r = fd < 0 ? -errno : !text ? -ENOMEM : 0;
 

@@ -88,7 +88,7 @@ static uint64_t entries_known(const struct hook *h)
 	if (h->status)
 		return (uint64_t)json_int(h->status, "stored") +
 		       (uint64_t)json_int(h->status, "held");
-	return h->record ? record_number(h->record, "entries") : 0;
+	return h->record ? json_number(h->record, "entries") : 0;
 }
 
 static int fail(struct hook *h, const char *problem)

@@ -20,6 +20,7 @@
 #include <json-c/json_tokener.h>
 
 #include "libluo/client/internal.h"
+#include "common/json.h"
 #include "common/util.h"
 
 #define INTERFACE "io.luo."
@@ -239,7 +240,7 @@ static int send_with_copies(struct luo_varlink *v, struct json_object *message, 
 	return r;
 }
 
-/* Takes over @parameters. */
+/* Takes ownership of @parameters. */
 static int send_call(struct luo_client *c, const char *method, struct json_object *parameters,
 		     const int *fds, size_t n_fds, unsigned flags)
 {
@@ -247,6 +248,10 @@ static int send_call(struct luo_client *c, const char *method, struct json_objec
 	struct json_object *message;
 	int r;
 
+	if (parameters && !json_is_complete(parameters)) {
+		json_object_put(parameters);
+		return -ENOMEM;
+	}
 	if (!strchr(method, '.')) {
 		if (asprintf(&full, INTERFACE "%s", method) < 0) {
 			full = NULL;

@@ -4,29 +4,9 @@
 
 #include <stdio.h>
 
-#include "libluo/client/internal.h"
+#include "common/json.h"
 #include "common/util.h"
-
-const char *luo_reply_string(struct json_object *o, const char *key)
-{
-	struct json_object *value;
-
-	if (!json_object_object_get_ex(o, key, &value) ||
-	    !json_object_is_type(value, json_type_string))
-		return NULL;
-	return json_object_get_string(value);
-}
-
-bool luo_reply_int(struct json_object *o, const char *key, int64_t *ret)
-{
-	struct json_object *value;
-
-	if (!json_object_object_get_ex(o, key, &value) ||
-	    !json_object_is_type(value, json_type_int))
-		return false;
-	*ret = json_object_get_int64(value);
-	return true;
-}
+#include "libluo/client/internal.h"
 
 static const struct {
 	const char *name;
@@ -57,7 +37,7 @@ int luo_client_error_to_errno(const char *name, struct json_object *parameters)
 	for (size_t i = 0; i < ELEMENTSOF(error_table); i++)
 		if (streq(error_table[i].name, name))
 			return error_table[i].error;
-	if (!streq(name, "io.luo.Failed") || !luo_reply_int(parameters, "errno", &number))
+	if (!streq(name, "io.luo.Failed") || !json_get_int(parameters, "errno", &number))
 		return -EREMOTEIO;
 	/* Accept either sign; 4095 is the kernel's largest errno. */
 	if (number < 0 && number >= -4095)
@@ -67,10 +47,10 @@ int luo_client_error_to_errno(const char *name, struct json_object *parameters)
 
 char *luo_client_error_sentence(const char *name, struct json_object *parameters)
 {
-	const char *text = luo_reply_string(parameters, "text");
-	const char *unit = luo_reply_string(parameters, "unit"),
-		   *entry = luo_reply_string(parameters, "name");
-	const char *parameter = luo_reply_string(parameters, "parameter");
+	const char *text = json_string(parameters, "text");
+	const char *unit = json_string(parameters, "unit"),
+		   *entry = json_string(parameters, "name");
+	const char *parameter = json_string(parameters, "parameter");
 	char *s = NULL;
 	int64_t n = 0;
 	int r;
@@ -84,7 +64,7 @@ char *luo_client_error_sentence(const char *name, struct json_object *parameters
 	else if (streq(name, "io.luo.Lost") && unit && entry)
 		r = asprintf(&s, "the kernel could not restore \"%s\" of unit \"%s\": it is lost",
 			     entry, unit);
-	else if (streq(name, "io.luo.NeedsMore") && luo_reply_int(parameters, "entries", &n))
+	else if (streq(name, "io.luo.NeedsMore") && json_get_int(parameters, "entries", &n))
 		r = asprintf(&s, "%lld entries are too many for one reply", (long long)n);
 	else if (streq(name, "org.varlink.service.InvalidParameter") && parameter)
 		r = asprintf(&s, "luod does not accept the parameter \"%s\"", parameter);

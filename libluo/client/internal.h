@@ -19,7 +19,10 @@ struct luo_reply {
 
 void luo_reply_done(struct luo_reply *reply);
 
-/* One call with one reply. Takes over @parameters. */
+/*
+ * One call with one reply. Takes ownership of @parameters, which may be NULL for none. -ENOMEM if
+ * they are not complete (common/json.h); then nothing is sent.
+ */
 int luo_client_call_object(struct luo_client *client, const char *method,
 			   struct json_object *parameters, const int *fds, size_t n_fds,
 			   struct luo_reply *ret);
@@ -27,15 +30,10 @@ int luo_client_call_object(struct luo_client *client, const char *method,
 /* May take values out of the reply. 0 continues; any other value ends the call with that value. */
 typedef int (*luo_reply_fn)(struct luo_reply *reply, void *userdata);
 
-/* One call with several replies. Takes over @parameters. */
+/* The same with several replies. */
 int luo_client_call_more_object(struct luo_client *client, const char *method,
 				struct json_object *parameters, luo_reply_fn callback,
 				void *userdata);
-
-/* NULL if the member is absent or not a string. */
-const char *luo_reply_string(struct json_object *object, const char *key);
-/* False if the member is absent or not a number. */
-bool luo_reply_int(struct json_object *object, const char *key, int64_t *ret);
 
 int luo_client_error_to_errno(const char *name, struct json_object *parameters);
 /* A text for a person; NULL if there is none. */

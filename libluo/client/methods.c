@@ -4,8 +4,9 @@
 
 #include <luo/store.h>
 
-#include "libluo/client/internal.h"
+#include "common/json.h"
 #include "common/util.h"
+#include "libluo/client/internal.h"
 
 /* NULL lets luod choose the caller's unit. */
 static bool unit_is_ok(const char *unit)
@@ -18,16 +19,15 @@ static bool name_is_ok(const char *name)
 	return !name || luo_fdname_is_valid(name);
 }
 
+/* NULL if there is no memory, which must not be taken for "no parameters". */
 static struct json_object *parameters_of(const char *unit, const char *name)
 {
 	struct json_object *o = json_object_new_object();
 
-	if (!o)
-		return NULL;
 	if (unit)
-		json_object_object_add(o, "unit", json_object_new_string(unit));
+		json_add_string(o, "unit", unit);
 	if (name)
-		json_object_object_add(o, "name", json_object_new_string(name));
+		json_add_string(o, "name", name);
 	return o;
 }
 
@@ -43,8 +43,7 @@ _public_ int luo_client_register(struct luo_client *c, const char *unit, unsigne
 	if (!parameters)
 		return -ENOMEM;
 	if (fdstore_max > 0)
-		json_object_object_add(parameters, "fdstoreMax",
-				       json_object_new_int64(fdstore_max));
+		json_add_number(parameters, "fdstoreMax", fdstore_max);
 	r = luo_client_call_object(c, "io.luo.Register", parameters, NULL, 0, &reply);
 	if (r < 0)
 		return r;
@@ -63,7 +62,7 @@ static int take_entry_fd(struct json_object *entry, struct luo_varlink_message *
 {
 	int64_t i;
 
-	if (!luo_reply_int(entry, "fileDescriptor", &i)) {
+	if (!json_get_int(entry, "fileDescriptor", &i)) {
 		*ret_fd = -EBADF;
 		return 0;
 	}
@@ -77,7 +76,7 @@ static int claim_entry(struct claim *claim, struct json_object *entry,
 		       struct luo_varlink_message *message)
 {
 	struct luo_claimed *to = &claim->entries[claim->n];
-	const char *name = luo_reply_string(entry, "name");
+	const char *name = json_string(entry, "name");
 	int r;
 
 	if (!name)
@@ -162,7 +161,7 @@ _public_ int luo_client_open_entry(struct luo_client *c, const char *unit, const
 	parameters = parameters_of(unit, name);
 	if (!parameters)
 		return -ENOMEM;
-	json_object_object_add(parameters, "nth", json_object_new_int64((int64_t)nth));
+	json_add_number(parameters, "nth", nth);
 	r = luo_client_call_object(c, "io.luo.OpenEntry", parameters, NULL, 0, &reply);
 	if (r < 0)
 		return r;
@@ -192,8 +191,8 @@ _public_ int luo_client_drop(struct luo_client *c, const char *unit, const char 
 	r = luo_client_call_object(c, "io.luo.Drop", parameters, NULL, 0, &reply);
 	if (r < 0)
 		return r;
-	if (!luo_reply_int(reply.parameters, "dropped", &entries) || entries < 0 ||
-	    !luo_reply_int(reply.parameters, "bytes", &bytes) || bytes < 0)
+	if (!json_get_int(reply.parameters, "dropped", &entries) || entries < 0 ||
+	    !json_get_int(reply.parameters, "bytes", &bytes) || bytes < 0)
 		r = -EBADMSG;
 	luo_reply_done(&reply);
 	if (r < 0)

@@ -922,6 +922,32 @@ def from_the_manager(luod):
     assert luod.call("io.luo.Drop", {"unit": unit})["dropped"] == 1200
 
 
+@test
+def null_is_not_absent(luod):
+    """A null for a parameter without which the call would do more: refused, and nothing is done."""
+    store(luod, "null.service", ram=b"1", state=b"2")
+    for method, parameters in [
+            ("io.luo.Drop", {"unit": "null.service", "name": None}),
+            ("io.luo.Drop", {"unit": "null.service", "name": "ram", "state": None}),
+            ("io.luo.Drop", {"unit": None}),
+            ("io.luo.Claim", {"unit": "null.service", "name": None}),
+            ("io.luo.Claim", {"unit": "null.service", "keep": None}),
+            ("io.luo.Claim", {"unit": "null.service", "to": None}),
+            ("io.luo.OpenEntry", {"unit": None, "name": "ram"}),
+            ("io.luo.Register", {"unit": "null.service", "fdstoreMax": None}),
+            ("io.luo.Commit", {"dryRun": None}),
+            ("io.luo.Commit", {"dryRun": True, "handOver": None}),
+            ("io.luo.Commit", {"dryRun": True, "sessionName": None}),
+            ("io.luo.Commit", {"dryRun": True, "maxFilesPerSession": None})]:
+        wrong = [key for key, value in parameters.items() if value is None]
+        error = expect_error("org.varlink.service.InvalidParameter", luod.call, method, parameters)
+        assert error["parameter"] in wrong, error
+    # Where a null only asks for more to be listed, Varlink's rule holds: it is an absent parameter.
+    entries = luod.call("io.luo.ListEntries", {"unit": "null.service", "state": None})["entries"]
+    assert sorted(entry["name"] for entry in entries) == ["ram", "state"], entries
+    luod.call("io.luo.Drop", {"unit": "null.service"})
+
+
 def run(function, luod):
     """In a process of its own: its registration ends with it, and it is not an ancestor of others."""
     sys.stdout.flush()

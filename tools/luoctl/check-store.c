@@ -159,7 +159,7 @@ static void say_what_is_slow(struct json_object *e, unsigned advice, struct cost
 	for (; advice; advice &= advice - 1) {
 		snprintf(line, sizeof(line), "%s \"%s\": %s", json_string(e, "unit") ?: "?",
 			 json_string(e, "name") ?: "?", luo_memfd_advice_to_string(advice));
-		json_object_array_add(total->slow, json_object_new_string(line));
+		json_append_string(total->slow, line);
 	}
 }
 

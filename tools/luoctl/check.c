@@ -34,9 +34,10 @@ struct json_object *check_add(struct check *check, enum level level, const char 
 	va_end(ap);
 	item = json_strings("check", what, "result", level_names[level], "text", text, "advice",
 			    advice, NULL);
-	json_object_array_add(check->items, item);
+	json_append(check->items, item);
 	check->n[level]++;
-	return item;
+	/* Not @item, which is gone if it could not be appended. */
+	return json_at(check->items, json_length(check->items) - 1);
 }
 
 void check_detail(struct json_object *item, const char *format, ...)
@@ -48,11 +49,13 @@ void check_detail(struct json_object *item, const char *format, ...)
 	va_start(ap, format);
 	text = format_text(format, ap);
 	va_end(ap);
-	if (!details) {
-		details = json_object_new_array();
-		json_add(item, "details", details);
+	if (details) {
+		json_append_string(details, text ?: "?");
+		return;
 	}
-	json_object_array_add(details, json_object_new_string(text ?: "?"));
+	details = json_object_new_array();
+	json_append_string(details, text ?: "?");
+	json_add(item, "details", details);
 }
 
 static const char *mark_of(struct json_object *item)
@@ -100,7 +103,7 @@ static void print_check(const struct check *check)
 
 	if (check->context->json) {
 		o = json_object_new_object();
-		json_add(o, "ready", json_object_new_boolean(check->n[CHECK_FAILED] == 0));
+		json_add_bool(o, "ready", check->n[CHECK_FAILED] == 0);
 		json_add(o, "checks", json_object_get(check->items));
 		json_print(o);
 		return;
@@ -132,6 +135,11 @@ int verb_check(struct context *c, int argc, char **argv)
 	check_abi(&check);
 	check_luod(&check);
 	check_systemd(&check);
+	if (!json_is_complete(check.items)) {
+		json_object_put(check.items);
+		complain("out of memory");
+		return LUOCTL_FAILED;
+	}
 	print_check(&check);
 	json_object_put(check.items);
 	return check.n[CHECK_FAILED] > 0 ? LUOCTL_NOT_READY : LUOCTL_OK;

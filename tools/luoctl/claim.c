@@ -18,20 +18,24 @@ static int collect(const char *reply, int *fds, size_t n_fds, bool continues, vo
 		struct json_object *entry = json_at(entries, i);
 
 		json_object_object_del(entry, "fileDescriptor");
-		json_object_array_add(all, json_object_get(entry));
+		json_append(all, json_object_get(entry));
 	}
 	return 0;
 }
 
 static int claim(struct context *c, struct json_object *parameters, struct json_object *entries)
 {
+	const char *text = json_to_text(parameters);
 	int r;
 
+	if (!text) {
+		complain("cannot claim: out of memory");
+		return LUOCTL_FAILED;
+	}
 	r = connect_to_luod(c);
 	if (r != LUOCTL_OK)
 		return r;
-	r = luo_client_call_more(c->client, "Claim", json_object_to_json_string(parameters),
-				 collect, entries);
+	r = luo_client_call_more(c->client, "Claim", text, collect, entries);
 	return r < 0 ? explain(c, "claim", r) : LUOCTL_OK;
 }
 
@@ -60,7 +64,7 @@ int verb_claim(struct context *c, int argc, char **argv)
 	};
 	_cleanup_json_ struct json_object *parameters = NULL, *reply = NULL;
 	const char *to = NULL, *name = NULL;
-	struct json_object *entries;
+	_cleanup_json_ struct json_object *entries = NULL;
 	int option, r;
 
 	while ((option = next_option(c, argc, argv, options, &r)) >= 0)
@@ -77,7 +81,7 @@ int verb_claim(struct context *c, int argc, char **argv)
 	parameters = json_strings("unit", argv[optind], "name", name, "to", to, NULL);
 	reply = json_object_new_object();
 	entries = json_object_new_array();
-	json_add(reply, "entries", entries);
+	json_add(reply, "entries", json_object_get(entries));
 	r = claim(c, parameters, entries);
 	if (r != LUOCTL_OK)
 		return r;

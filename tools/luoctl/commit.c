@@ -19,7 +19,7 @@ int ask_commit(struct context *c, const struct commit_options *options,
 	struct json_object *parameters = json_strings("sessionName", options->session, NULL);
 
 	if (options->dry_run)
-		json_add(parameters, "dryRun", json_object_new_boolean(true));
+		json_add_bool(parameters, "dryRun", true);
 	if (options->max_files > 0)
 		json_add(parameters, "maxFilesPerSession",
 			 json_object_new_uint64(options->max_files));
@@ -133,7 +133,7 @@ static int run(struct context *c, const struct commit_options *o)
 	if (r != LUOCTL_OK)
 		return r;
 	if (c->json) {
-		json_add(reply, "dryRun", json_object_new_boolean(o->dry_run));
+		json_add_bool(reply, "dryRun", o->dry_run);
 		json_print(reply);
 		return LUOCTL_OK;
 	}
@@ -181,7 +181,7 @@ int verb_abort(struct context *c, int argc, char **argv)
 		return r;
 	if (!count_arguments(c, argc, 0, 0))
 		return LUOCTL_USAGE;
-	r = ask(c, "abort", "Abort", NULL, &reply);
+	r = ask_plain(c, "abort", "Abort", &reply);
 	if (r != LUOCTL_OK)
 		return r;
 	if (c->json)

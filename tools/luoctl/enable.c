@@ -57,7 +57,7 @@ static void did(struct report *report, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	if (report->context->json)
-		json_object_array_add(report->done, json_object_new_string(text));
+		json_append_string(report->done, text);
 	else
 		puts(text);
 	fflush(stdout); /* before what systemctl says of the next step */
@@ -213,7 +213,7 @@ static int check_empty(struct context *c, bool force)
 	 * crash. */
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return LUOCTL_OK;
-	r = ask(c, "tell what luod holds", "Status", NULL, &status);
+	r = ask_plain(c, "tell what luod holds", "Status", &status);
 	if (r != LUOCTL_OK) {
 		if (!force)
 			fputs("To disable it nevertheless, and free all that it may hold: "

@@ -45,7 +45,7 @@ int ask_all_entries(struct context *c, const char *what, const char *unit, const
 	if (reply && !json_object_is_type(entries, json_type_array))
 		return explain(c, what, -EBADMSG);
 	for (size_t i = 0; i < json_length(entries); i++)
-		json_object_array_add(all, json_object_get(json_at(entries, i)));
+		json_append(all, json_object_get(json_at(entries, i)));
 	if (!state || streq(state, "stored"))
 		n = manager_add_entries(all, unit);
 	/* What luod has said. */

@@ -32,7 +32,7 @@ static struct json_object *make_row(const struct stores *s, const struct luo_man
 	o = json_strings("unit", u->name, "name", fd->name, "kind", luo_kind_to_string(v.kind),
 			 "reason", v.survives ? NULL : v.reason, "sessionName",
 			 v.session[0] ? v.session : NULL, "hint", hint_of(u), NULL);
-	json_add(o, "survives", json_object_new_boolean(v.survives));
+	json_add_bool(o, "survives", v.survives);
 	if (v.has_size)
 		json_add(o, "size", json_object_new_uint64(v.size));
 	return o;
@@ -44,7 +44,7 @@ static struct json_object *make_rows(const struct stores *s)
 
 	for (size_t i = 0; i < s->n; i++)
 		for (size_t k = 0; k < s->units[i].n_fds; k++)
-			json_object_array_add(rows, make_row(s, &s->units[i], &s->units[i].fds[k]));
+			json_append(rows, make_row(s, &s->units[i], &s->units[i].fds[k]));
 	return rows;
 }
 
@@ -108,7 +108,7 @@ static int print_stores(const struct context *c, const struct stores *s)
 	if (c->json) {
 		o = json_object_new_object();
 		json_add(o, "managerVersion", json_object_new_int((int)s->version));
-		json_add(o, "native", json_object_new_boolean(s->version >= LUO_MANAGER_NATIVE));
+		json_add_bool(o, "native", s->version >= LUO_MANAGER_NATIVE);
 		json_add(o, "entries", json_object_get(rows));
 		json_print(o);
 		return LUOCTL_OK;

@@ -17,7 +17,7 @@
 static void add_problem(const char *text, void *userdata)
 {
 	if (json_length(userdata) < LISTED_MAX)
-		json_object_array_add(userdata, json_object_new_string(text));
+		json_append_string(userdata, text);
 }
 
 static bool contains(struct json_object *problems, const char *text)
@@ -36,7 +36,7 @@ static struct json_object *in_both(struct json_object *before, struct json_objec
 
 	for (size_t i = 0; i < json_length(b); i++)
 		if (contains(a, json_object_get_string(json_at(b, i))))
-			json_object_array_add(both, json_object_get(json_at(b, i)));
+			json_append(both, json_object_get(json_at(b, i)));
 	return both;
 }
 
@@ -80,7 +80,7 @@ static void print_json(const struct heap_view *v, const struct luo_heap_usage *u
 {
 	_cleanup_json_ struct json_object *o = json_object_new_object();
 
-	json_add(o, "consistent", json_object_new_boolean(json_length(problems) == 0));
+	json_add_bool(o, "consistent", json_length(problems) == 0);
 	json_add(o, "problems", json_object_get(problems));
 	json_add(o, "problemCount", json_object_new_uint64(usage->problems));
 	json_add(o, "heap", heap_to_json(v));

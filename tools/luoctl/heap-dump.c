@@ -132,7 +132,7 @@ static int add_block(void *ptr, size_t size, void *userdata)
 
 	json_add(block, "offset", json_object_new_uint64(heap_offset(b->view->heap, ptr)));
 	json_add(block, "size", json_object_new_uint64(size));
-	json_object_array_add(b->array, block);
+	json_append(b->array, block);
 	return 0;
 }
 
@@ -165,7 +165,7 @@ static int print_json(const struct heap_view *v)
 	int r = 0;
 
 	for (size_t i = 0; luo_heap_root_at(v->heap, i, &root) == 0; i++)
-		json_object_array_add(roots, root_to_json(v, &root));
+		json_append(roots, root_to_json(v, &root));
 	json_add(o, "roots", roots);
 	if (v->blocks) {
 		r = luo_heap_walk(v->heap, add_block, &blocks);

@@ -115,7 +115,7 @@ static void print_json(const struct heap_view *v, const struct luo_heap_usage *u
 	json_add(o, "usage", heap_usage_to_json(usage));
 	json_add(o, "problemCount", json_object_new_uint64(usage->problems));
 	for (size_t i = 0; luo_heap_root_at(v->heap, i, &root) == 0; i++)
-		json_object_array_add(roots, heap_root_to_json(v, &root));
+		json_append(roots, heap_root_to_json(v, &root));
 	json_add(o, "roots", roots);
 	json_print(o);
 }

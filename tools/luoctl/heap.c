@@ -44,11 +44,16 @@ struct json_object *heap_to_json(const struct heap_view *v)
 	add_number(o, "createdAt", v->stat.created_usec);
 	add_number(o, "openings", v->stat.openings);
 	add_number(o, "kernels", v->stat.kernels);
-	json_add(o, "ownerPid",
-		 v->stat.owner_pid ? json_object_new_int64(v->stat.owner_pid) : NULL);
+	if (v->stat.owner_pid)
+		json_add_number(o, "ownerPid", (uint64_t)v->stat.owner_pid);
+	else
+		json_add_null(o, "ownerPid");
 	json_add_string(o, "ownerName", *v->stat.owner_name ? v->stat.owner_name : NULL);
-	json_add(o, "address", v->stat.address ? hex(v->stat.address) : NULL);
-	json_add(o, "interrupted", json_object_new_boolean(v->stat.recovered));
+	if (v->stat.address)
+		json_add(o, "address", hex(v->stat.address));
+	else
+		json_add_null(o, "address");
+	json_add_bool(o, "interrupted", v->stat.recovered);
 	return o;
 }
 
@@ -129,8 +134,8 @@ static int explain_open(const struct heap_view *v, const char *where, int error,
 	if (error == -EUCLEAN && checking && v->context->json) {
 		o = json_object_new_object();
 		problems = json_object_new_array();
-		json_object_array_add(problems, json_object_new_string(why()));
-		json_add(o, "consistent", json_object_new_boolean(false));
+		json_append_string(problems, why());
+		json_add_bool(o, "consistent", false);
 		json_add(o, "problems", problems);
 		json_print(o);
 		return LUOCTL_FAILED;

@@ -104,13 +104,18 @@ int usage_error(const struct context *context, const char *format, ...)
 /* ---- luod ------------------------------------------------------------------------------------ */
 
 /*
- * One call. Takes over @parameters (NULL: none). @what completes the sentence "luoctl: cannot ...".
- * LUOCTL_OK, or the exit code after it has said what is wrong.
+ * One call. Takes ownership of @parameters; NULL or incomplete ones (common/json.h) are out of
+ * memory, because without a member the call could mean something else. @what completes the sentence
+ * "luoctl: cannot ...". Returns LUOCTL_OK, or the exit code after it has said what is wrong.
  */
 int ask(struct context *context, const char *what, const char *method,
 	struct json_object *parameters, struct json_object **ret_reply);
 
-/* The same, with NULL for a reply if luod does not know the unit. */
+/* The same for a method that is called without parameters. */
+int ask_plain(struct context *context, const char *what, const char *method,
+	      struct json_object **ret_reply);
+
+/* As ask(), with NULL for a reply if luod does not know the unit. */
 int ask_or_null(struct context *context, const char *what, const char *method,
 		struct json_object *parameters, struct json_object **ret_reply);
 

@@ -127,11 +127,9 @@ static bool is_unknown_unit(const struct context *c)
 	return name && streq(name, "io.luo.NoSuchUnit");
 }
 
-static int ask_full(struct context *c, const char *what, const char *method,
-		    struct json_object *parameters, bool unknown_is_null,
-		    struct json_object **ret_reply)
+static int ask_text(struct context *c, const char *what, const char *method, const char *parameters,
+		    bool unknown_is_null, struct json_object **ret_reply)
 {
-	_cleanup_json_ struct json_object *owned = parameters;
 	_cleanup_free_ char *text = NULL;
 	struct json_object *reply;
 	int r;
@@ -139,10 +137,7 @@ static int ask_full(struct context *c, const char *what, const char *method,
 	r = connect_to_luod(c);
 	if (r != LUOCTL_OK)
 		return r;
-	r = luo_client_call(c->client, method,
-			    owned ? json_object_to_json_string_ext(owned, JSON_C_TO_STRING_PLAIN)
-				  : NULL,
-			    NULL, 0, &text, NULL, NULL);
+	r = luo_client_call(c->client, method, parameters, NULL, 0, &text, NULL, NULL);
 	if (r < 0 && unknown_is_null && is_unknown_unit(c)) {
 		*ret_reply = NULL;
 		return LUOCTL_OK;
@@ -154,6 +149,26 @@ static int ask_full(struct context *c, const char *what, const char *method,
 		return explain(c, what, -EBADMSG);
 	*ret_reply = reply;
 	return LUOCTL_OK;
+}
+
+static int ask_full(struct context *c, const char *what, const char *method,
+		    struct json_object *parameters, bool unknown_is_null,
+		    struct json_object **ret_reply)
+{
+	_cleanup_json_ struct json_object *owned = parameters;
+	const char *text = json_to_text(owned);
+
+	if (!text) {
+		complain("cannot %s: out of memory", what);
+		return LUOCTL_FAILED;
+	}
+	return ask_text(c, what, method, text, unknown_is_null, ret_reply);
+}
+
+int ask_plain(struct context *c, const char *what, const char *method,
+	      struct json_object **ret_reply)
+{
+	return ask_text(c, what, method, NULL, false, ret_reply);
 }
 
 int ask(struct context *c, const char *what, const char *method, struct json_object *parameters,

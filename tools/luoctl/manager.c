@@ -42,8 +42,8 @@ static void add_seals(struct json_object *o, unsigned seals)
 	char text[64];
 
 	for (; seals; seals &= seals - 1)
-		json_object_array_add(
-			list, json_object_new_string(luo_seals_to_string(seals & -seals, text)));
+		json_append(list,
+			    json_object_new_string(luo_seals_to_string(seals & -seals, text)));
 	json_add(o, "seals", list);
 }
 
@@ -58,7 +58,7 @@ static void add_file(struct json_object *o, int fd)
 	json_add(o, "allocated", json_object_new_uint64(info.allocated));
 	add_seals(o, info.seals);
 	json_add_string(o, "access", access[info.open_flags & O_ACCMODE]);
-	json_add(o, "append", json_object_new_boolean(info.open_flags & O_APPEND));
+	json_add_bool(o, "append", info.open_flags & O_APPEND);
 	json_add(o, "mode", json_object_new_int(info.mode & 07777));
 	json_add(o, "uid", json_object_new_int64(info.uid));
 	json_add(o, "gid", json_object_new_int64(info.gid));
@@ -75,7 +75,7 @@ static struct json_object *make_entry(const struct stores *s, const struct luo_m
 	o = json_strings("unit", unit->name, "name", fd->name, "state", "stored", "where",
 			 "systemd", "type", v.kind == LUO_KIND_SESSION ? "luo_session" : "fd",
 			 "kind", luo_kind_to_string(v.kind), NULL);
-	json_add(o, "preservable", json_object_new_boolean(v.survives));
+	json_add_bool(o, "preservable", v.survives);
 	json_add_string(o, "reason", v.survives ? NULL : v.reason);
 	if (v.session[0])
 		json_add_string(o, "sessionName", v.session);
@@ -98,8 +98,7 @@ size_t manager_add_entries(struct json_object *entries, const char *unit)
 		if (unit ? !streq(unit, s.units[i].name) : streq("luod.service", s.units[i].name))
 			continue;
 		for (size_t k = 0; k < s.units[i].n_fds; k++, n++)
-			json_object_array_add(entries,
-					      make_entry(&s, &s.units[i], &s.units[i].fds[k]));
+			json_append(entries, make_entry(&s, &s.units[i], &s.units[i].fds[k]));
 	}
 	return n;
 }

@@ -188,8 +188,8 @@ static struct json_object *json_issues(const struct luo_mapping *m)
 	struct json_object *issues = json_object_new_array();
 
 	for (size_t i = 0; i < m->n_issues; i++)
-		json_object_array_add(issues, json_strings("where", m->issues[i].where, "what",
-							   m->issues[i].what, NULL));
+		json_append(issues, json_strings("where", m->issues[i].where, "what",
+						 m->issues[i].what, NULL));
 	return issues;
 }
 

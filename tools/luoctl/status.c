@@ -181,7 +181,7 @@ int verb_status(struct context *c, int argc, char **argv)
 		return r;
 	if (!count_arguments(c, argc, 0, 0))
 		return LUOCTL_USAGE;
-	r = ask(c, "get the status", "Status", NULL, &status);
+	r = ask_plain(c, "get the status", "Status", &status);
 	if (r != LUOCTL_OK)
 		return r;
 	add_from_manager(status);

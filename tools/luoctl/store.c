@@ -73,15 +73,20 @@ static int store(struct context *c, const char *unit, const char *name, int fd)
 	_cleanup_json_ struct json_object *parameters = json_strings("unit", unit, NULL);
 	struct json_object *names = json_object_new_array();
 	_cleanup_free_ char *reply = NULL;
+	const char *text;
 	int r;
 
-	json_object_array_add(names, json_object_new_string(name));
+	json_append_string(names, name);
 	json_add(parameters, "names", names);
+	text = json_to_text(parameters);
+	if (!text) {
+		complain("cannot store: out of memory");
+		return LUOCTL_FAILED;
+	}
 	r = connect_to_luod(c);
 	if (r != LUOCTL_OK)
 		return r;
-	r = luo_client_call(c->client, "Store", json_object_to_json_string(parameters), &fd, 1,
-			    &reply, NULL, NULL);
+	r = luo_client_call(c->client, "Store", text, &fd, 1, &reply, NULL, NULL);
 	if (r < 0)
 		return explain(c, "store", r);
 	if (c->json)

@@ -2,6 +2,7 @@
 
 /* Claim and OpenEntry: fds go out to their unit. */
 
+#include "common/json.h"
 #include "tools/luod/api.h"
 
 #include <fcntl.h>
@@ -18,7 +19,6 @@
 #include "tools/luod/holdings-look.h"
 #include "tools/luod/holdings-take.h"
 #include "tools/luod/holdings.h"
-#include "tools/luod/json-build.h"
 #include "tools/luod/luod.h"
 #include "tools/luod/managed.h"
 #include "tools/luod/monitor.h"
@@ -31,7 +31,7 @@ static int reply_no_such_unit(struct call *call, const char *unit)
 {
 	struct json_object *o = json_object_new_object();
 
-	add_string(o, "unit", unit);
+	json_add_utf8(o, "unit", unit);
 	return call_error(call, "io.luo.NoSuchUnit", o);
 }
 
@@ -39,8 +39,8 @@ static int reply_no_such_entry(struct call *call, const char *unit, const char *
 {
 	struct json_object *o = json_object_new_object();
 
-	add_string(o, "unit", unit);
-	add_string(o, "name", name);
+	json_add_utf8(o, "unit", unit);
+	json_add_utf8(o, "name", name);
 	return call_error(call, "io.luo.NoSuchEntry", o);
 }
 
@@ -78,9 +78,9 @@ static int reply_no_room(struct call *call, const char *unit)
 		has_sizes
 			? "Raise the limit"
 			: "Its size is not known, because systemd preserved it: remove the limit");
-	add_string(o, "text", text);
-	add_number(o, "needed", needed);
-	add_number(o, "room", room.bytes == UINT64_MAX ? 0 : room.bytes);
+	json_add_utf8(o, "text", text);
+	json_add_number(o, "needed", needed);
+	json_add_number(o, "room", room.bytes == UINT64_MAX ? 0 : room.bytes);
 	return call_error(call, "io.luo.NoRoom", o);
 }
 
@@ -149,7 +149,7 @@ static int reply_needs_more(struct call *call, uint64_t entries)
 {
 	struct json_object *o = json_object_new_object();
 
-	add_number(o, "entries", entries);
+	json_add_number(o, "entries", entries);
 	return call_error(call, "io.luo.NeedsMore", o);
 }
 
@@ -201,7 +201,7 @@ static int give_from_kernel(struct luod *l, const char *from, const char *name, 
 		r = holdings_move(l, entry, to);
 		if (r < 0)
 			return r;
-		json_object_array_add(entries, entry_to_object(entry, ENTRY_HELD));
+		json_append(entries, entry_to_object(entry, ENTRY_HELD));
 	}
 	return 0;
 }
@@ -230,7 +230,7 @@ static int give_held(struct luod *l, const char *from, const char *name, const c
 		}
 		r = vault_move(l, entry, target);
 		if (r >= 0)
-			json_object_array_add(entries, entry_to_object(entry, ENTRY_STORED));
+			json_append(entries, entry_to_object(entry, ENTRY_STORED));
 	}
 	return r;
 }
@@ -242,11 +242,11 @@ static int give_holding(struct call *call, const char *from, const char *name, c
 	struct luod *l = call->luod;
 	int r;
 
-	add_object(o, "entries", entries);
 	r = give_from_kernel(l, from, name, to, entries);
 	if (r >= 0)
 		r = give_held(l, from, name, to, entries);
 	publish_now(l);
+	json_add(o, "entries", entries);
 	if (r < 0) {
 		json_object_put(o);
 		return call_failed(
@@ -265,10 +265,10 @@ int api_claim(struct call *call)
 	const char *asked = NULL, *name = NULL, *asked_to = NULL;
 	bool keep = true;
 	struct parameter table[] = {
-		{ "unit", PARAMETER_STRING, false, &asked, NULL },
-		{ "name", PARAMETER_STRING, false, &name, NULL },
-		{ "to", PARAMETER_STRING, false, &asked_to, NULL },
-		{ "keep", PARAMETER_BOOL, false, &keep, NULL },
+		{ "unit", PARAMETER_STRING, false, &asked, NULL, true },
+		{ "name", PARAMETER_STRING, false, &name, NULL, true },
+		{ "to", PARAMETER_STRING, false, &asked_to, NULL, true },
+		{ "keep", PARAMETER_BOOL, false, &keep, NULL, true },
 	};
 	int r;
 
@@ -322,9 +322,9 @@ static int reply_open_failed(struct call *call, const struct luo_entry *e, int e
 		return call_failed(call, error, "Cannot open \"%s\" of %s: %s. Try again.", e->name,
 				   e->unit->name, strerror(-error));
 	o = json_object_new_object();
-	add_string(o, "unit", e->unit->name);
-	add_string(o, "name", e->name);
-	add_number(o, "errno", (uint64_t)-e->failed);
+	json_add_utf8(o, "unit", e->unit->name);
+	json_add_utf8(o, "name", e->name);
+	json_add_number(o, "errno", (uint64_t)-e->failed);
 	return call_error(call, "io.luo.Lost", o);
 }
 
@@ -334,9 +334,9 @@ int api_open_entry(struct call *call)
 	const char *asked = NULL, *name = NULL;
 	uint64_t nth = 0;
 	struct parameter table[] = {
-		{ "unit", PARAMETER_STRING, false, &asked, NULL },
-		{ "name", PARAMETER_STRING, true, &name, NULL },
-		{ "nth", PARAMETER_NUMBER, false, &nth, NULL },
+		{ "unit", PARAMETER_STRING, false, &asked, NULL, true },
+		{ "name", PARAMETER_STRING, true, &name, NULL, true },
+		{ "nth", PARAMETER_NUMBER, false, &nth, NULL, true },
 	};
 	struct json_object *o, *entry;
 	enum entry_state state;
@@ -365,8 +365,8 @@ int api_open_entry(struct call *call)
 	if (r < 0)
 		return reply_open_failed(call, e, r);
 	entry = entry_to_object(e, state);
-	add_number(entry, "fileDescriptor", 0);
+	json_add_number(entry, "fileDescriptor", 0);
 	o = json_object_new_object();
-	add_object(o, "entry", entry);
+	json_add(o, "entry", entry);
 	return call_reply_fds(call, o, &fd, 1, false);
 }

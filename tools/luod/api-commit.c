@@ -2,6 +2,7 @@
 
 /* Commit, Abort, GetMapping: for root. */
 
+#include "common/json.h"
 #include "tools/luod/api.h"
 
 #include <stdio.h>
@@ -15,7 +16,6 @@
 #include "tools/luod/call.h"
 #include "tools/luod/commit-report.h"
 #include "tools/luod/commit.h"
-#include "tools/luod/json-build.h"
 #include "tools/luod/luod.h"
 #include "tools/luod/managed.h"
 #include "tools/luod/mapping-preview.h"
@@ -33,22 +33,22 @@ static int reply_commit_failed(struct call *call, const char *session, int error
 		return call_error_text(call, "io.luo.Busy", text);
 	case -EBUSY:
 		o = json_object_new_object();
-		add_string(o, "text", text);
+		json_add_utf8(o, "text", text);
 		if (report->pid > 0) {
-			add_number(o, "pid", (uint64_t)report->pid);
-			add_string(o, "process", report->process);
+			json_add_number(o, "pid", (uint64_t)report->pid);
+			json_add_utf8(o, "process", report->process);
 		}
 		return call_error(call, "io.luo.Busy", o);
 	case -EEXIST:
 		o = json_object_new_object();
-		add_string(o, "sessionName", session);
-		add_string(o, "text", text);
+		json_add_utf8(o, "sessionName", session);
+		json_add_utf8(o, "text", text);
 		return call_error(call, "io.luo.NameTaken", o);
 	case -EDQUOT:
 		o = json_object_new_object();
-		add_string(o, "text", text);
-		add_number(o, "needed", report->needed);
-		add_number(o, "room", report->room);
+		json_add_utf8(o, "text", text);
+		json_add_number(o, "needed", report->needed);
+		json_add_number(o, "room", report->room);
 		return call_error(call, "io.luo.NoRoom", o);
 	default:
 		return call_failed(call, error, "%s", text);
@@ -61,10 +61,10 @@ int api_commit(struct call *call)
 	struct commit_report report = { 0 };
 	uint64_t max_files = 0;
 	struct parameter table[] = {
-		{ "sessionName", PARAMETER_STRING, false, &request.session_name, NULL },
-		{ "dryRun", PARAMETER_BOOL, false, &request.dry_run, NULL },
-		{ "maxFilesPerSession", PARAMETER_NUMBER, false, &max_files, NULL },
-		{ "handOver", PARAMETER_BOOL, false, &request.hand_over, NULL },
+		{ "sessionName", PARAMETER_STRING, false, &request.session_name, NULL, true },
+		{ "dryRun", PARAMETER_BOOL, false, &request.dry_run, NULL, true },
+		{ "maxFilesPerSession", PARAMETER_NUMBER, false, &max_files, NULL, true },
+		{ "handOver", PARAMETER_BOOL, false, &request.hand_over, NULL, true },
 	};
 	const char *session;
 	struct json_object *o;
@@ -85,15 +85,15 @@ int api_commit(struct call *call)
 		r = reply_commit_failed(call, session, r, &report);
 	else {
 		o = json_object_new_object();
-		add_string(o, "sessionName", report.session_name);
+		json_add_utf8(o, "sessionName", report.session_name);
 		if (report.note)
-			add_string(o, "note", report.note);
-		add_number(o, "sessions", report.sessions);
-		add_number(o, "preserved", report.summary.preserved);
-		add_number(o, "lost", report.summary.lost);
-		add_number(o, "bytes", report.summary.bytes);
-		add_number(o, "usec", report.summary.usec);
-		add_object(o, "results", TAKE_PTR(report.results));
+			json_add_utf8(o, "note", report.note);
+		json_add_number(o, "sessions", report.sessions);
+		json_add_number(o, "preserved", report.summary.preserved);
+		json_add_number(o, "lost", report.summary.lost);
+		json_add_number(o, "bytes", report.summary.bytes);
+		json_add_number(o, "usec", report.summary.usec);
+		json_add(o, "results", TAKE_PTR(report.results));
 		r = call_reply(call, o);
 	}
 	commit_report_done(&report);
@@ -112,7 +112,7 @@ int api_abort(struct call *call)
 	if (r < 0)
 		return r;
 	o = json_object_new_object();
-	add_bool(o, "aborted", r > 0);
+	json_add_bool(o, "aborted", r > 0);
 	return call_reply(call, o);
 }
 
@@ -160,7 +160,7 @@ int api_get_mapping(struct call *call)
 {
 	const char *session = NULL;
 	struct parameter table[] = {
-		{ "session", PARAMETER_STRING, false, &session, NULL },
+		{ "session", PARAMETER_STRING, false, &session, NULL, true },
 	};
 	_cleanup_free_ char *text = NULL;
 	struct luod *l = call->luod;
@@ -189,6 +189,6 @@ int api_get_mapping(struct call *call)
 		return call_failed(call, -EBADMSG,
 				   "Cannot show the mapping: it is not valid UTF-8.");
 	o = json_object_new_object();
-	add_string(o, "mapping", text);
+	json_add_utf8(o, "mapping", text);
 	return call_reply(call, o);
 }

@@ -2,6 +2,7 @@
 
 /* ListUnits, ListEntries, ListHoldings. */
 
+#include "common/json.h"
 #include "tools/luod/api.h"
 
 #include <sys/stat.h>
@@ -11,7 +12,6 @@
 #include "common/util.h"
 #include "tools/luod/call.h"
 #include "tools/luod/entry-object.h"
-#include "tools/luod/json-build.h"
 #include "tools/luod/luod.h"
 #include "tools/luod/state.h"
 #include "tools/luod/stores.h"
@@ -51,9 +51,8 @@ static void add_pids(struct json_object *o, const struct luod *l, const char *un
 
 	for (size_t i = 0; i < l->state.n_registrations; i++)
 		if (streq(l->state.registrations[i].unit, unit))
-			json_object_array_add(pids,
-					      json_object_new_int64(l->state.registrations[i].pid));
-	add_object(o, "pids", pids);
+			json_append(pids, json_object_new_int64(l->state.registrations[i].pid));
+	json_add(o, "pids", pids);
 }
 
 static struct json_object *unit_to_object(const struct luod *l, const char *name)
@@ -79,17 +78,17 @@ static struct json_object *unit_to_object(const struct luod *l, const char *name
 	}
 	if (stored)
 		max = unit_max(l, stored);
-	add_string(o, "name", name);
+	json_add_utf8(o, "name", name);
 	if (cgroup)
-		add_string(o, "cgroup", cgroup);
-	add_number(o, "fdstoreMax", max);
-	add_number(o, "stored", sums.stored);
-	add_number(o, "held", sums.held);
-	add_number(o, "bytes", sums.bytes);
-	add_bool(o, "ready", stored && state_unit_peek(stored)->ready);
-	add_bool(o, "stopping", stored && state_unit_peek(stored)->stopping);
+		json_add_utf8(o, "cgroup", cgroup);
+	json_add_number(o, "fdstoreMax", max);
+	json_add_number(o, "stored", sums.stored);
+	json_add_number(o, "held", sums.held);
+	json_add_number(o, "bytes", sums.bytes);
+	json_add_bool(o, "ready", stored && state_unit_peek(stored)->ready);
+	json_add_bool(o, "stopping", stored && state_unit_peek(stored)->stopping);
 	if (stored && state_unit_peek(stored)->status)
-		add_string(o, "status", state_unit_peek(stored)->status);
+		json_add_utf8(o, "status", state_unit_peek(stored)->status);
 	add_pids(o, l, name);
 	return o;
 }
@@ -127,7 +126,7 @@ int api_list_units(struct call *call)
 		return r < 0 ? r : 0;
 	o = json_object_new_object();
 	if (unit_name && !unit_is_known(l, unit_name)) {
-		add_string(o, "unit", unit_name);
+		json_add_utf8(o, "unit", unit_name);
 		return call_error(call, "io.luo.NoSuchUnit", o);
 	}
 	units = json_object_new_array();
@@ -135,8 +134,8 @@ int api_list_units(struct call *call)
 		LUO_FOREACH_UNIT (unit, store)
 			if ((!unit_name || streq(unit_name, unit->name)) &&
 			    !is_before(l, i, unit->name))
-				json_object_array_add(units, unit_to_object(l, unit->name));
-	add_object(o, "units", units);
+				json_append(units, unit_to_object(l, unit->name));
+	json_add(o, "units", units);
 	return call_reply(call, o);
 }
 
@@ -146,7 +145,7 @@ static int reply_entries(struct call *call, struct json_object *entries, bool co
 {
 	struct json_object *o = json_object_new_object();
 
-	add_object(o, "entries", entries);
+	json_add(o, "entries", entries);
 	return call_reply_fds(call, o, NULL, 0, continues);
 }
 
@@ -182,7 +181,7 @@ static int list_entries(struct call *call, const char *unit_name, const char *wa
 						return r;
 					entries = json_object_new_array();
 				}
-				json_object_array_add(entries, entry_to_object(e, state));
+				json_append(entries, entry_to_object(e, state));
 			}
 		}
 	return reply_entries(call, entries, false);
@@ -199,7 +198,7 @@ static int reply_list(struct call *call, const char *asked, const char *wanted)
 	if (unit && !unit_is_known(call->luod, unit)) {
 		struct json_object *o = json_object_new_object();
 
-		add_string(o, "unit", unit);
+		json_add_utf8(o, "unit", unit);
 		return call_error(call, "io.luo.NoSuchUnit", o);
 	}
 	return list_entries(call, unit, wanted);

@@ -2,11 +2,11 @@
 
 /* org.varlink.service: which interfaces luod has, and their descriptions. */
 
+#include "common/json.h"
 #include "tools/luod/api.h"
 
 #include "common/util.h"
 #include "tools/luod/call.h"
-#include "tools/luod/json-build.h"
 
 int api_get_info(struct call *call)
 {
@@ -18,13 +18,13 @@ int api_get_info(struct call *call)
 		return r < 0 ? r : 0;
 	o = json_object_new_object();
 	interfaces = json_object_new_array();
-	add_string(o, "vendor", "libluo");
-	add_string(o, "product", "luod");
-	add_string(o, "version", LUO_VERSION);
-	add_string(o, "url", "https://varlink.org");
-	json_object_array_add(interfaces, json_object_new_string("io.luo"));
-	json_object_array_add(interfaces, json_object_new_string("org.varlink.service"));
-	add_object(o, "interfaces", interfaces);
+	json_add_utf8(o, "vendor", "libluo");
+	json_add_utf8(o, "product", "luod");
+	json_add_utf8(o, "version", LUO_VERSION);
+	json_add_utf8(o, "url", "https://varlink.org");
+	json_append_string(interfaces, "io.luo");
+	json_append_string(interfaces, "org.varlink.service");
+	json_add(o, "interfaces", interfaces);
 	return call_reply(call, o);
 }
 
@@ -46,10 +46,10 @@ int api_get_interface_description(struct call *call)
 	else if (streq(interface, "org.varlink.service"))
 		text = org_varlink_service;
 	else {
-		add_string(o, "interface", interface);
+		json_add_utf8(o, "interface", interface);
 		return call_error(call, "org.varlink.service.InterfaceNotFound", o);
 	}
-	add_string(o, "description", text);
+	json_add_utf8(o, "description", text);
 	return call_reply(call, o);
 }
 

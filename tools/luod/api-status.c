@@ -2,6 +2,7 @@
 
 /* Status and Monitor. */
 
+#include "common/json.h"
 #include "tools/luod/api.h"
 
 #include <stdio.h>
@@ -17,7 +18,6 @@
 #include "tools/luod/call.h"
 #include "tools/luod/connection.h"
 #include "tools/luod/holdings.h"
-#include "tools/luod/json-build.h"
 #include "tools/luod/keeper.h"
 #include "tools/luod/last-shutdown.h"
 #include "tools/luod/luod.h"
@@ -35,18 +35,18 @@ static void add_timestamp(struct json_object *o, const char *key, const struct l
 	if (t->realtime == 0 && t->monotonic == 0)
 		return;
 	v = json_object_new_object();
-	add_number(v, "realtime", t->realtime);
-	add_number(v, "monotonic", t->monotonic);
-	add_object(o, key, v);
+	json_add_number(v, "realtime", t->realtime);
+	json_add_number(v, "monotonic", t->monotonic);
+	json_add(o, key, v);
 }
 
 static struct json_object *new_session(const char *name, const char *direction, const char *state)
 {
 	struct json_object *o = json_object_new_object();
 
-	add_string(o, "name", name ? name : "?");
-	add_string(o, "direction", direction);
-	add_string(o, "state", state);
+	json_add_utf8(o, "name", name ? name : "?");
+	json_add_utf8(o, "direction", direction);
+	json_add_utf8(o, "state", state);
 	return o;
 }
 
@@ -56,17 +56,18 @@ static void add_mapping(struct json_object *o, const struct luo_mapping *mapping
 	uint64_t unclaimed = mapping ? luo_store_n_entries(mapping->store) : 0;
 
 	if (mapping)
-		add_string(o, "generation", luo_mapping_generation_to_string(mapping->generation));
-	add_number(o, "entries", unclaimed + gone);
-	add_number(o, "unclaimed", unclaimed);
+		json_add_utf8(o, "generation",
+			      luo_mapping_generation_to_string(mapping->generation));
+	json_add_number(o, "entries", unclaimed + gone);
+	json_add_number(o, "unclaimed", unclaimed);
 	for (size_t i = 0; mapping && i < mapping->n_issues; i++) {
 		struct json_object *issue = json_object_new_object();
 
-		add_string(issue, "where", mapping->issues[i].where);
-		add_string(issue, "what", mapping->issues[i].what);
-		json_object_array_add(issues, issue);
+		json_add_utf8(issue, "where", mapping->issues[i].where);
+		json_add_utf8(issue, "what", mapping->issues[i].what);
+		json_append(issues, issue);
 	}
-	add_object(o, "issues", issues);
+	json_add(o, "issues", issues);
 }
 
 static void add_incoming(struct json_object *sessions, const struct luo_incoming *incoming,
@@ -77,9 +78,9 @@ static void add_incoming(struct json_object *sessions, const struct luo_incoming
 		new_session(luo_incoming_name(incoming), "incoming", problem ? "unreadable" : "ok");
 
 	if (problem)
-		add_string(o, "reason", problem);
+		json_add_utf8(o, "reason", problem);
 	add_mapping(o, luo_incoming_mapping(incoming), gone);
-	json_object_array_add(sessions, o);
+	json_append(sessions, o);
 }
 
 static void add_sessions(struct json_object *status, const struct luod *l)
@@ -95,9 +96,9 @@ static void add_sessions(struct json_object *status, const struct luod *l)
 		if (l->sessions[i].fd < 0)
 			continue;
 		o = new_session(l->sessions[i].name, "incoming", "unreadable");
-		add_string(o, "reason", "luod does not know its name");
+		json_add_utf8(o, "reason", "luod does not know its name");
 		add_mapping(o, NULL, 0);
-		json_object_array_add(sessions, o);
+		json_append(sessions, o);
 	}
 	for (size_t i = 0; i < l->outgoing.n; i++) {
 		_cleanup_free_ char *name = NULL;
@@ -105,9 +106,9 @@ static void add_sessions(struct json_object *status, const struct luod *l)
 		(void)luo_session_get_name(l->outgoing.fds[i], &name);
 		o = new_session(name, "outgoing", "ok");
 		add_mapping(o, NULL, 0);
-		json_object_array_add(sessions, o);
+		json_append(sessions, o);
 	}
-	add_object(status, "sessions", sessions);
+	json_add(status, "sessions", sessions);
 }
 
 /* The memory of all entries; a file counts once, however many entries have it. */
@@ -187,11 +188,11 @@ static void add_numbers(struct json_object *status, const struct luod *l)
 			}
 		}
 	bytes += add_up(&sizes);
-	add_number(status, "units", units);
-	add_number(status, "stored", stored);
-	add_number(status, "held", held);
-	add_number(status, "lost", lost);
-	add_number(status, "bytes", bytes);
+	json_add_number(status, "units", units);
+	json_add_number(status, "stored", stored);
+	json_add_number(status, "held", held);
+	json_add_number(status, "lost", lost);
+	json_add_number(status, "bytes", bytes);
 }
 
 static void add_problems(struct json_object *status, const struct luod *l, bool root)
@@ -200,18 +201,16 @@ static void add_problems(struct json_object *status, const struct luod *l, bool 
 
 	/* The problems name the units of other users. */
 	for (size_t i = 0; root && i < l->n_problems; i++)
-		json_object_array_add(problems, json_object_new_string(utf8_is_valid(l->problems[i])
-									       ? l->problems[i]
-									       : "?"));
+		json_append_string(problems, utf8_is_valid(l->problems[i]) ? l->problems[i] : "?");
 	if (root && l->look_error < 0) {
 		char text[200];
 
 		snprintf(text, sizeof(text),
 			 "It is not known yet what the previous kernel left: %s. luod tries again.",
 			 strerror(-l->look_error));
-		json_object_array_add(problems, json_object_new_string(text));
+		json_append_string(problems, text);
 	}
-	add_object(status, "problems", problems);
+	json_add(status, "problems", problems);
 }
 
 int api_status(struct call *call)
@@ -225,29 +224,29 @@ int api_status(struct call *call)
 	if (r != 0)
 		return r < 0 ? r : 0;
 	o = json_object_new_object();
-	add_string(o, "version", LUO_VERSION);
-	add_number(o, "pid", (uint64_t)getpid());
-	add_string(o, "kernel", uname(&u) < 0 ? "?" : u.release);
-	add_number(o, "startedAt", l->state.started_at);
-	add_number(o, "restarts", l->state.restarts);
-	add_string(o, "keeper", keeper_to_string(&l->keeper));
-	add_string(o, "liveUpdate", support_to_string(l->support));
-	add_string(o, "sessionName", l->options.session);
-	add_string(o, "commit", l->state.commit_name ? "committed" : "none");
-	add_bool(o, "stale", l->state.commit_name && l->state.stale);
+	json_add_utf8(o, "version", LUO_VERSION);
+	json_add_number(o, "pid", (uint64_t)getpid());
+	json_add_utf8(o, "kernel", uname(&u) < 0 ? "?" : u.release);
+	json_add_number(o, "startedAt", l->state.started_at);
+	json_add_number(o, "restarts", l->state.restarts);
+	json_add_utf8(o, "keeper", keeper_to_string(&l->keeper));
+	json_add_utf8(o, "liveUpdate", support_to_string(l->support));
+	json_add_utf8(o, "sessionName", l->options.session);
+	json_add_utf8(o, "commit", l->state.commit_name ? "committed" : "none");
+	json_add_bool(o, "stale", l->state.commit_name && l->state.stale);
 	add_numbers(o, l);
-	add_number(o, "fdstoreMaxTotal", l->options.fdstore_max_total);
+	json_add_number(o, "fdstoreMaxTotal", l->options.fdstore_max_total);
 	if (call_is_root(call))
 		add_sessions(o, l);
 	else
-		add_object(o, "sessions", json_object_new_array());
+		json_add(o, "sessions", json_object_new_array());
 	if (l->manager_version > 0)
-		add_number(o, "managerVersion", l->manager_version);
+		json_add_number(o, "managerVersion", l->manager_version);
 	last = call_is_root(call) ? last_shutdown(l) : NULL;
 	if (last)
-		add_object(o, "lastShutdown", last);
+		json_add(o, "lastShutdown", last);
 	if (kexec_count(l) > 0)
-		add_number(o, "kexecCount", kexec_count(l));
+		json_add_number(o, "kexecCount", kexec_count(l));
 	add_timestamp(o, "shutdownStart", &l->state.previous.shutdown_start);
 	add_timestamp(o, "shutdownFinish", &l->state.previous.shutdown_finish);
 	add_timestamp(o, "shutdownLateStart", &l->state.previous.shutdown_late_start);
@@ -272,7 +271,7 @@ int api_monitor(struct call *call)
 	c->monitor_unit = TAKE_PTR(unit);
 	c->monitoring = true;
 	o = json_object_new_object();
-	add_string(o, "event", "hello");
-	add_number(o, "at", now_usec(CLOCK_REALTIME));
+	json_add_utf8(o, "event", "hello");
+	json_add_number(o, "at", now_usec(CLOCK_REALTIME));
 	return call_reply_fds(call, o, NULL, 0, true);
 }

@@ -2,6 +2,7 @@
 
 /* Register, Store and Drop. Each is answered when its effect would survive a kill. */
 
+#include "common/json.h"
 #include "tools/luod/api.h"
 
 #include <stdio.h>
@@ -16,7 +17,6 @@
 #include "tools/luod/holdings-take.h"
 #include "tools/luod/holdings.h"
 #include "tools/luod/identity.h"
-#include "tools/luod/json-build.h"
 #include "tools/luod/keeper.h"
 #include "tools/luod/luod.h"
 #include "tools/luod/managed.h"
@@ -29,10 +29,10 @@ static int reply_no_such(struct call *call, const char *unit, const char *name)
 {
 	struct json_object *o = json_object_new_object();
 
-	add_string(o, "unit", unit);
+	json_add_utf8(o, "unit", unit);
 	if (!name)
 		return call_error(call, "io.luo.NoSuchUnit", o);
-	add_string(o, "name", name);
+	json_add_utf8(o, "name", name);
 	return call_error(call, "io.luo.NoSuchEntry", o);
 }
 
@@ -85,8 +85,8 @@ int api_register(struct call *call)
 	const char *name = NULL;
 	uint64_t max = 0;
 	struct parameter table[] = {
-		{ "unit", PARAMETER_STRING, true, &name, NULL },
-		{ "fdstoreMax", PARAMETER_NUMBER, false, &max, NULL },
+		{ "unit", PARAMETER_STRING, true, &name, NULL, true },
+		{ "fdstoreMax", PARAMETER_NUMBER, false, &max, NULL, true },
 	};
 	struct luod *l = call->luod;
 	struct json_object *o;
@@ -118,9 +118,9 @@ int api_register(struct call *call)
 	log_info("%s: process %d is registered.", name, (int)call->connection->peer.pid);
 	monitor_emit(l, "registered", name, NULL, NULL);
 	o = json_object_new_object();
-	add_string(o, "unit", name);
-	add_number(o, "stored", unit->n_entries);
-	add_number(o, "held", count_held(l, name));
+	json_add_utf8(o, "unit", name);
+	json_add_number(o, "stored", unit->n_entries);
+	json_add_number(o, "held", count_held(l, name));
 	return call_reply(call, o);
 }
 
@@ -162,7 +162,7 @@ static int store_all(struct call *call, struct luo_unit *unit, struct json_objec
 		stored += r == VAULT_ADDED;
 	}
 	o = json_object_new_object();
-	add_number(o, "stored", stored);
+	json_add_number(o, "stored", stored);
 	return call_reply(call, o);
 }
 
@@ -198,10 +198,10 @@ int api_store(struct call *call)
 	const char *asked = NULL;
 	bool poll = true, manager = false;
 	struct parameter table[] = {
-		{ "unit", PARAMETER_STRING, false, &asked, NULL },
-		{ "names", PARAMETER_STRINGS, true, &names, NULL },
-		{ "poll", PARAMETER_BOOL, false, &poll, NULL },
-		{ "manager", PARAMETER_BOOL, false, &manager, NULL },
+		{ "unit", PARAMETER_STRING, false, &asked, NULL, true },
+		{ "names", PARAMETER_STRINGS, true, &names, NULL, true },
+		{ "poll", PARAMETER_BOOL, false, &poll, NULL, true },
+		{ "manager", PARAMETER_BOOL, false, &manager, NULL, true },
 	};
 	struct luo_unit *unit;
 	int r;
@@ -280,9 +280,9 @@ int api_drop(struct call *call)
 	const char *asked = NULL, *state = NULL;
 	struct drop drop = { 0 };
 	struct parameter table[] = {
-		{ "unit", PARAMETER_STRING, false, &asked, NULL },
-		{ "name", PARAMETER_STRING, false, &drop.name, NULL },
-		{ "state", PARAMETER_STRING, false, &state, NULL },
+		{ "unit", PARAMETER_STRING, false, &asked, NULL, true },
+		{ "name", PARAMETER_STRING, false, &drop.name, NULL, true },
+		{ "state", PARAMETER_STRING, false, &state, NULL, true },
 	};
 	struct luod *l = call->luod;
 	struct json_object *o;
@@ -314,7 +314,7 @@ int api_drop(struct call *call)
 	if (drop.dropped > 0)
 		monitor_emit(l, "dropped", unit, drop.name, NULL);
 	o = json_object_new_object();
-	add_number(o, "dropped", drop.dropped);
-	add_number(o, "bytes", drop.bytes);
+	json_add_number(o, "dropped", drop.dropped);
+	json_add_number(o, "bytes", drop.bytes);
 	return call_reply(call, o);
 }

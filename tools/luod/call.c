@@ -9,11 +9,11 @@
 
 #include <luo/store.h>
 
+#include "common/json.h"
 #include "common/util.h"
 #include "common/varlink.h"
 #include "tools/luod/connection.h"
 #include "tools/luod/identity.h"
-#include "tools/luod/json-build.h"
 #include "tools/luod/luod.h"
 #include "tools/luod/managed.h"
 #include "tools/luod/resolve.h"
@@ -46,6 +46,12 @@ int call_reply_fds(struct call *call, struct json_object *parameters, int *fds, 
 		json_object_put(parameters);
 		return 0;
 	}
+	/* A reply without a member could mean something else, so the connection ends instead. */
+	if (parameters && !json_is_complete(parameters)) {
+		close_many(fds, n_fds);
+		json_object_put(parameters);
+		return -ENOMEM;
+	}
 	r = luo_varlink_make_reply(parameters, continues, &message);
 	if (r < 0) {
 		close_many(fds, n_fds);
@@ -77,7 +83,7 @@ int call_error_string(struct call *call, const char *error, const char *key, con
 {
 	struct json_object *parameters = json_object_new_object();
 
-	add_string(parameters, key, value);
+	json_add_utf8(parameters, key, value);
 	return call_error(call, error, parameters);
 }
 
@@ -101,8 +107,8 @@ int call_failed(struct call *call, int error, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	add_string(parameters, "text", text);
-	add_number(parameters, "errno", (uint64_t)-error);
+	json_add_utf8(parameters, "text", text);
+	json_add_number(parameters, "errno", (uint64_t)-error);
 	return call_error(call, "io.luo.Failed", parameters);
 }
 
@@ -169,10 +175,14 @@ int call_parameters(struct call *call, const struct parameter *table, size_t n)
 		{
 			const struct parameter *p = find_parameter(table, n, key);
 
-			/* A null is as if it were not there. */
-			if (p && !val)
+			/*
+			 * For Varlink, a null is an absent parameter. But a client that runs out of
+			 * memory may send a null by mistake, and without a parameter that narrows
+			 * it, a call does more than was asked for. So a null is invalid there.
+			 */
+			if (p && !val && !p->narrows)
 				continue;
-			if (!p || !take_parameter(p, val)) {
+			if (!p || !val || !take_parameter(p, val)) {
 				int r = call_invalid(call, key);
 
 				return r < 0 ? r : 1;

@@ -58,6 +58,8 @@ struct parameter {
 	/* const char **, bool *, uint64_t *, struct json_object **; not set if it is absent */
 	void *to;
 	bool *was_there; /* may be NULL */
+	/* Without it, the call does more, so null is invalid instead of absent. */
+	bool narrows;
 };
 /* 0; 1 if a parameter is wrong or unknown, then the call is answered. */
 int call_parameters(struct call *call, const struct parameter *table, size_t n);

@@ -9,10 +9,10 @@
 #include <luo/session.h>
 #include <luo/store.h>
 
+#include "common/json.h"
 #include "common/util.h"
 #include "tools/luod/commit-report.h"
 #include "tools/luod/commit-split.h"
-#include "tools/luod/json-build.h"
 #include "tools/luod/managed.h"
 
 #define INDEX_VERSION 1
@@ -46,9 +46,9 @@ static struct json_object *list_units(struct luo_store *const *stores, size_t n_
 			if (native < 0)
 				continue;
 			o = json_object_new_object();
-			add_string(o, "name", unit->name);
-			add_bool(o, "native", native);
-			json_object_array_add(list, o);
+			json_add_utf8(o, "name", unit->name);
+			json_add_bool(o, "native", native);
+			json_append(list, o);
 		}
 	return list;
 }
@@ -60,7 +60,7 @@ static struct json_object *list_problems(const struct commit_report *report)
 	size_t n = report->results ? json_object_array_length(report->results) : 0;
 
 	if (report->note)
-		json_object_array_add(list, json_object_new_string(report->note));
+		json_append_string(list, report->note);
 	for (size_t i = 0; i < n && json_object_array_length(list) < PROBLEMS_MAX; i++) {
 		struct json_object *o = json_object_array_get_idx(report->results, i), *v;
 		const char *result, *unit, *name, *reason = "";
@@ -78,7 +78,7 @@ static struct json_object *list_problems(const struct commit_report *report)
 			reason = json_object_get_string(v);
 		snprintf(text, sizeof(text), "%s: \"%s\" is not carried over: %s", unit, name,
 			 reason);
-		json_object_array_add(list, json_object_new_string(text));
+		json_append_string(list, text);
 	}
 	return list;
 }
@@ -87,19 +87,21 @@ static char *index_text(struct luo_store *const *stores, size_t n_stores, struct
 			const struct commit_report *report)
 {
 	struct json_object *o = json_object_new_object(), *r = json_object_new_object();
+	const char *complete;
 	char *text;
 
-	add_number(r, "entries", report->summary.entries);
-	add_number(r, "preserved", report->summary.preserved);
-	add_number(r, "lost", report->summary.lost);
-	add_number(r, "bytes", report->summary.bytes);
-	add_number(r, "usec", report->summary.usec);
-	add_number(r, "when", now_usec(CLOCK_REALTIME));
-	add_object(r, "problems", list_problems(report));
-	add_number(o, "version", INDEX_VERSION);
-	add_object(o, "units", list_units(stores, n_stores, split));
-	add_object(o, "report", r);
-	text = strdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+	json_add_number(r, "entries", report->summary.entries);
+	json_add_number(r, "preserved", report->summary.preserved);
+	json_add_number(r, "lost", report->summary.lost);
+	json_add_number(r, "bytes", report->summary.bytes);
+	json_add_number(r, "usec", report->summary.usec);
+	json_add_number(r, "when", now_usec(CLOCK_REALTIME));
+	json_add(r, "problems", list_problems(report));
+	json_add_number(o, "version", INDEX_VERSION);
+	json_add(o, "units", list_units(stores, n_stores, split));
+	json_add(o, "report", r);
+	complete = json_to_text(o);
+	text = complete ? strdup(complete) : NULL;
 	json_object_put(o);
 	return text;
 }

@@ -11,10 +11,10 @@
 #include <luo/session.h>
 #include <luo/store.h>
 
+#include "common/json.h"
 #include "common/log.h"
 #include "common/util.h"
 #include "tools/luod/commit-split.h"
-#include "tools/luod/json-build.h"
 #include "tools/luod/luod.h"
 #include "tools/luod/state.h"
 #include "tools/luod/stores.h"
@@ -28,19 +28,19 @@ static int add_result(struct commit_report *report, const struct luo_commit_resu
 
 	if (!o)
 		return -ENOMEM;
-	add_string(o, "unit", result->entry->unit->name);
-	add_string(o, "name", result->entry->name);
-	add_string(o, "result", luo_result_to_string(result->result));
+	json_add_utf8(o, "unit", result->entry->unit->name);
+	json_add_utf8(o, "name", result->entry->name);
+	json_add_utf8(o, "result", luo_result_to_string(result->result));
 	if (result->reason)
-		add_string(o, "reason", result->reason);
+		json_add_utf8(o, "reason", result->reason);
 	if (result->alias_of) {
 		snprintf(alias, sizeof(alias), "%s/%s", result->alias_of->unit->name,
 			 result->alias_of->name);
-		add_string(o, "aliasOf", alias);
+		json_add_utf8(o, "aliasOf", alias);
 	}
-	add_number(o, "bytes", result->bytes);
-	add_number(o, "usec", result->usec);
-	json_object_array_add(report->results, o);
+	json_add_number(o, "bytes", result->bytes);
+	json_add_number(o, "usec", result->usec);
+	json_append(report->results, o);
 	return 0;
 }
 
@@ -89,13 +89,13 @@ int report_add_carried(struct commit_report *report, const char *session, size_t
 		snprintf(reason, sizeof(reason), "an unreadable session with %zu %s", files,
 			 plural(files, "file", "files"));
 	}
-	add_string(o, "unit", ORPHANS_UNIT);
-	add_string(o, "name", session);
-	add_string(o, "result", error < 0 ? "failed" : "copied");
-	add_string(o, "reason", reason);
-	add_number(o, "bytes", 0);
-	add_number(o, "usec", 0);
-	json_object_array_add(report->results, o);
+	json_add_utf8(o, "unit", ORPHANS_UNIT);
+	json_add_utf8(o, "name", session);
+	json_add_utf8(o, "result", error < 0 ? "failed" : "copied");
+	json_add_utf8(o, "reason", reason);
+	json_add_number(o, "bytes", 0);
+	json_add_number(o, "usec", 0);
+	json_append(report->results, o);
 	return 0;
 }
 

@@ -10,8 +10,8 @@
 #include <luo/inspect.h>
 #include <luo/store.h>
 
+#include "common/json.h"
 #include "common/util.h"
-#include "tools/luod/json-build.h"
 #include "tools/luod/stores.h"
 
 static void add_seals(struct json_object *o, unsigned seals)
@@ -20,32 +20,31 @@ static void add_seals(struct json_object *o, unsigned seals)
 	char name[64];
 
 	for (; seals; seals &= seals - 1)
-		json_object_array_add(
-			array, json_object_new_string(luo_seals_to_string(seals & -seals, name)));
-	add_object(o, "seals", array);
+		json_append_string(array, luo_seals_to_string(seals & -seals, name));
+	json_add(o, "seals", array);
 }
 
 static void add_flags(struct json_object *o, int flags)
 {
 	static const char *const access[] = { "ro", "wo", "rw", "rw" };
 
-	add_string(o, "access", access[flags & O_ACCMODE]);
-	add_bool(o, "append", flags & O_APPEND);
+	json_add_utf8(o, "access", access[flags & O_ACCMODE]);
+	json_add_bool(o, "append", flags & O_APPEND);
 }
 
 static void add_meta(struct json_object *o, const struct luo_entry_meta *m)
 {
 	if (m->known & LUO_META_SIZE)
-		add_number(o, "size", m->size);
+		json_add_number(o, "size", m->size);
 	if (m->known & LUO_META_SEALS)
 		add_seals(o, m->seals);
 	if (m->known & LUO_META_OPEN_FLAGS)
 		add_flags(o, m->open_flags);
 	if (m->known & LUO_META_MODE)
-		add_number(o, "mode", m->mode & 07777);
+		json_add_number(o, "mode", m->mode & 07777);
 	if (m->known & LUO_META_OWNER) {
-		add_number(o, "uid", m->uid);
-		add_number(o, "gid", m->gid);
+		json_add_number(o, "uid", m->uid);
+		json_add_number(o, "gid", m->gid);
 	}
 }
 
@@ -58,11 +57,11 @@ static void add_names(struct json_object *o, const struct luo_entry *e,
 	if (e->meta.known & LUO_META_FILE_NAME && e->meta.file_name)
 		name = e->meta.file_name;
 	if (name)
-		add_string(o, "fileName", name);
+		json_add_utf8(o, "fileName", name);
 	if (e->type == LUO_ENTRY_SESSION && e->session_name)
-		add_string(o, "sessionName", e->session_name);
+		json_add_utf8(o, "sessionName", e->session_name);
 	else if (info && info->kind == LUO_KIND_SESSION)
-		add_string(o, "sessionName", info->name);
+		json_add_utf8(o, "sessionName", info->name);
 }
 
 static void add_facts(struct json_object *o, const struct luo_entry *e)
@@ -71,23 +70,23 @@ static void add_facts(struct json_object *o, const struct luo_entry *e)
 	bool session;
 
 	if (luo_fd_inspect(e->fd, &info) < 0) {
-		add_bool(o, "preservable", false);
+		json_add_bool(o, "preservable", false);
 		return;
 	}
 	session = info.kind == LUO_KIND_SESSION;
-	add_string(o, "kind", luo_kind_to_string(info.kind));
-	add_bool(o, "preservable", info.preservable || session);
+	json_add_utf8(o, "kind", luo_kind_to_string(info.kind));
+	json_add_bool(o, "preservable", info.preservable || session);
 	if (info.reason && !session)
-		add_string(o, "reason", info.reason);
+		json_add_utf8(o, "reason", info.reason);
 	add_names(o, e, &info);
-	add_number(o, "size", info.size);
-	add_number(o, "allocated", info.allocated);
+	json_add_number(o, "size", info.size);
+	json_add_number(o, "allocated", info.allocated);
 	add_seals(o, info.seals);
 	add_flags(o, info.open_flags);
-	add_number(o, "mode", info.mode & 07777);
-	add_number(o, "uid", info.uid);
-	add_number(o, "gid", info.gid);
-	add_number(o, "inode", info.inode);
+	json_add_number(o, "mode", info.mode & 07777);
+	json_add_number(o, "uid", info.uid);
+	json_add_number(o, "gid", info.gid);
+	json_add_number(o, "inode", info.inode);
 }
 
 struct json_object *entry_to_object(const struct luo_entry *e, enum entry_state state)
@@ -100,26 +99,26 @@ struct json_object *entry_to_object(const struct luo_entry *e, enum entry_state 
 		return NULL;
 	if (e->failed < 0)
 		state = ENTRY_LOST;
-	add_string(o, "unit", e->unit->name);
-	add_string(o, "name", e->name);
-	add_string(o, "state", states[state]);
-	add_string(o, "where", e->fd >= 0 ? "luod" : "kernel");
-	add_string(o, "type", e->type == LUO_ENTRY_SESSION ? "luo_session" : "fd");
+	json_add_utf8(o, "unit", e->unit->name);
+	json_add_utf8(o, "name", e->name);
+	json_add_utf8(o, "state", states[state]);
+	json_add_utf8(o, "where", e->fd >= 0 ? "luod" : "kernel");
+	json_add_utf8(o, "type", e->type == LUO_ENTRY_SESSION ? "luo_session" : "fd");
 	if (e->fd >= 0)
 		add_facts(o, e);
 	else {
-		add_bool(o, "preservable", state != ENTRY_LOST);
+		json_add_bool(o, "preservable", state != ENTRY_LOST);
 		if (state == ENTRY_LOST) {
 			snprintf(reason, sizeof(reason), "the kernel could not restore it: %s",
 				 strerror(-e->failed));
-			add_string(o, "reason", reason);
+			json_add_utf8(o, "reason", reason);
 		}
 		add_names(o, e, NULL);
 		add_meta(o, &e->meta);
-		add_bool(o, "alias", e->alias);
+		json_add_bool(o, "alias", e->alias);
 	}
-	add_bool(o, "poll", e->poll);
+	json_add_bool(o, "poll", e->poll);
 	if (e->meta.known & LUO_META_STORED_AT)
-		add_number(o, "storedAt", e->meta.stored_at);
+		json_add_number(o, "storedAt", e->meta.stored_at);
 	return o;
 }

@@ -13,11 +13,11 @@
 #include <json-c/json.h>
 #include <stdio.h>
 
+#include "common/json.h"
 #include "common/json-scan.h"
 #include "common/json-writer.h"
 #include "common/read-file.h"
 #include "common/util.h"
-#include "tools/luod/json-build.h"
 #include "tools/luod/luod.h"
 
 #define FILE_SIZE_MAX (UINT64_C(1) << 20)
@@ -55,7 +55,7 @@ static void copy_number(struct json_object *to, struct json_object *from, const 
 
 	if (json_object_object_get_ex(from, key, &v) && json_object_is_type(v, json_type_int))
 		n = json_object_get_int64(v);
-	add_number(to, key, n > 0 ? (uint64_t)n : 0);
+	json_add_number(to, key, n > 0 ? (uint64_t)n : 0);
 }
 
 static bool copy_text(struct json_object *v, struct json_object **ret)
@@ -84,8 +84,8 @@ static void copy_problems(struct json_object *to, struct json_object *from)
 	    json_object_is_type(v, json_type_array))
 		for (size_t i = 0; i < json_object_array_length(v) && i < PROBLEMS_MAX; i++)
 			if (copy_text(json_object_array_get_idx(v, i), &text))
-				json_object_array_add(list, text);
-	add_object(to, "problems", list);
+				json_append(list, text);
+	json_add(to, "problems", list);
 }
 
 struct json_object *last_shutdown(const struct luod *l)

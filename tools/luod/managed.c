@@ -9,6 +9,7 @@
 
 #include <luo/store.h>
 
+#include "common/json.h"
 #include "common/util.h"
 
 #define KEY "manager"
@@ -49,6 +50,7 @@ bool unit_is_managed_in(const struct luo_store *store, const char *name)
 int unit_set_managed(struct luo_unit *unit)
 {
 	struct json_object *o;
+	const char *complete;
 	char *text;
 
 	if (unit_is_managed(unit))
@@ -58,9 +60,9 @@ int unit_set_managed(struct luo_unit *unit)
 		o = json_object_new_object();
 	if (!o)
 		return -ENOMEM;
-	json_object_object_add(o, KEY, json_object_new_boolean(true));
-	text = strdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
-								JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_add_bool(o, KEY, true);
+	complete = json_to_text(o);
+	text = complete ? strdup(complete) : NULL;
 	json_object_put(o);
 	if (!text)
 		return -ENOMEM;

@@ -5,10 +5,10 @@
 #include <json-c/json.h>
 #include <systemd/sd-event.h>
 
+#include "common/json.h"
 #include "common/util.h"
 #include "common/varlink.h"
 #include "tools/luod/connection.h"
-#include "tools/luod/json-build.h"
 #include "tools/luod/luod.h"
 #include "tools/luod/server.h"
 
@@ -33,14 +33,14 @@ void monitor_emit(struct luod *l, const char *event, const char *unit, const cha
 			continue;
 		if (!reply) {
 			parameters = json_object_new_object();
-			add_string(parameters, "event", event);
+			json_add_utf8(parameters, "event", event);
 			if (unit)
-				add_string(parameters, "unit", unit);
+				json_add_utf8(parameters, "unit", unit);
 			if (name)
-				add_string(parameters, "name", name);
+				json_add_utf8(parameters, "name", name);
 			if (text)
-				add_string(parameters, "text", text);
-			add_number(parameters, "at", now_usec(CLOCK_REALTIME));
+				json_add_utf8(parameters, "text", text);
+			json_add_number(parameters, "at", now_usec(CLOCK_REALTIME));
 			if (luo_varlink_make_reply(parameters, true, &reply) < 0)
 				return;
 		}

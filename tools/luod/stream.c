@@ -7,11 +7,11 @@
 
 #include <luo/store.h>
 
+#include "common/json.h"
 #include "common/util.h"
 #include "tools/luod/call.h"
 #include "tools/luod/connection.h"
 #include "tools/luod/entry-object.h"
-#include "tools/luod/json-build.h"
 #include "tools/luod/luod.h"
 #include "tools/luod/server.h"
 #include "tools/luod/stores.h"
@@ -41,9 +41,9 @@ static int add_entry_with_fd(struct json_object *entries, const struct luo_entry
 		safe_close(fd);
 		return r;
 	}
-	add_number(o, "fileDescriptor", *n);
+	json_add_number(o, "fileDescriptor", *n);
 	fds[(*n)++] = fd;
-	json_object_array_add(entries, o);
+	json_append(entries, o);
 	return 0;
 }
 
@@ -56,7 +56,7 @@ static void add_lost(struct luod *l, struct json_object *entries, const char *un
 	if (unit)
 		LUO_FOREACH_ENTRY (e, unit)
 			if (!name || streq(e->name, name))
-				json_object_array_add(entries, entry_to_object(e, ENTRY_LOST));
+				json_append(entries, entry_to_object(e, ENTRY_LOST));
 }
 
 /* Entries of this part leave the store when the part is out. */
@@ -117,7 +117,7 @@ static int next_part(struct connection *c, struct stream *s)
 	last = s->at >= s->n;
 	if (last)
 		add_lost(call.luod, entries, s->unit, s->name);
-	add_object(o, "entries", entries);
+	json_add(o, "entries", entries);
 	r = call_reply_fds(&call, o, fds, n, !last);
 	if (r < 0)
 		return r;
