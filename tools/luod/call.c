@@ -201,7 +201,7 @@ bool call_is_root(const struct call *call)
 	return peer_is_trusted(&call->connection->peer);
 }
 
-static int answered(int r)
+static int as_answered(int r)
 {
 	return r < 0 ? r : 1;
 }
@@ -212,14 +212,14 @@ int call_unit(struct call *call, const char *asked, char **ret_unit)
 	int r;
 
 	if (asked && !luo_unit_name_is_valid(asked))
-		return answered(call_invalid(call, "unit"));
+		return as_answered(call_invalid(call, "unit"));
 	if (asked && call_is_root(call)) {
 		*ret_unit = strdup(asked);
 		return *ret_unit ? 0 : -ENOMEM;
 	}
 	r = resolve_unit(call->luod, &call->connection->peer, &own, NULL);
 	if (r == -ESRCH || r == -ESTALE)
-		return answered(call_error_text(
+		return as_answered(call_error_text(
 			call, "io.luo.UnknownCaller",
 			r == -ESTALE
 				? "The process that opened this connection is gone."
@@ -233,7 +233,7 @@ int call_unit(struct call *call, const char *asked, char **ret_unit)
 			text, sizeof(text),
 			"The caller belongs to %s and may not name %s; only root may name any unit.",
 			own, asked);
-		return answered(call_error_text(call, "io.luo.NotPermitted", text));
+		return as_answered(call_error_text(call, "io.luo.NotPermitted", text));
 	}
 	*ret_unit = TAKE_PTR(own);
 	return 0;
@@ -251,7 +251,7 @@ int call_unit_to_change(struct call *call, const char *asked, char **ret_unit)
 	if (!call_is_root(call) &&
 	    (unit_is_managed_in(l->state.stored, unit) || unit_is_managed_in(l->state.held, unit) ||
 	     unit_is_managed_in(stores_incoming(l), unit)))
-		return answered(call_error_text(
+		return as_answered(call_error_text(
 			call, "io.luo.NotPermitted",
 			"The service manager owns the fd store of this unit and gets it back; only root may change it here."));
 	*ret_unit = TAKE_PTR(unit);

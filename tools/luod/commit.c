@@ -43,7 +43,7 @@ int commit_abort(struct luod *l)
 	if (!l->state.commit_name)
 		return 0;
 	record_abort(&w);
-	journal_must(l, &w);
+	journal_must_write(l, &w);
 	log_info("The commit \"%s\" is undone.", l->state.commit_name);
 	outgoing_release(l);
 	monitor_emit(l, "aborted", NULL, NULL, NULL);

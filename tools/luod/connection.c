@@ -232,7 +232,7 @@ static int on_defer(sd_event_source *source, void *userdata)
 }
 
 /* Takes over the socket, on success. */
-static int start(struct connection *c, int fd)
+static int start_serving(struct connection *c, int fd)
 {
 	struct luo_varlink_limits limits = { .message_max = MESSAGE_MAX };
 	sd_event *event = c->server->luod->event;
@@ -265,7 +265,7 @@ int connection_new(struct server *s, int fd, struct peer *peer)
 	c->next = s->connections;
 	s->connections = c;
 	s->n_connections++;
-	r = start(c, fd);
+	r = start_serving(c, fd);
 	if (r < 0) {
 		if (!c->varlink)
 			safe_close(fd);

@@ -50,7 +50,7 @@ static int unknown_method(struct call *call, const char *name)
 	return call_error_string(call, "org.varlink.service.MethodNotFound", "method", name);
 }
 
-static int run(struct call *call, const char *name)
+static int call_method(struct call *call, const char *name)
 {
 	for (size_t i = 0; i < ELEMENTSOF(methods); i++) {
 		const struct method *m = &methods[i];
@@ -102,7 +102,8 @@ int dispatch(struct connection *c, struct luo_varlink_message *message)
 	if (call.oneway && call.more)
 		return -EBADMSG;
 
-	r = upgrade ? call_invalid(&call, "upgrade") : run(&call, json_object_get_string(method));
+	r = upgrade ? call_invalid(&call, "upgrade")
+		    : call_method(&call, json_object_get_string(method));
 	if (r < 0 && !call.answered)
 		r = call_failed(&call, r, "%s failed: %s.", json_object_get_string(method),
 				strerror(-r));

@@ -99,7 +99,7 @@ static void record_retrieved(struct luod *l)
 		return;
 	l->state.looked = true;
 	record_looked(&w);
-	journal_must(l, &w);
+	journal_must_write(l, &w);
 }
 
 int holdings_look(struct luod *l, uint64_t timeout_usec)

@@ -248,7 +248,7 @@ int holdings_drop(struct luod *l, struct luo_entry *entry, uint64_t *ret_bytes)
 
 	*ret_bytes = entry->alias ? 0 : entry->meta.size;
 	record_gone(&w, &gone);
-	r = journal(l, &w);
+	r = journal_write(l, &w);
 	if (r >= 0)
 		r = state_add_gone(&l->state, gone.holding, 0);
 	if (r < 0)

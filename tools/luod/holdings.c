@@ -111,7 +111,7 @@ int holdings_move(struct luod *l, struct luo_entry *entry, const char *unit_name
 	if (r < 0)
 		return r;
 	record_moved(&w, holding, unit_name);
-	r = journal(l, &w);
+	r = journal_write(l, &w);
 	if (r < 0)
 		return r;
 	l->state.stale = true;
@@ -232,7 +232,7 @@ static void adopt_mapping(struct luod *l, struct luo_mapping *mapping)
 		l->state.n_gone = 0;
 		l->state.n_moved = 0;
 		record_incoming(&w, &l->state);
-		journal_must(l, &w);
+		journal_must_write(l, &w);
 		report_issues(l, mapping);
 		log_info("The previous kernel left %zu file %s of %zu %s.", entries,
 			 plural(entries, "descriptor", "descriptors"), units,
@@ -484,7 +484,7 @@ static int finish_session(struct luod *l)
 	 * finishing, its content would be misleading.
 	 */
 	record_finished(&w);
-	journal_must(l, &w);
+	journal_must_write(l, &w);
 	l->state.incoming_finished = true;
 	l->state.n_gone = 0;
 	l->state.n_moved = 0;

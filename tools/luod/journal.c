@@ -96,7 +96,7 @@ static void wake_publish(struct luod *l)
 		(void)sd_event_source_set_enabled(l->publish_source, SD_EVENT_ONESHOT);
 }
 
-int journal(struct luod *l, struct json_writer *w)
+int journal_write(struct luod *l, struct json_writer *w)
 {
 	int r = state_write(&l->log, w);
 
@@ -112,7 +112,7 @@ int journal(struct luod *l, struct json_writer *w)
 	return 0;
 }
 
-void journal_must(struct luod *l, struct json_writer *w)
+void journal_must_write(struct luod *l, struct json_writer *w)
 {
 	int r = state_write(&l->log, w);
 

@@ -11,9 +11,9 @@ struct json_writer;
 struct luod;
 
 /* Writes a record. If that fails, the caller undoes the change that the record is about. */
-int journal(struct luod *l, struct json_writer *w);
+int journal_write(struct luod *l, struct json_writer *w);
 /* The same for a change that cannot be undone: a failure is reported as a problem. */
-void journal_must(struct luod *l, struct json_writer *w);
+void journal_must_write(struct luod *l, struct json_writer *w);
 int journal_start(struct luod *l);
 int journal_compact(struct luod *l);
 

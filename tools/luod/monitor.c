@@ -13,7 +13,7 @@
 #include "tools/luod/server.h"
 
 /* The connection may be in the middle of a call, so it sends the event, or frees itself, later. */
-static void queue(struct connection *c, struct json_object *event)
+static void queue_event(struct connection *c, struct json_object *event)
 {
 	if (luo_varlink_send(c->varlink, event, NULL, 0) < 0)
 		c->broken = true;
@@ -44,7 +44,7 @@ void monitor_emit(struct luod *l, const char *event, const char *unit, const cha
 			if (luo_varlink_make_reply(parameters, true, &reply) < 0)
 				return;
 		}
-		queue(c, reply);
+		queue_event(c, reply);
 	}
 	json_object_put(reply);
 }

@@ -64,7 +64,7 @@ int outgoing_hold(struct luod *l, const char *session, bool hand_over, int *fds,
 	l->state.stale = false;
 	if (r >= 0) {
 		record_commit(&w, &l->state);
-		r = journal(l, &w);
+		r = journal_write(l, &w);
 		l->state.stale = false;
 	}
 	if (r < 0)

@@ -72,7 +72,7 @@ static int write_all(int fd, const char *text)
 }
 
 /* Replaces the file at once, by a rename. */
-static int replace(const struct luod *l, const char *text)
+static int replace_file(const struct luod *l, const char *text)
 {
 	char path[PATH_MAX], fresh[PATH_MAX + 8];
 	_cleanup_close_ int fd = -EBADF;
@@ -102,7 +102,7 @@ void publish_now(struct luod *l)
 		free(text);
 		return;
 	}
-	r = replace(l, text);
+	r = replace_file(l, text);
 	if (r < 0) {
 		log_limited(LOG_WARNING, "Cannot write %s/units: %s.", l->options.runtime_dir,
 			    strerror(-r));

@@ -55,7 +55,7 @@ static void remove_registration(struct luod *l, pid_t pid, uint64_t start)
 
 	state_remove_registration(&l->state, pid, start);
 	record_unregistered(&w, pid, start);
-	journal_must(l, &w);
+	journal_must_write(l, &w);
 }
 
 static int on_process_exit(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -190,7 +190,7 @@ static int add_registration(struct luod *l, const char *unit, const struct peer 
 	if (r < 0)
 		return r;
 	record_registered(&w, &record);
-	return journal(l, &w);
+	return journal_write(l, &w);
 }
 
 int registration_add_caller(struct luod *l, const char *unit, const struct peer *caller)

@@ -143,17 +143,17 @@ static bool unit_is_registered(const struct luod *l, const char *name)
 	return false;
 }
 
-static int record_this_unit(struct luod *l, struct luo_unit *unit, enum record_place place)
+static int write_unit(struct luod *l, struct luo_unit *unit, enum record_place place)
 {
 	struct json_writer w = { 0 };
 
 	record_unit(&w, unit, place);
-	return journal(l, &w);
+	return journal_write(l, &w);
 }
 
 int vault_unit_changed(struct luod *l, struct luo_unit *unit)
 {
-	return record_this_unit(l, unit, RECORD_STORED);
+	return write_unit(l, unit, RECORD_STORED);
 }
 
 /* Copies the limit and the further keys. */
@@ -171,8 +171,8 @@ static int copy_unit(struct luo_unit *to, const struct luo_unit *from)
 	return 0;
 }
 
-static int unit_in(struct luod *l, struct luo_store *store, enum record_place place,
-		   const char *name, const struct luo_unit *like, struct luo_unit **ret)
+static int find_or_add_unit(struct luod *l, struct luo_store *store, enum record_place place,
+			    const char *name, const struct luo_unit *like, struct luo_unit **ret)
 {
 	struct luo_unit *unit = luo_store_find_unit(store, name);
 	int r;
@@ -188,7 +188,7 @@ static int unit_in(struct luod *l, struct luo_store *store, enum record_place pl
 	if (r >= 0)
 		r = copy_unit(unit, like);
 	if (r >= 0)
-		r = record_this_unit(l, unit, place);
+		r = write_unit(l, unit, place);
 	if (r < 0)
 		return r;
 	*ret = unit;
@@ -197,18 +197,18 @@ static int unit_in(struct luod *l, struct luo_store *store, enum record_place pl
 
 int vault_unit(struct luod *l, const char *name, struct luo_unit **ret)
 {
-	return unit_in(l, l->state.stored, RECORD_STORED, name, NULL, ret);
+	return find_or_add_unit(l, l->state.stored, RECORD_STORED, name, NULL, ret);
 }
 
 int vault_unit_like(struct luod *l, const char *name, const struct luo_unit *like,
 		    struct luo_unit **ret)
 {
-	return unit_in(l, l->state.stored, RECORD_STORED, name, like, ret);
+	return find_or_add_unit(l, l->state.stored, RECORD_STORED, name, like, ret);
 }
 
 int vault_unit_held(struct luod *l, const struct luo_unit *like, struct luo_unit **ret)
 {
-	return unit_in(l, l->state.held, RECORD_HELD, like->name, like, ret);
+	return find_or_add_unit(l, l->state.held, RECORD_HELD, like->name, like, ret);
 }
 
 void vault_unit_release(struct luod *l, const char *name)
@@ -219,7 +219,7 @@ void vault_unit_release(struct luod *l, const char *name)
 	if (!unit || unit->n_entries > 0 || unit_is_registered(l, name))
 		return;
 	record_unit_gone(&w, name);
-	journal_must(l, &w);
+	journal_must_write(l, &w);
 	state_unit_remove(unit);
 }
 
@@ -277,7 +277,7 @@ static int secure_entry(struct luod *l, struct luo_entry *entry, enum record_pla
 			    keeper_to_string(&l->keeper), strerror(-r));
 	entry->id = l->state.next_id++;
 	record_add(&w, entry, place, holding);
-	r = journal(l, &w);
+	r = journal_write(l, &w);
 	if (r < 0)
 		entry->id = 0; /* not in the log: the next call tries again */
 	return r;
@@ -348,7 +348,7 @@ int vault_remove(struct luod *l, struct luo_entry *entry)
 	if (!unit_name || !name)
 		return -ENOMEM;
 	record_delete(&w, entry->id);
-	r = journal(l, &w);
+	r = journal_write(l, &w);
 	if (r < 0)
 		return r;
 	l->state.stale = true;
@@ -370,7 +370,7 @@ int vault_move(struct luod *l, struct luo_entry *entry, struct luo_unit *to)
 	if (r < 0)
 		return r;
 	record_move(&w, entry->id, to->name);
-	journal_must(l, &w);
+	journal_must_write(l, &w);
 	l->state.stale = true;
 	unit_remove_if_empty(l, from);
 	vault_watch(l, entry);
@@ -460,7 +460,7 @@ int vault_adopt_lost(struct luod *l, struct luo_entry *entry)
 	/* There is no file of this number; it only has to be unique. */
 	entry->token = entry->id = l->state.next_id++;
 	record_add(&w, entry, RECORD_LOST, holding);
-	journal_must(l, &w);
+	journal_must_write(l, &w);
 	r = state_add_gone(&l->state, holding, entry->id);
 	unit_remove_if_empty(l, from);
 	return r;
