@@ -100,7 +100,7 @@ static int read_session(const struct generator *g, int session_fd, struct index 
 	size_t size;
 	int r;
 
-	r = luo_session_restore_fd(session_fd, LUO_TOKEN_MAPPING, &fd);
+	r = luo_session_retrieve_fd(session_fd, LUO_TOKEN_MAPPING, &fd);
 	if (r < 0) {
 		reason = "there is no text in it";
 	} else {

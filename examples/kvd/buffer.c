@@ -23,8 +23,10 @@ void buffer_set_limit(size_t limit)
 
 void buffer_trim(void)
 {
+#ifdef __GLIBC__
 	if (gave_large)
 		malloc_trim(0);
+#endif
 	gave_large = false;
 }
 

@@ -3,11 +3,11 @@
 /*
  * The service's side of an fd store.
  *
- * Two one-way streets: what the manager gives us stands in $LISTEN_FDS when we start and never
- * changes, what we give the manager goes out as sd_notify datagrams. The second has no answers, so
- * every call ends with a barrier: a pipe that the manager closes when it has come that far in its
- * queue. Without it, a process that stores an fd and exits at once may be gone before the manager
- * asks the kernel who it was, and the fd with it.
+ * There are two one-way paths. The manager passes fds in $LISTEN_FDS when the process starts, and
+ * this never changes. The process pushes fds to the manager with sd_notify datagrams, which have no
+ * answers. So every call ends with a barrier: a pipe that the manager closes when it has processed
+ * everything before it. Without the barrier, a process that stores an fd and exits at once may be
+ * gone before the manager asks the kernel for its identity, and the fd is lost.
  */
 
 #include <fcntl.h>
@@ -28,7 +28,7 @@
 /* "FDSTORE=1\nFDPOLL=0\nFDNAME=" and the longest name */
 #define MESSAGE_MAX (64 + LUO_FDNAME_MAX)
 
-/* What this process was given; filled once, then read-only. */
+/* The fds that this process received at its start; filled once, then read-only. */
 static struct {
 	int n; /* or a negative errno */
 	char **names;
@@ -36,8 +36,8 @@ static struct {
 static once_flag given_once = ONCE_FLAG_INIT;
 
 /*
- * Not sd_listen_fds_with_names(): it takes quotes and backslashes in the names for its own, and a
- * name may have any of them.
+ * sd_listen_fds_with_names() interprets quotes and backslashes, which names may contain, so it is
+ * not used here.
  */
 static int split_names(const char *text, int n, char ***ret)
 {
@@ -51,7 +51,7 @@ static int split_names(const char *text, int n, char ***ret)
 		if (!names[i])
 			r = -ENOMEM;
 		else if (text && (text[length] == ':') != (i + 1 < n))
-			r = -EINVAL; /* not as many names as fds */
+			r = -EINVAL; /* fewer or more names than fds */
 		if (text)
 			text += length + 1;
 	}
@@ -78,8 +78,10 @@ static void load_given(void)
 {
 	int n = listen_fds(&given.names);
 
-	/* Not a number, more names than fds, a number that is no fd: all of it is one condition for
-	 * the caller. Out of memory is not. */
+	/*
+	 * The caller sees one error for all of these: not a number, more names than fds, a number
+	 * that is not an open fd. Out of memory is a different error.
+	 */
 	given.n = n < 0 && n != -ENOMEM ? -EINVAL : n;
 }
 
@@ -171,7 +173,7 @@ static int check_size(int fd, uint64_t size)
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	/* A socket or a pipe has a size of its own kind; only a file can be what was meant. */
+	/* Sockets and pipes define the size differently; only a regular file can match. */
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != size)
 		return -EUCLEAN;
 	return 0;
@@ -180,7 +182,7 @@ static int check_size(int fd, uint64_t size)
 static int make_and_push(const char *name, uint64_t size, int *ret_fd)
 {
 	struct luo_memfd_options options = {
-		/* a memfd's name may be a little shorter than an fd's */
+		/* a memfd's name may be shorter than an fd's name */
 		.name = strlen(name) <= 249 ? name : NULL,
 		.size = size,
 		.flags = LUO_MEMFD_ALLOW_SEALING,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The descriptors: each page belongs to one run. And the lists of those that are free. */
+/* Checks the descriptors (each page belongs to one run) and the lists of free runs. */
 
 #include <inttypes.h>
 
@@ -34,14 +34,14 @@ static struct heap_desc desc_of(const struct check *c, uint32_t page)
 	return desc;
 }
 
-/* What the descriptor of the @i-th of @n pages has to be, given the first. */
+/* The correct descriptor of the @i-th of @n pages, given the first. */
 static uint64_t expected_word(uint64_t head, uint32_t i, uint32_t n)
 {
 	unsigned kind = HEAP_DESC_KIND(head);
 
 	if (kind == HEAP_PAGE_SLAB)
 		return HEAP_DESC(HEAP_PAGE_SLAB_PART, i);
-	/* The kind of a tail is the next number. */
+	/* The kind of a tail page is the next number. */
 	return i + 1 == n ? HEAP_DESC(kind + 1, n) : 0;
 }
 
@@ -53,7 +53,10 @@ static void check_body(struct check *c, uint64_t head, uint32_t page, uint32_t n
 
 		if (desc.word == expected && desc.links == 0)
 			continue;
-		/* One for each run: where it is wrong once, it mostly is for its whole length. */
+		/*
+		 * One problem for each run: if a descriptor is wrong once, it is usually wrong for
+		 * the whole run.
+		 */
 		check_problem(c,
 			      "page %" PRIu32 " (descriptor at 0x%" PRIx64 ") is part of %s of "
 			      "%" PRIu32 " pages that begins at page %" PRIu32
@@ -170,7 +173,10 @@ void check_runs(struct check *c)
 
 #define CHUNK 4096
 
-/* With pread(2): reading a hole through the mapping would fill it. The next data, or @end. */
+/*
+ * Uses pread(2), because reading a hole through the mapping would fill it. Returns the next data,
+ * or @end.
+ */
 static uint64_t next_data(const struct check *c, uint64_t offset, uint64_t end)
 {
 	off_t data = lseek(c->heap->fd, (off_t)offset, SEEK_DATA);
@@ -180,7 +186,7 @@ static uint64_t next_data(const struct check *c, uint64_t offset, uint64_t end)
 	return MIN2((uint64_t)data, end);
 }
 
-/* What calloc relies on. */
+/* luo_heap_calloc() relies on this. */
 static void check_zero_run(struct check *c, const struct check_run *run)
 {
 	static const uint8_t zeros[CHUNK];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Slabs: their heads, the lists they are in, and whether each free block will ever be found: by a
- * hint of the owner, or because its slab is listed.
+ * Checks slabs: their heads, their lists, and whether each free block can be found: by a hint of
+ * the owner, or because its slab is listed.
  */
 
 #include <inttypes.h>
@@ -58,7 +58,7 @@ static void check_list(struct check *c, unsigned slot, unsigned class)
 
 /* ---- free blocks ----------------------------------------------------------------------------- */
 
-/* How many different blocks of the slab that are free the owner's magazine names. */
+/* The number of distinct free blocks of the slab that the owner's magazine names. */
 static uint32_t count_hinted(const struct check *c, const struct check_run *run)
 {
 	uint64_t magazine = magazine_of(c, run->owner, run->class);
@@ -166,7 +166,7 @@ static void check_slab(struct check *c, struct check_run *run)
 	used = count_used(c, run);
 	n_free = class->blocks - used;
 	check_findable(c, run, n_free);
-	/* The owner may be alive, and have taken them since. */
+	/* A live owner may have taken them since. */
 	used -= MIN2(used, run->remote);
 	c->usage.slabs++;
 	c->usage.objects += used;

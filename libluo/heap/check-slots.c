@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Slots: their logs, transactions, magazines, and the blocks that other threads have freed. */
+/* Checks slots: their logs, transactions, magazines, and the blocks that other threads freed. */
 
 #include <inttypes.h>
 
@@ -29,7 +29,7 @@ static uint32_t slot_page(struct check *c, unsigned i)
 	return page;
 }
 
-/* The super page and the leaves are reached here, too: slots must not lie in them. */
+/* The super page and the leaves are marked here too, because slots must not overlap them. */
 static void reach_tables(struct check *c)
 {
 	struct check_run *run = check_run_at(c, 0, HEAP_PAGE_META);
@@ -80,9 +80,11 @@ void check_slot_pages(struct check *c)
 				      i * HEAP_SLOTS_PER_PAGE);
 }
 
-/* ---- blocks that others have freed ----------------------------------------------------------- */
+/*
+ * ---- blocks that other threads freed ----------------------------------------------------------
+ */
 
-/* What the list has at @offset; the next one, or 0 at the end and if it cannot be followed. */
+/* The list entry at @offset; returns the next one, or 0 at the end and if it cannot be followed. */
 static uint64_t check_remote_block(struct check *c, unsigned slot, uint64_t offset)
 {
 	struct check_run *run;
@@ -134,7 +136,7 @@ void check_remote(struct check *c)
 
 /* ---- transactions ---------------------------------------------------------------------------- */
 
-/* The segments of the log, from the newest to the oldest; a log in pages is part of one slot's. */
+/* The segments of the log, from the newest to the oldest; each belongs to one slot. */
 static void check_segments(struct check *c, unsigned slot, uint32_t words, uint64_t segment)
 {
 	struct check_run *run;
@@ -182,7 +184,7 @@ static void check_tx(struct check *c, unsigned slot, uint64_t at)
 			      "slot %u: the state of its transaction (offset 0x%" PRIx64
 			      ") is 0x%" PRIx64,
 			      slot, at + SLOT(tx.word), word >> 32);
-	/* With nobody in it, it waits for the next opening for writing, which ends it. */
+	/* Without a live owner, it waits for the next opener with write access, which ends it. */
 	else if (word >> 32 != HEAP_TX_NONE && !ours && !c->heap->read_only)
 		check_problem(c,
 			      "slot %u: a transaction is open (offset 0x%" PRIx64
@@ -244,7 +246,7 @@ static void check_magazine(struct check *c, unsigned slot, unsigned class, uint6
 			      "slot %u, class %u: the magazine (offset 0x%" PRIx64
 			      ") has something where zeros belong",
 			      slot, class, at);
-	/* Where one is wrong, most are. */
+	/* If one hint is wrong, most are. */
 	for (uint32_t i = bottom; i != top; i++) {
 		uint64_t word = at + offsetof(struct heap_magazine, ring) +
 				i % HEAP_MAGAZINE * sizeof(uint64_t);

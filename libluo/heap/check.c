@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * luo_heap_check(): every rule of docs/heap-format.md, looked at in a heap that may be damaged in
- * any way, or made to deceive. Here are the super page, the leaves and the roots;
- * heap-check-pages.c, heap-check-slots.c and heap-check-slabs.c have the rest.
+ * luo_heap_check() checks every rule of docs/heap-format.md in a heap that may be damaged or forged
+ * in any way. This file has the super page, the leaves and the roots; check-pages.c, check-slots.c
+ * and check-slabs.c have the rest.
  */
 
 #include <inttypes.h>
@@ -147,7 +147,7 @@ static bool root_name_is_valid(const char name[HEAP_ROOT_NAME])
 	return n > 0 && n < HEAP_ROOT_NAME;
 }
 
-/* Usable bytes of the block in use that begins at @offset; 0 if none does. */
+/* Usable bytes of the allocated block that starts at @offset; 0 if there is none. */
 static uint64_t usable_size(const struct check *c, uint64_t offset)
 {
 	const struct check_run *run;
@@ -217,7 +217,7 @@ static void check_roots(struct check *c)
 
 /* ---- what is left, and the whole ------------------------------------------------------------- */
 
-/* What nothing leads to is lost. */
+/* Pages that nothing refers to are lost. */
 static void check_reached(struct check *c)
 {
 	static const char *const owners[16] = {
@@ -237,7 +237,7 @@ static void check_reached(struct check *c)
 	}
 }
 
-/* Slabs have been counted; whatever is not an object and not free is overhead. */
+/* Slabs are counted already; everything that is neither an object nor free is overhead. */
 static void count_pages(struct check *c)
 {
 	struct luo_heap_usage *u = &c->usage;

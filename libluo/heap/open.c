@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Opening and closing a heap: among the fds of the process, on an fd, on a path, or in memory. */
+/*
+ * Opens and closes a heap: by name among the fds of the process, on an fd, on a path, or in memory.
+ */
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -127,9 +129,9 @@ static struct luo_heap *new_heap(int fd, const struct luo_heap_options *o)
 }
 
 /*
- * Empty, or left by somebody who died while making it: nothing can have been in it. That it is
- * being made is two bits of the magic number, too little to overwrite a heap for: so it must not be
- * larger than it was then, and nobody must have opened it.
+ * Empty, or left by a process that crashed while making it, so it cannot have content. The mark
+ * "being made" is two bits of the magic number, which is too little to overwrite a heap for. So the
+ * file must not be larger than it was then, and must never have been opened.
  */
 static int is_unmade(int fd)
 {
@@ -152,11 +154,11 @@ static int is_unmade(int fd)
 	       head.owner.pid == 0;
 }
 
-/* What was empty shall be that again. */
+/* Makes the file empty again. */
 static void unmake(const struct luo_heap *h)
 {
 	if (ftruncate(h->fd, 0) < 0)
-		return; /* sealed meanwhile: then there is a heap with nothing in it */
+		return; /* sealed meanwhile: then it is a heap without content */
 }
 
 static int make_if_needed(struct luo_heap *h, const struct luo_heap_options *o, const char *name)
@@ -223,7 +225,7 @@ static int open_own(int fd, const char *name, const struct luo_heap_options *o,
 		return r;
 	}
 	if (!h->read_only) {
-		/* Nobody shall make it shorter under our mapping. Not all files can be sealed. */
+		/* Prevent shortening under our mapping. Not all files can be sealed. */
 		(void)luo_memfd_add_seals(fd, F_SEAL_SHRINK);
 		heap_owner_record(h);
 	}
@@ -234,7 +236,7 @@ static int open_own(int fd, const char *name, const struct luo_heap_options *o,
 	return 0;
 }
 
-/* The access that the caller has is the access that we take. */
+/* Use the access that the caller's fd has. */
 static int open_shared(int fd, const char *name, const struct luo_heap_options *o,
 		       struct luo_heap **ret_heap)
 {
@@ -399,7 +401,7 @@ _public_ int luo_heap_open_memory(const struct luo_heap_options *options,
 
 /* ------------------------------------- by path ------------------------------------- */
 
-/* What a heap in a file is called in messages. */
+/* The name of a heap in a file, for messages. */
 static const char *name_of_path(const char *path)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -456,7 +458,7 @@ static int open_path(const char *path, const struct luo_heap_options *o, struct 
 		if (errno != ENOENT || (o->flags & (LUO_HEAP_READ_ONLY | LUO_HEAP_MUST_EXIST)))
 			return -errno;
 		r = make_at(path, o, ret_heap);
-		if (r != -EEXIST) /* somebody was faster */
+		if (r != -EEXIST) /* another process was faster */
 			return r;
 	}
 	return -EEXIST;

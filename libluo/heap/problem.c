@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The sentence that luo_heap_problem() returns: what was tried, on what, and why it failed. */
+/* The sentence of luo_heap_problem(): what was tried, on what, and why it failed. */
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The mapping as an object; parsing and formatting stand in files of their own. */
+/* The mapping as an object, and reading it from a file. parse.c and format.c convert it. */
 
 #include <sys/stat.h>
 
@@ -65,11 +65,11 @@ _public_ struct luo_mapping *luo_mapping_free(struct luo_mapping *mapping)
 static size_t first_guess(const struct stat *st)
 {
 	if (!S_ISREG(st->st_mode) || st->st_size <= 0)
-		return 64 * 1024; /* as in /proc, where the size is not said */
+		return 64 * 1024; /* unknown size, as for files in /proc */
 	return (size_t)st->st_size + 1;
 }
 
-/* pread(2), not mmap(2): a file that is shortened meanwhile must not raise SIGBUS. */
+/* pread(2) instead of mmap(2), because a file that is shortened meanwhile must not raise SIGBUS. */
 static int read_all(int fd, size_t allocate, char **ret_text, size_t *ret_size)
 {
 	_cleanup_free_ char *text = NULL;
@@ -100,7 +100,7 @@ static int read_all(int fd, size_t allocate, char **ret_text, size_t *ret_size)
 	return 0;
 }
 
-/* A failure keeps its reason even if there is no memory to say it in. */
+/* A failure keeps its error code even if there is no memory for its text. */
 static int fail(int r, const char *what, char **ret_reason)
 {
 	if (ret_reason)

@@ -8,12 +8,10 @@ import unittest
 from fakeluod import Error
 from luoctltest import STATUS, LuoctlTest, entry
 
-PARTS = ["/usr/lib/systemd/system/luod.service", "/usr/lib/systemd/system/luo-harvest.service",
-         "/usr/lib/systemd/system/luo-pin.service",
-         "/usr/lib/systemd/system-generators/luo-generator",
-         "/usr/lib/systemd/system-shutdown/luo-shutdown",
-         "/usr/libexec/luo/luo-harvest", "/usr/libexec/luo/luo-restore"]
-PARTS = [p.replace("/usr/libexec", os.environ["LIBEXECDIR"]) for p in PARTS]
+PARTS = [f"{os.environ[folder]}/{name}" for folder, name in (
+    ("UNITDIR", "luod.service"), ("UNITDIR", "luo-harvest.service"), ("UNITDIR", "luo-pin.service"),
+    ("GENERATORDIR", "luo-generator"), ("SHUTDOWNDIR", "luo-shutdown"),
+    ("LIBEXECDIR", "luo/luo-harvest"), ("LIBEXECDIR", "luo/luo-restore"))]
 
 ENABLED = """\
 luod.service is enabled: it starts at every boot.

@@ -7,7 +7,12 @@ static const char *skip_reason;
 enum tap_result tap_failed(const char *file, int line, const char *what, long long got)
 {
 	const char *slash = strrchr(file, '/');
-	const char *name = got < 0 && got > -4096 ? strerrorname_np((int)-got) : NULL;
+	const char *name = NULL;
+
+#ifdef __GLIBC__
+	if (got < 0 && got > -4096)
+		name = strerrorname_np((int)-got);
+#endif
 
 	printf("# %s:%d: %s", slash ? slash + 1 : file, line, what);
 	if (name)

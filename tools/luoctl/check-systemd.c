@@ -6,7 +6,7 @@
 #include "manager/manager.h"
 #include "common/util.h"
 
-#define HOOK         "/usr/lib/systemd/system-shutdown/luo-shutdown"
+#define HOOK         SYSTEMD_SHUTDOWN_DIR "/luo-shutdown"
 #define TIMEOUT_USEC (5 * USEC_PER_SEC)
 
 /* From this version a store can outlive its service. */

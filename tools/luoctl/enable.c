@@ -26,11 +26,11 @@
 #define PINS "luopin*.slice"
 
 static const char *const parts[] = {
-	"/usr/lib/systemd/system/" LUOD,
-	"/usr/lib/systemd/system/" HARVEST,
-	"/usr/lib/systemd/system/" PIN,
-	"/usr/lib/systemd/system-generators/luo-generator",
-	"/usr/lib/systemd/system-shutdown/luo-shutdown",
+	SYSTEMD_UNIT_DIR "/" LUOD,
+	SYSTEMD_UNIT_DIR "/" HARVEST,
+	SYSTEMD_UNIT_DIR "/" PIN,
+	SYSTEMD_GENERATOR_DIR "/luo-generator",
+	SYSTEMD_SHUTDOWN_DIR "/luo-shutdown",
 	LUO_LIBEXECDIR "/luo-harvest",
 	LUO_LIBEXECDIR "/luo-restore",
 };

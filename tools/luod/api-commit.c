@@ -164,7 +164,7 @@ static int incoming_text(struct luod *l, const char *session, char **ret)
 		session_fd = find_session(l->waiting[i], session);
 	if (session_fd < 0)
 		return session_fd;
-	r = luo_session_restore_fd(session_fd, LUO_TOKEN_MAPPING, &fd);
+	r = luo_session_retrieve_fd(session_fd, LUO_TOKEN_MAPPING, &fd);
 	return r < 0 ? r : read_text(fd, ret);
 }
 

@@ -119,7 +119,7 @@ int index_commit(struct luo_store *const *stores, size_t n_stores, struct split 
 	if (r >= 0)
 		r = luo_session_create(device, INDEX_SESSION, &session);
 	if (r >= 0)
-		r = luo_session_preserve_fd(session, LUO_TOKEN_MAPPING, fd);
+		r = luo_session_preserve_fd(session, fd, LUO_TOKEN_MAPPING);
 	if (r < 0)
 		return r;
 	*ret_fd = TAKE_FD(session);

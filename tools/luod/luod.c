@@ -108,10 +108,17 @@ static int on_keeper_gone(sd_event_source *source, int fd, uint32_t revents, voi
 	return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
 
+/* Gives memory that a large message needed back to the system. */
+static void trim(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+}
+
 static int on_trim(sd_event_source *source, void *userdata)
 {
-	/* Memory that a large message needed goes back to the system. */
-	malloc_trim(0);
+	trim();
 	return 0;
 }
 
@@ -239,7 +246,7 @@ int luod_run(const struct options *options)
 	r = setup(&l);
 	if (r >= 0) {
 		(void)keeper_notify(&l.keeper, "READY=1");
-		malloc_trim(0);
+		trim();
 		r = sd_event_loop(l.event);
 		if (r < 0)
 			log_error("The event loop failed: %s.", strerror(-r));
