@@ -59,7 +59,7 @@ static void shape_leave(const struct arguments *args, const struct shape *shape)
 	must(luo_device_open(0, &device));
 	must(luo_session_create(device, name, &session));
 	must(luo_memfd_new_sealed("shape", shape, sizeof(*shape), &fd));
-	must(luo_session_preserve_fd(session, LUO_TOKEN_MAPPING, fd));
+	must(luo_session_preserve_fd(session, fd, LUO_TOKEN_MAPPING));
 	close(fd);
 	close(device);
 }
@@ -73,7 +73,7 @@ static struct shape shape_take(const struct arguments *args)
 	snprintf(name, sizeof(name), "shape-%zu", args->subject.files);
 	must(luo_device_open(0, &device));
 	must(luo_session_retrieve(device, name, &session));
-	must(luo_session_restore_fd(session, LUO_TOKEN_MAPPING, &fd));
+	must(luo_session_retrieve_fd(session, LUO_TOKEN_MAPPING, &fd));
 	if (must_errno(pread(fd, &shape, sizeof(shape), 0)) != sizeof(shape))
 		die(-EBADMSG, "%s", name);
 	close(fd);

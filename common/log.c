@@ -68,9 +68,9 @@ void log_full(int level, const char *format, ...)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			line[i] = '?';
 	line[n++] = '\n';
-	/* One write: lines of luod and its supervisor do not mix. */
+	/* One write, so that lines of luod and its supervisor do not mix. */
 	if (write(STDERR_FILENO, line, (size_t)n) < 0) {
-		/* There is nobody to tell. */
+		/* There is no other place to report it. */
 	}
 	errno = saved;
 }
@@ -81,7 +81,8 @@ bool log_limit_check(struct log_limit *limit)
 
 	if (limit->begin == 0 || now - limit->begin >= limit->interval_usec) {
 		if (limit->swallowed > 0)
-			log_warning("%u similar messages were not shown.", limit->swallowed);
+			log_warning("%u similar %s not shown.", limit->swallowed,
+				    plural(limit->swallowed, "message was", "messages were"));
 		limit->begin = now;
 		limit->n = limit->swallowed = 0;
 	}

@@ -3,9 +3,9 @@
 #define COMMON_LOG_H
 
 /*
- * One line to stderr per event. Under the journal the level stands in front as "<N>", elsewhere as
- * a word. Whatever the line contains, it stays one line of printable text: much of what luod talks
- * about was chosen by others.
+ * One line to stderr for each event. Under the journal the line starts with the level as "<N>",
+ * elsewhere with the level as a word. Whatever the line contains, it stays one line of printable
+ * text: other processes chose much of it.
  */
 
 #include <stdint.h>
@@ -13,14 +13,14 @@
 
 #include "common/util.h"
 
-/* Looks at $JOURNAL_STREAM. @program: in front of every line */
+/* Reads $JOURNAL_STREAM. @program: the start of every line */
 void log_setup(const char *program, int level);
 /* "error", "warning", "notice", "info", "debug"; -EINVAL. */
 int log_level_parse(const char *text);
 const char *log_level_name(int level);
 void log_full(int level, const char *format, ...) _printf_(2, 3);
 
-/* Lets @burst lines through in @interval_usec, and then says how many it has swallowed. */
+/* Lets @burst lines through in @interval_usec, and then reports how many more there were. */
 struct log_limit {
 	uint64_t interval_usec;
 	unsigned burst;
@@ -35,7 +35,7 @@ bool log_limit_check(struct log_limit *limit);
 #define log_info(...)    log_full(LOG_INFO, __VA_ARGS__)
 #define log_debug(...)   log_full(LOG_DEBUG, __VA_ARGS__)
 
-/* For what a stranger can cause as often as he likes. */
+/* For messages that another process can cause as often as it wants. */
 #define log_limited(level, ...)                                                      \
 	do {                                                                         \
 		static struct log_limit _limit = { 10 * USEC_PER_SEC, 20, 0, 0, 0 }; \

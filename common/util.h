@@ -88,6 +88,12 @@ static inline bool startswith(const char *s, const char *prefix)
 	return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
+/* The noun for a count: "1 fd", "2 fds", "0 fds". */
+static inline const char *plural(uint64_t n, const char *one, const char *many)
+{
+	return n == 1 ? one : many;
+}
+
 /* The unit in which the kernel maps and charges memory: 4 KiB on x86-64, up to 64 KiB elsewhere. */
 static inline size_t page_size(void)
 {

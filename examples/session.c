@@ -32,7 +32,7 @@ static int save(int device, const char *name, const char *text, int *ret_session
 	/* Sealed, because it is complete; and before it is preserved, because later is too late. */
 	r = luo_memfd_new_sealed("text", text, strlen(text), &memory);
 	if (r == 0) {
-		r = luo_session_preserve_fd(session, TOKEN_TEXT, memory);
+		r = luo_session_preserve_fd(session, memory, TOKEN_TEXT);
 		close(memory); /* the session has it */
 	}
 	if (r < 0) {
@@ -63,7 +63,7 @@ static int restore(int device, const char *name)
 	r = luo_session_retrieve(device, name, &session);
 	if (r < 0)
 		return r;
-	r = luo_session_restore_fd(session, TOKEN_TEXT, &memory);
+	r = luo_session_retrieve_fd(session, TOKEN_TEXT, &memory);
 	if (r == 0) {
 		r = print(memory);
 		close(memory);

@@ -8,11 +8,10 @@
 #include "shutdown-hook/config.h"
 
 #include <ctype.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
+#include "common/read-file.h"
 #include "common/util.h"
 
 /* systemd-shutdown gives the programs in its folder 90 s, and then goes on without waiting. */
@@ -267,38 +266,6 @@ void config_parse(const char *path, const char *text, size_t size, config_warn_f
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-static int read_config(const char *path, char **ret_text, size_t *ret_size)
-{
-	_cleanup_close_ int fd = -EBADF;
-	_cleanup_free_ char *text = NULL;
-	struct stat st;
-	size_t size = 0;
-
-	/* Whatever lies there: not a FIFO that nobody writes to. */
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	text = malloc(LUO_CONFIG_SIZE_MAX + 1);
-	if (!text)
-		return -ENOMEM;
-	while (size <= LUO_CONFIG_SIZE_MAX) {
-		ssize_t n = read(fd, text + size, LUO_CONFIG_SIZE_MAX + 1 - size);
-
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		size += (size_t)n;
-	}
-	*ret_text = TAKE_PTR(text);
-	*ret_size = size;
-	return 0;
-}
-
 void config_load(const char *path, config_warn_fn warn, void *userdata, struct config *ret)
 {
 	_cleanup_free_ char *text = NULL;
@@ -307,7 +274,7 @@ void config_load(const char *path, config_warn_fn warn, void *userdata, struct c
 	int r;
 
 	config_defaults(ret);
-	r = read_config(path, &text, &size);
+	r = read_file(path, LUO_CONFIG_SIZE_MAX, &text, &size);
 	if (r == -ENOENT || r == -ENOTDIR)
 		return;
 	if (r < 0) {

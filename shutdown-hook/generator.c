@@ -12,6 +12,7 @@
 
 #include "shutdown-hook/index.h"
 #include "manager/manager.h"
+#include "common/read-file.h"
 #include "common/util.h"
 #include "shutdown-hook/small-file.h"
 #include "shutdown-hook/unit-file.h"
@@ -39,7 +40,7 @@ static int read_runtime_file(const struct generator *g, const char *name, char *
 	int r;
 
 	snprintf(path, sizeof(path), "%s/%s", g->runtime_dir, name);
-	r = small_file_read(path, INDEX_SIZE_MAX, ret_text, ret_size);
+	r = read_file(path, INDEX_SIZE_MAX, ret_text, ret_size);
 	if (r == -ENOTDIR)
 		r = -ENOENT;
 	if (r < 0 && r != -ENOENT)
@@ -100,12 +101,12 @@ static int read_session(const struct generator *g, int session_fd, struct index 
 	size_t size;
 	int r;
 
-	r = luo_session_restore_fd(session_fd, LUO_TOKEN_MAPPING, &fd);
+	r = luo_session_retrieve_fd(session_fd, LUO_TOKEN_MAPPING, &fd);
 	if (r < 0) {
 		reason = "there is no text in it";
 	} else {
-		r = small_file_read_fd(fd, INDEX_SIZE_MAX, &text, &size);
-		reason = r == -E2BIG ? "larger than 1 MiB" : "it cannot be read";
+		r = read_file_fd(fd, INDEX_SIZE_MAX, &text, &size);
+		reason = r == -EFBIG ? "larger than 1 MiB" : "it cannot be read";
 	}
 	if (r == 0)
 		r = index_parse(text, size, ret, &reason);

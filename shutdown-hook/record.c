@@ -5,8 +5,8 @@
 #include <fcntl.h>
 #include <json-c/json_tokener.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
+#include "common/read-file.h"
 #include "common/util.h"
 
 #define RECORD_SIZE_MAX ((size_t)4 << 20)
@@ -125,25 +125,17 @@ int record_write(struct json_object *record, const char *directory, const char *
 
 int record_read(const char *directory, const char *name, struct json_object **ret_record)
 {
-	_cleanup_close_ int dir = -EBADF, fd = -EBADF;
+	_cleanup_close_ int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_free_ char *text = NULL;
 	struct json_object *o;
-	struct stat st;
-	ssize_t n;
+	size_t size;
+	int r;
 
-	dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	fd = dir < 0 ? -EBADF : openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (dir < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_size < 0 || (size_t)st.st_size > RECORD_SIZE_MAX)
-		return -EBADMSG;
-	text = malloc((size_t)st.st_size + 1);
-	if (!text)
-		return -ENOMEM;
-	n = pread(fd, text, (size_t)st.st_size, 0);
-	if (n < 0)
-		return -errno;
-	text[n] = 0;
+	r = read_file_at(dir, name, RECORD_SIZE_MAX, &text, &size);
+	if (r < 0)
+		return r;
 	o = json_tokener_parse(text);
 	if (!json_object_is_type(o, json_type_object)) {
 		json_object_put(o);

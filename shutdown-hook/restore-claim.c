@@ -10,9 +10,9 @@
 #include <luo/store.h>
 
 #include "libluo/client/internal.h"
+#include "common/read-file.h"
 #include "common/util.h"
 #include "shutdown-hook/restore.h"
-#include "shutdown-hook/small-file.h"
 
 #define CALL_TIMEOUT (30 * USEC_PER_SEC)
 #define PAUSE_NSEC   (50 * USEC_PER_MSEC * NSEC_PER_USEC)
@@ -61,8 +61,8 @@ static bool luod_is_there(void)
 	_cleanup_free_ char *text = NULL;
 	size_t size;
 
-	return small_file_read("/sys/fs/cgroup/system.slice/luod.service/cgroup.events", 4096,
-			       &text, &size) == 0 &&
+	return read_file("/sys/fs/cgroup/system.slice/luod.service/cgroup.events", 4096, &text,
+			 &size) == 0 &&
 	       strstr(text, "populated 1");
 }
 

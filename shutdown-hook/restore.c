@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <syslog.h>
 
+#include "common/read-file.h"
 #include "common/util.h"
-#include "shutdown-hook/small-file.h"
 
 #define LIST_SIZE_MAX ((size_t)4 << 20)
 
@@ -67,7 +67,7 @@ static bool is_listed(const struct restore *restore)
 	size_t size;
 
 	snprintf(path, sizeof(path), "%s/units", restore->runtime_dir);
-	return restore->owner || small_file_read(path, LIST_SIZE_MAX, &text, &size) < 0 ||
+	return restore->owner || read_file(path, LIST_SIZE_MAX, &text, &size) < 0 ||
 	       has_line(text, restore->unit);
 }
 

@@ -79,7 +79,7 @@ static int make_session(const struct index_report *report, int *ret_fd)
 	if (r == 0)
 		r = luo_session_create(device, INDEX_SESSION, &session);
 	if (r == 0)
-		r = luo_session_preserve_fd(session, LUO_TOKEN_MAPPING, memfd);
+		r = luo_session_preserve_fd(session, memfd, LUO_TOKEN_MAPPING);
 	if (r == 0)
 		*ret_fd = TAKE_FD(session);
 	return r;

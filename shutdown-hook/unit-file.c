@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "common/read-file.h"
 #include "common/util.h"
-#include "shutdown-hook/small-file.h"
 
 #define UNIT_FILE_MAX ((size_t)1 << 20)
 #define LINE_MAX_SIZE 4096
@@ -242,14 +242,10 @@ void unit_settings_parse(const char *text, size_t size, struct unit_settings *se
 static int parse_file(const char *path, struct unit_settings *settings)
 {
 	_cleanup_free_ char *text = NULL;
-	struct stat st;
 	size_t size;
 	int r;
 
-	/* A pipe would block, a device too: PID 1 takes neither for a unit. */
-	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
-		return 0;
-	r = small_file_read(path, UNIT_FILE_MAX, &text, &size);
+	r = read_file(path, UNIT_FILE_MAX, &text, &size);
 	if (r < 0)
 		return r == -ENOMEM ? r : 0;
 	unit_settings_parse(text, size, settings);

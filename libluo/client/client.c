@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The caller's end of io.luo. A call is: send one message, wait for its reply or replies.
+ * The caller's end of io.luo. A call sends one message and waits for one or more replies.
  *
- * Replies carry no number, only their order says which call they answer. So a connection on which
- * a call ended before its last reply (a timeout, a broken message, a callback that had enough) must
- * never be used again: the late reply would be taken for that of the next call. Such a connection
- * is closed at once, and the next call makes a new one. It costs nothing to lose a connection:
- * luod remembers processes, not connections.
+ * Replies carry no number; their order says which call they answer. So a connection on which a call
+ * ended before its last reply (a timeout, a broken message, a callback that stopped) must not be
+ * used again: the late reply would be taken for the reply of the next call. The client closes such
+ * a connection at once, and the next call makes a new one. Losing a connection costs nothing,
+ * because luod identifies processes, not connections.
  */
 
 #include <fcntl.h>
@@ -24,11 +24,11 @@
 
 #define INTERFACE "io.luo."
 
-/* A list of all entries of a full luod, or a mapping of the largest size, escaped. */
+/* Enough for a list of all entries of a full luod, or for the largest mapping, escaped. */
 #define REPLY_MAX ((size_t)160 << 20)
 
 struct luo_client {
-	struct luo_varlink *varlink; /* NULL: to be connected */
+	struct luo_varlink *varlink; /* NULL: not connected */
 	char *path;
 	uint64_t timeout_usec;
 	char *error_name;
@@ -46,13 +46,13 @@ static int default_path(char **ret_path)
 	return asprintf(ret_path, "%s/" LUO_SOCKET_NAME, directory) < 0 ? -ENOMEM : 0;
 }
 
-/* connect(2) on AF_UNIX waits while the backlog is full, as long as the send timeout says. */
+/* connect(2) on AF_UNIX waits while the backlog is full, up to the send timeout. */
 static int set_connect_timeout(int fd, uint64_t usec)
 {
 	struct timeval tv = { 0 };
 
 	if (usec != UINT64_MAX) {
-		usec = MAX2(usec, UINT64_C(1)); /* 0 would be for ever */
+		usec = MAX2(usec, UINT64_C(1)); /* 0 would mean no timeout */
 		tv.tv_sec = (time_t)(usec / USEC_PER_SEC);
 		tv.tv_usec = (suseconds_t)(usec % USEC_PER_SEC);
 	}
@@ -85,7 +85,7 @@ static int client_connect(struct luo_client *c)
 {
 	const struct luo_varlink_limits limits = {
 		.message_max = REPLY_MAX,
-		/* one message handed out, and the next that came with it */
+		/* one message returned, and the next one that arrived with it */
 		.fds_max = (size_t)2 * LUO_VARLINK_FDS_MAX,
 	};
 	_cleanup_close_ int fd = -EBADF;
@@ -152,7 +152,7 @@ _public_ struct luo_client *luo_client_free(struct luo_client *c)
 	return NULL;
 }
 
-/* A connection that is open, and has nothing unread on it. */
+/* True if the connection is open and has no unread data. */
 static int client_ready(struct luo_client *c)
 {
 	struct luo_varlink_message message;
@@ -165,7 +165,7 @@ static int client_ready(struct luo_client *c)
 		if (r > 0)
 			luo_varlink_message_done(&message);
 	}
-	if (r != 0) /* luod has gone since, or said what nobody asked */
+	if (r != 0) /* luod exited meanwhile, or sent something that no call asked for */
 		client_disconnect(c);
 	return c->varlink ? 0 : client_connect(c);
 }
@@ -215,7 +215,7 @@ static int parse_parameters(const char *text, struct json_object **ret)
 	return 0;
 }
 
-/* The connection closes what it has sent, the caller keeps what it has. */
+/* The connection closes its copies after sending; the caller keeps the originals. */
 static int send_with_copies(struct luo_varlink *v, struct json_object *message, const int *fds,
 			    size_t n_fds)
 {
@@ -263,7 +263,7 @@ static int send_call(struct luo_client *c, const char *method, struct json_objec
 	return r;
 }
 
-/* Until a message is there. Writes what is still to be written meanwhile. */
+/* Waits for a message, and writes pending output meanwhile. */
 static int next_message(struct luo_client *c, struct luo_varlink_message *ret)
 {
 	uint64_t deadline = deadline_in(c->timeout_usec);
@@ -274,7 +274,7 @@ static int next_message(struct luo_client *c, struct luo_varlink_message *ret)
 		r = luo_varlink_next(c->varlink, ret);
 		if (r != 0)
 			return r < 0 ? r : 0;
-		/* If luod closes in the middle of our message, it may have said why. */
+		/* If luod closes the connection while we send, its reply may give the reason. */
 		flushed = luo_varlink_flush(c->varlink);
 		r = luo_varlink_receive(c->varlink);
 		if (r < 0)
@@ -331,7 +331,7 @@ static int receive_reply(struct luo_client *c, struct luo_reply *ret)
 	return 0;
 }
 
-/* After this luod and we agree on what comes next, unless it was an error of the connection. */
+/* After this, both sides agree on the next message, unless the connection itself failed. */
 static int end_call(struct luo_client *c, int r)
 {
 	if (r < 0 && !c->error_name)
@@ -445,7 +445,7 @@ static int more_as_text(struct luo_reply *reply, void *userdata)
 	r = reply_text(reply, &text);
 	if (r < 0)
 		return r;
-	reply->message.n_fds = 0; /* the fds, not the array, are the callback's */
+	reply->message.n_fds = 0; /* the callback owns the fds, but not the array */
 	return more->callback(text, reply->message.fds, n, reply->continues, more->userdata);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What luod's errors mean: an errno for the program, a sentence for the person. */
+/* Converts an error of luod to an errno for the program and a sentence for a person. */
 
 #include <stdio.h>
 
@@ -59,7 +59,7 @@ int luo_client_error_to_errno(const char *name, struct json_object *parameters)
 			return error_table[i].error;
 	if (!streq(name, "io.luo.Failed") || !luo_reply_int(parameters, "errno", &number))
 		return -EREMOTEIO;
-	/* Either sign will do; 4095 is the largest that the kernel has. */
+	/* Accept either sign; 4095 is the kernel's largest errno. */
 	if (number < 0 && number >= -4095)
 		number = -number;
 	return number > 0 && number <= 4095 ? -(int)number : -EREMOTEIO;
@@ -78,7 +78,7 @@ char *luo_client_error_sentence(const char *name, struct json_object *parameters
 	if (text)
 		return strdup(text);
 	if (streq(name, "io.luo.NoSuchUnit") && unit)
-		r = asprintf(&s, "luod knows no unit \"%s\"", unit);
+		r = asprintf(&s, "luod does not know the unit \"%s\"", unit);
 	else if (streq(name, "io.luo.NoSuchEntry") && unit && entry)
 		r = asprintf(&s, "unit \"%s\" has no entry \"%s\"", unit, entry);
 	else if (streq(name, "io.luo.Lost") && unit && entry)
@@ -89,7 +89,7 @@ char *luo_client_error_sentence(const char *name, struct json_object *parameters
 	else if (streq(name, "org.varlink.service.InvalidParameter") && parameter)
 		r = asprintf(&s, "luod does not accept the parameter \"%s\"", parameter);
 	else if (startswith(name, "org.varlink.service."))
-		r = asprintf(&s, "luod does not know this call (%s): is it of another version?",
+		r = asprintf(&s, "luod does not know the method %s; it may have another version",
 			     name);
 	else
 		return NULL;

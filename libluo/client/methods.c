@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The methods of io.luo that have a function of their own. */
+/* The methods of io.luo for which the library has a function. */
 
 #include <luo/store.h>
 
 #include "libluo/client/internal.h"
 #include "common/util.h"
 
-/* NULL stands for what the callee decides. */
+/* NULL lets luod choose the caller's unit. */
 static bool unit_is_ok(const char *unit)
 {
 	return !unit || luo_unit_name_is_valid(unit);
@@ -57,7 +57,7 @@ struct claim {
 	size_t n;
 };
 
-/* Moves the fd out of the message. An entry that is lost has none. */
+/* Moves the fd out of the message. A lost entry has no fd. */
 static int take_entry_fd(struct json_object *entry, struct luo_varlink_message *message,
 			 int *ret_fd)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Sessions that nobody here understands, on their way through one more kexec. */
+/* Carries sessions that this version does not understand through one more kexec. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -57,15 +57,15 @@ static int carry_session(int from, int to, const struct luo_guess *tokens, size_
 		_cleanup_close_ int fd = -EBADF, copy = -EBADF;
 		int r;
 
-		r = luo_session_restore_fd(from, tokens->values[i], &fd);
+		r = luo_session_retrieve_fd(from, tokens->values[i], &fd);
 		if (r == -EMFILE)
 			return r;
-		if (r < 0) /* not there, or lost long ago */
+		if (r < 0) /* absent, or lost before */
 			continue;
 		r = copy_file(fd, &copy);
 		if (r < 0)
 			return r;
-		r = luo_session_preserve_fd(to, tokens->values[i], copy);
+		r = luo_session_preserve_fd(to, copy, tokens->values[i]);
 		if (r < 0)
 			return r;
 		(*files)++;
@@ -107,7 +107,7 @@ _public_ int luo_incoming_carry(struct luo_incoming *incoming, uint64_t device_t
 
 	if (incoming->mapping)
 		return -EINVAL;
-	/* Sizes are only known after the retrieve, which must not run into a limit. */
+	/* Sizes are known only after the retrieve, which must not exceed a memory limit. */
 	r = luo_memory_room(&room);
 	if (r < 0)
 		return r;

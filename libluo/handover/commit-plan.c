@@ -16,18 +16,18 @@
 #include "libluo/store/internal.h"
 #include "common/util.h"
 
-/* F_SEAL_EXEC is missing from the headers of Debian 12. */
+/* Debian 12's headers lack F_SEAL_EXEC. */
 #ifndef F_SEAL_EXEC
 #define F_SEAL_EXEC 0x0020
 #endif
 
 /*
- * A file with more holes than this travels packed. Below it the holes are filled: that costs a
- * little memory, and in return what is written after the commit is still carried.
+ * A file with more holes than this is packed. Below this size, the kernel fills the holes: that
+ * costs little memory, and writes after the commit are still carried over.
  */
 #define HOLES_TO_FILL_MAX (UINT64_C(64) << 20)
 
-/* What must stay free when holes are filled or copies are made. */
+/* Memory that must stay free when holes are filled or copies are made. */
 #define MEMORY_MARGIN (UINT64_C(32) << 20)
 
 static void decide(struct luo_commit_result *result, enum luo_result what, int error,
@@ -39,21 +39,21 @@ static void decide(struct luo_commit_result *result, enum luo_result what, int e
 }
 
 /*
- * An incoming session cannot go along: only its files can, once they are taken out. The kernel
- * tells the two apart by what it says first: an incoming one refuses the call (EINVAL), an outgoing
- * one looks at the fd (EBADF), or says that it is full. Nothing is changed by either.
+ * An incoming session cannot be preserved again; only its files can, after they are retrieved. The
+ * first error of the kernel tells the two kinds apart: an incoming session refuses the call
+ * (EINVAL), an outgoing one checks the fd (EBADF) or says that it is full. Neither changes
+ * anything.
  */
 static bool session_is_outgoing(int fd)
 {
-	return luo_session_preserve_fd(fd, UINT64_MAX, -1) != -EINVAL;
+	return luo_session_preserve_fd(fd, -1, UINT64_MAX) != -EINVAL;
 }
 
 static void plan_session(struct luo_commit_item *item, struct luo_commit_result *result)
 {
 	if (!session_is_outgoing(item->entry->fd)) {
 		decide(result, LUO_RESULT_NOT_PRESERVABLE, 0,
-		       "a session that came from the previous kernel: take its files out and put "
-		       "them into a new one");
+		       "a session that came from the previous kernel: take its files out and put them into a new one");
 		return;
 	}
 	decide(result, LUO_RESULT_SESSION, 0, NULL);
@@ -61,8 +61,8 @@ static void plan_session(struct luo_commit_item *item, struct luo_commit_result 
 }
 
 /*
- * Three system calls for an ordinary memfd, because this is inside the blackout; the full
- * inspection is only for what turns out not to be one.
+ * Three system calls for an ordinary memfd, because this runs inside the blackout. Only other files
+ * get the full inspection.
  */
 static int look_at(struct luo_commit_item *item, struct luo_commit_result *result)
 {
@@ -80,7 +80,7 @@ static int look_at(struct luo_commit_item *item, struct luo_commit_result *resul
 	item->device = st.st_dev;
 	item->inode = st.st_ino;
 
-	/* Only shmem and hugetlbfs have seals at all; O_PATH gives EBADF here. */
+	/* Only shmem and hugetlbfs have seals; O_PATH returns EBADF. */
 	seals = fcntl(item->entry->fd, F_GET_SEALS);
 	if (seals < 0 || st.st_nlink > 0) {
 		r = luo_fd_inspect(item->entry->fd, &info);
@@ -139,7 +139,7 @@ static int plan_item(struct luo_commit_item *item, struct luo_commit_result *res
 	r = luo_entry_learn_name(entry);
 	if (r < 0)
 		return r;
-	/* Of what was recorded before, only the name and the age are still true by themselves. */
+	/* Of the recorded attributes, only the name and the age are certainly still true. */
 	item->meta.stored_at = entry->meta.stored_at;
 	item->meta.known = entry->meta.known & LUO_META_STORED_AT;
 	if (entry->meta.known & LUO_META_FILE_NAME) {
@@ -160,11 +160,14 @@ static int compare_inodes(const void *a, const void *b)
 		return x->device < y->device ? -1 : 1;
 	if (x->inode != y->inode)
 		return x->inode < y->inode ? -1 : 1;
-	/* The first in the order of the stores becomes the primary. */
+	/* The first entry in the order of the stores becomes the primary. */
 	return x < y ? -1 : x > y;
 }
 
-/* Another description of the same file has its own offset; the kernel only keeps the primary's. */
+/*
+ * Another open file description of the same file has its own offset; the kernel keeps only the
+ * primary's.
+ */
 static int make_alias(struct luo_commit_item *item, struct luo_commit_item *primary,
 		      struct luo_commit_result *result)
 {
@@ -200,7 +203,7 @@ static int find_aliases(struct luo_commit_plan *plan)
 			sorted[n++] = &plan->items[i];
 	if (n == 0)
 		return 0;
-	/* The kernel counts inodes up, so files that were made in this order are sorted already. */
+	/* The kernel numbers inodes upward, so files made in this order are sorted already. */
 	for (size_t i = 1; i < n; i++)
 		if (compare_inodes(&sorted[i - 1], &sorted[i]) > 0) {
 			qsort(sorted, n, sizeof(*sorted), compare_inodes);
@@ -285,8 +288,8 @@ static int check_room(uint64_t needed, const char **ret_reason)
 		return r;
 	}
 	if (room.bytes < MEMORY_MARGIN || needed > room.bytes - MEMORY_MARGIN) {
-		*ret_reason = "it has holes or needs a copy, and the memory that is left is not "
-			      "enough for that";
+		*ret_reason =
+			"it has holes or needs a copy, and the memory that is left is not enough for that";
 		return -EDQUOT;
 	}
 	return 0;
@@ -305,12 +308,12 @@ static int prepare_packed(struct luo_commit_item *item, size_t *extents_left, bo
 		item->meta.n_extents = 0;
 		r = -E2BIG;
 	}
-	if (r == -E2BIG) { /* too scattered to write down: fill the holes */
+	if (r == -E2BIG) { /* too many pieces to describe: fill the holes */
 		*ret_done = false;
 		return 0;
 	}
 	if (r < 0) {
-		*ret_reason = "cannot list where its data is";
+		*ret_reason = "cannot list its data";
 		return r;
 	}
 	r = check_room(bytes, ret_reason);
@@ -336,12 +339,17 @@ static int prepare_plain_copy(struct luo_commit_item *item, const char **ret_rea
 	r = check_room(item->size, ret_reason);
 	if (r < 0)
 		return r;
-	/* The entry itself may be write-only. */
+	/* The entry may be write-only. */
 	r = luo_memfd_reopen(item->entry->fd, O_RDONLY, &source);
 	if (r >= 0)
 		r = luo_memfd_create(
 			&(struct luo_memfd_options){ .name = "luo-copy",
-						     /* its seals are put on it after the journey */
+						     /*
+						      * its seals
+						      * are added
+						      * after the
+						      * kexec
+						      */
 						     .flags = LUO_MEMFD_ALLOW_SEALING },
 			&copy);
 	if (r >= 0)
@@ -350,7 +358,7 @@ static int prepare_plain_copy(struct luo_commit_item *item, const char **ret_rea
 		*ret_reason = "cannot make a copy of it";
 		return r;
 	}
-	/* The kernel keeps the offset of what it preserves, and that is the copy. */
+	/* The kernel keeps the offset of the file that it preserves, which is the copy. */
 	offset = lseek(item->entry->fd, 0, SEEK_CUR);
 	if (offset > 0 && lseek(copy, offset, SEEK_SET) < 0) {
 		*ret_reason = "cannot set the position of its copy";
@@ -360,7 +368,7 @@ static int prepare_plain_copy(struct luo_commit_item *item, const char **ret_rea
 	return 0;
 }
 
-/* A copy starts without seals and with the mode of a new memfd: both must be put on it later. */
+/* A copy has no seals and the mode of a new memfd; both are restored after the kexec. */
 static void note_for_copy(struct luo_commit_item *item)
 {
 	struct stat st;
@@ -380,8 +388,8 @@ static void note_for_copy(struct luo_commit_item *item)
 }
 
 /*
- * Where vm.memfd_noexec=2 every new memfd is sealed against exec, the copy too. Packed it does not
- * matter how it comes back: what the unit gets is made anew on the other side.
+ * With vm.memfd_noexec=2 every new memfd has the exec seal, the copy too. For a packed file this
+ * does not matter, because the unit gets a new file after the kexec.
  */
 static int prepare_exec_sealed(struct luo_commit_item *item, unsigned flags, size_t *extents_left,
 			       const char **ret_reason)
@@ -399,19 +407,19 @@ static int prepare_exec_sealed(struct luo_commit_item *item, unsigned flags, siz
 		if (r < 0 || packed)
 			return r;
 	}
-	*ret_reason = "the kernel would bring it back read-only, and vm.memfd_noexec=2 forbids the "
-		      "copy that would not";
+	*ret_reason =
+		"the kernel would bring it back read-only, and vm.memfd_noexec=2 forbids the copy that would not";
 	return -EOPNOTSUPP;
 }
 
-/* Filled if there is room for that, else packed if that is allowed. */
+/* Fill the holes if there is room, else pack the file if that is allowed. */
 static int prepare_holes(struct luo_commit_item *item, unsigned flags, size_t *extents_left,
 			 const char **ret_reason)
 {
 	bool packed = false;
 	int r;
 
-	/* Holes of a few pages are not worth reading /proc for. */
+	/* For holes of a few pages, reading /proc is not worth its cost. */
 	if (item->holes <= (UINT64_C(64) << 10))
 		return 0;
 	r = check_room(item->holes, ret_reason);

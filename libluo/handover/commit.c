@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Stores -> sessions, the last step before the kexec.
+ * Writes stores into sessions, the last step before the kexec.
  *
- * Everything is decided in the plan first (commit-plan.c). Then the sessions are made in one visit
- * to the device, each distinct file is preserved, and the mapping is written last: a session with
- * a mapping is complete. Whatever fails on the way, closing the session fds undoes it all.
+ * The plan (commit-plan.c) decides everything first. Then the sessions are made in one visit to the
+ * device, each distinct file is preserved, and the mapping is written last: a session with a
+ * mapping is complete. After any failure, closing the session fds undoes everything.
  */
 
 #include <errno.h>
@@ -50,7 +50,7 @@ static const char *reason_of_preserve(int error)
 	case -EOPNOTSUPP:
 		return "it has a seal that the kernel does not know how to keep";
 	case -ENOMEM:
-		return "the kernel has not enough memory for it";
+		return "the kernel does not have enough memory for it";
 	case -EFBIG:
 		return "it is larger than the kernel can preserve";
 	case -EBADF:
@@ -60,7 +60,7 @@ static const char *reason_of_preserve(int error)
 	}
 }
 
-/* The kernel took it for a kind that it cannot preserve, although it has seals: hugetlb. */
+/* The kernel treats it as a kind that it cannot preserve, although it has seals: hugetlb. */
 static void explain_not_preservable(struct luo_commit_item *item, struct luo_commit_result *result)
 {
 	struct luo_fd_info info;
@@ -83,8 +83,9 @@ static int preserve_item(struct luo_commit *commit, struct luo_commit_item *item
 		return r;
 
 	begin = now_usec(CLOCK_MONOTONIC);
-	r = luo_session_preserve_fd(commit->spill.fds[item->session], item->token,
-				    item->copy_fd >= 0 ? item->copy_fd : item->entry->fd);
+	r = luo_session_preserve_fd(commit->spill.fds[item->session],
+				    item->copy_fd >= 0 ? item->copy_fd : item->entry->fd,
+				    item->token);
 	result->usec += now_usec(CLOCK_MONOTONIC) - begin;
 	if (r == -ENOSPC)
 		return r;
@@ -95,23 +96,22 @@ static int preserve_item(struct luo_commit *commit, struct luo_commit_item *item
 			result->result = LUO_RESULT_COPIED;
 			result->reason =
 				item->meta.packed
-					? "travels packed, so that its holes stay holes"
-					: "travels as a copy, because the kernel would bring "
-					  "it back read-only";
+					? "is carried packed, so that its holes stay holes"
+					: "is carried as a copy, because the kernel would restore it read-only";
 		}
 	} else if (r == -ENOENT)
 		explain_not_preservable(item, result);
 	else
 		set_failed(item, result, r, reason_of_preserve(r));
-	/* The session has its own reference to a copy. */
+	/* The session holds its own reference to the copy. */
 	item->copy_fd = safe_close(item->copy_fd);
 	return 0;
 }
 
 /*
- * ENOSPC may mean the session, which has a limit before kernel 7.2, or the file: its file system or
- * quota is full, and its holes cannot be filled. An empty memfd tells: where it fits, the session
- * is not to blame. It stays there, under a token that no entry names.
+ * ENOSPC may refer to the session, which has a limit before kernel 7.2, or to the file: its file
+ * system or quota is full, so its holes cannot be filled. An empty memfd tells: if it can be
+ * preserved, the session is not full. It stays in the session under a token that no entry names.
  */
 static int settle_no_space(struct luo_commit *commit, struct luo_commit_item *item,
 			   struct luo_commit_result *result)
@@ -121,7 +121,7 @@ static int settle_no_space(struct luo_commit *commit, struct luo_commit_item *it
 
 	r = luo_memfd_create(&(struct luo_memfd_options){ .name = "luo-probe" }, &probe);
 	if (r >= 0)
-		r = luo_session_preserve_fd(commit->spill.fds[item->session], item->token, probe);
+		r = luo_session_preserve_fd(commit->spill.fds[item->session], probe, item->token);
 	if (r == -ENOSPC)
 		return luo_spill_full(&commit->spill);
 	if (r < 0)
@@ -133,7 +133,7 @@ static int settle_no_space(struct luo_commit *commit, struct luo_commit_item *it
 	return 0;
 }
 
-/* -EAGAIN: the main session turned out smaller than thought, everything was undone, once more. */
+/* -EAGAIN: the main session holds fewer files than assumed; everything was undone, try again. */
 static int preserve_all(struct luo_commit *commit)
 {
 	for (size_t i = 0; i < commit->plan.n; i++) {
@@ -161,7 +161,7 @@ static int preserve_all(struct luo_commit *commit)
 	return 0;
 }
 
-/* Another attempt starts from the plan as it was. */
+/* Each attempt starts from the plan. */
 static void forget_attempt(struct luo_commit *commit)
 {
 	for (size_t i = 0; i < commit->plan.n; i++) {
@@ -236,8 +236,8 @@ static int map_unit(struct luo_mapping *mapping, const struct luo_unit *from,
 }
 
 /*
- * The mapping is only there to be written: its entries are the items' own, with nothing in them
- * that would have to be copied inside the blackout.
+ * This mapping is only written. Its entries borrow from the items, so that nothing is copied inside
+ * the blackout.
  */
 static int map_item(struct luo_unit *unit, struct luo_commit_item *item, enum luo_result result)
 {
@@ -325,11 +325,11 @@ static int write_mapping(struct luo_commit *commit, const struct luo_commit_opti
 	r = build_mapping(commit, options, mapping);
 	if (r < 0)
 		return r;
-	/* What our own reader would refuse must not be written. */
+	/* Our own reader would refuse it, so it must not be written. */
 	if (luo_store_n_units(mapping->store) > LUO_MAPPING_UNITS_MAX ||
 	    luo_store_n_entries(mapping->store) > LUO_MAPPING_ENTRIES_MAX)
 		return -E2BIG;
-	/* Nothing may be forgotten between the report and what the next kernel will read. */
+	/* The report and the document for the next kernel must agree. */
 	if (luo_store_n_entries(mapping->store) != commit->summary.preserved)
 		return -EPROTO;
 	free(TAKE_PTR(commit->mapping));
@@ -341,7 +341,7 @@ static int write_mapping(struct luo_commit *commit, const struct luo_commit_opti
 	r = luo_memfd_new_sealed("luo-mapping", commit->mapping, commit->mapping_size, &fd);
 	if (r < 0)
 		return r;
-	return luo_session_preserve_fd(commit->spill.fds[0], LUO_TOKEN_MAPPING, fd);
+	return luo_session_preserve_fd(commit->spill.fds[0], fd, LUO_TOKEN_MAPPING);
 }
 
 static void sum_up(struct luo_commit *commit)
@@ -385,7 +385,10 @@ static int do_commit(struct luo_commit *commit, const struct luo_commit_options 
 			settle_aliases(commit);
 			sum_up(commit);
 			r = write_mapping(commit, options);
-			/* Just full: there is room for every file, and none for the mapping. */
+			/*
+			 * The session is exactly full: it has every file, and no room for the
+			 * mapping.
+			 */
 			if (r == -ENOSPC)
 				r = luo_spill_main_full(&commit->spill);
 		}

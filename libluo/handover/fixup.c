@@ -23,7 +23,7 @@ int luo_entry_learn_name(struct luo_entry *entry)
 	r = luo_memfd_get_name(entry->fd, &name);
 	if (r < 0)
 		return r == -ENOTTY ? 0 : r;
-	/* A memfd that came through a kexec has an empty name: then there is nothing to learn. */
+	/* A memfd that was restored has an empty name, so there is nothing to record. */
 	if (name[0] == '\0')
 		return 0;
 
@@ -55,7 +55,7 @@ int luo_meta_copy(const struct luo_entry_meta *from, struct luo_entry_meta *ret_
 	return 0;
 }
 
-/* Mode first, then the seals: F_SEAL_EXEC forbids to change the executable bits. */
+/* Restore the mode before the seals, because F_SEAL_EXEC forbids changes of the executable bits. */
 static int fix_inode(int fd, const struct luo_entry_meta *meta)
 {
 	int r;
@@ -70,7 +70,7 @@ static int fix_inode(int fd, const struct luo_entry_meta *meta)
 		r = luo_memfd_get_seals(fd, &seals);
 		if (r < 0)
 			return r;
-		/* Asked for again after a restart of the caller, the file has them already. */
+		/* After a restart of the caller the file may have the seals already. */
 		if ((seals & meta->seals) != meta->seals) {
 			r = luo_memfd_add_seals(fd, meta->seals & ~seals);
 			if (r < 0)
@@ -80,7 +80,7 @@ static int fix_inode(int fd, const struct luo_entry_meta *meta)
 	return 0;
 }
 
-/* The kernel brings everything back read-write: a description with less needs to be a new one. */
+/* The kernel restores every file read-write; less access needs a new open file description. */
 static int narrow_access(int fd, int flags, int *ret_fd)
 {
 	_cleanup_close_ int narrowed = -EBADF;

@@ -10,7 +10,7 @@
 #include "common/util.h"
 
 #define GUESSED_TOKENS 4096
-/* 32 MiB of numbers; a mapping of ours with all its entries has a tenth of that. */
+/* 32 MiB of numbers; our largest mapping has a tenth of that. */
 #define TOKENS_MAX ((size_t)4 << 20)
 
 static int compare(const void *a, const void *b)
@@ -38,7 +38,7 @@ static int add(struct luo_guess *guess, size_t *allocated, uint64_t value)
 	return 0;
 }
 
-/* A document as it comes, piece by piece: a number may stand across two of them. */
+/* Reads the document piece by piece; a number may continue in the next piece. */
 struct scan {
 	struct luo_guess *guess;
 	size_t allocated;
@@ -75,7 +75,7 @@ static int add_numbers_of(struct scan *s, const char *text, size_t size)
 	return 0;
 }
 
-/* Whose file it is we do not know: to map it would let them kill us by making it smaller. */
+/* The owner of the file is unknown. If it made a mapped file smaller, we would get SIGBUS. */
 static int read_numbers(struct scan *s, int fd)
 {
 	char text[4096];
@@ -100,7 +100,7 @@ static int read_document(struct luo_incoming *incoming, struct scan *scan)
 	_cleanup_close_ int fd = -EBADF;
 	int r;
 
-	r = luo_session_restore_fd(incoming->sessions[0], LUO_TOKEN_MAPPING, &fd);
+	r = luo_session_retrieve_fd(incoming->sessions[0], LUO_TOKEN_MAPPING, &fd);
 	if (r == -ENOENT)
 		return 0;
 	return r < 0 ? r : read_numbers(scan, fd);

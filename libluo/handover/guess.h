@@ -3,18 +3,18 @@
 #define LIBLUO_HANDOVER_GUESS_H
 
 /*
- * Which tokens may be in a session. Internal.
+ * Finds the tokens that a session may have. Internal.
  *
- * The kernel lists neither sessions nor tokens. What can be known of the tokens is that we and
- * systemd count from 0, and that the document, whatever its form, has them in it as numbers.
+ * The kernel lists neither sessions nor tokens. But we and systemd count tokens from 0, and the
+ * document contains them as numbers, whatever its form.
  */
 
 #include "libluo/handover/incoming.h"
 
 struct luo_guess {
-	uint64_t *values; /* ascending, to be freed with free() */
+	uint64_t *values; /* ascending; the caller frees it with free() */
 	size_t n;
-	bool complete; /* false: the document has more numbers, or could not be read to its end */
+	bool complete; /* false: the document has more numbers, or was not read completely */
 };
 
 int luo_guess_tokens(struct luo_incoming *incoming, struct luo_guess *ret_guess);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Two sets of sessions that came in become one: a unit may have files in both, because what a
- * systemd that can do it itself is meant to restore lies in a session of its own.
+ * Merges two sets of incoming sessions. A unit may have files in both, because a session of its own
+ * holds what a systemd with live update support restores by itself.
  *
- * From then on they are finished together, when nothing unclaimed is left in either.
+ * After the merge both are finished together, when nothing unclaimed is left in either.
  */
 
 #include <errno.h>
@@ -16,12 +16,15 @@
 #include "libluo/store/internal.h"
 #include "common/util.h"
 
-/* Entries of a unit up to which their order is put right: each is a move of all behind it. */
+/*
+ * The order is corrected in units with up to this many entries, because each correction moves all
+ * entries behind it.
+ */
 #define PLACES_MAX 8192
 
 /*
- * One of whose entries some were skipped has a table of what it names, and one of whose sessions
- * some are still to be had asks for them by its own name: they stay by themselves.
+ * A set with skipped entries has a table of the tokens that its mapping names, and a set with
+ * missing sessions requests them by its own name. Such sets are not merged.
  */
 static bool can_be_merged(const struct luo_incoming *incoming)
 {
@@ -54,7 +57,7 @@ static int make_room(struct luo_incoming *into, const struct luo_incoming *from)
 	return 0;
 }
 
-/* The units first, with room for all: after that nothing can fail. */
+/* Make the units and reserve all room first; after that nothing can fail. */
 static int make_units(struct luo_store *into, const struct luo_store *from)
 {
 	struct luo_unit *unit, *to;
@@ -77,9 +80,9 @@ static int make_units(struct luo_store *into, const struct luo_store *from)
 }
 
 /*
- * The order of a store means something: a service may have several fds of one name. No document
- * tells the order of entries that are in two, so it is that in which they were stored. Those of one
- * session stay as they are.
+ * The order of a store matters, because a service may have several fds of one name. No document
+ * gives the order of entries from two sessions, so they are ordered by the time at which they were
+ * stored. Entries of one session keep their order.
  */
 static size_t place_of(const struct luo_entry *entry, unsigned offset)
 {
@@ -106,7 +109,7 @@ static void move_entries(struct luo_store *into, const struct luo_store *from, u
 			struct luo_entry *entry = unit->entries[0];
 
 			entry->session += offset;
-			/* There is room, so it does not fail. */
+			/* Room is reserved, so this cannot fail. */
 			if (luo_entry_move(entry, to) < 0)
 				break;
 			luo_entry_move_forward(entry, place_of(entry, offset));

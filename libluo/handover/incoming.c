@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Sessions -> stores, in the new kernel.
+ * Reads sessions into stores, in the new kernel.
  *
- * A retrieved session is finished when its last fd is closed, and finishing frees whatever was not
- * taken out. So the fds stay open as long as anything is unclaimed, and for ever if the mapping is
+ * A retrieved session is finished when its last fd is closed, which frees everything that was not
+ * retrieved. So the fds stay open while anything is unclaimed, and permanently if the mapping is
  * not understood.
  */
 
@@ -54,8 +54,8 @@ static int incoming_new(int session_fd, const char *name, struct luo_incoming **
 }
 
 /*
- * Never fails: whatever goes wrong here, the session stays held. Only a problem of ours that will
- * go away (no memory, no free fd) is told apart in the text.
+ * This never fails: after any error the session stays held. Only errors that will go away (no
+ * memory, no free fd) have a text of their own.
  */
 static void read_mapping(struct luo_incoming *incoming)
 {
@@ -63,7 +63,7 @@ static void read_mapping(struct luo_incoming *incoming)
 	_cleanup_free_ char *reason = NULL;
 	int r;
 
-	r = luo_session_restore_fd(incoming->sessions[0], LUO_TOKEN_MAPPING, &fd);
+	r = luo_session_retrieve_fd(incoming->sessions[0], LUO_TOKEN_MAPPING, &fd);
 	if (r == -ENOENT) {
 		problem(incoming, "the session has no mapping at token 0", r);
 		return;
@@ -79,7 +79,7 @@ static void read_mapping(struct luo_incoming *incoming)
 			r = luo_incoming_note_places(incoming);
 		if (r < 0) {
 			incoming->mapping = luo_mapping_free(incoming->mapping);
-			problem(incoming, "cannot work with the mapping", r);
+			problem(incoming, "cannot process the mapping", r);
 		}
 		return;
 	}
@@ -90,7 +90,7 @@ static void read_mapping(struct luo_incoming *incoming)
 }
 
 /*
- * The mapping is not trusted with names: with any other it could take over the session of another
+ * The mapping cannot choose other names, because it could then take over the session of another
  * program.
  */
 bool luo_session_is_further(const char *name, const char *main_name)
@@ -118,7 +118,7 @@ static int make_room_for_spills(struct luo_incoming *incoming)
 	return 0;
 }
 
-/* Entries whose session is not there are lost, and say so. */
+/* Entries whose session is missing are lost, and report it. */
 static void fail_entries_of_missing_sessions(struct luo_incoming *incoming)
 {
 	struct luo_entry *entry;
@@ -132,14 +132,14 @@ static void fail_entries_of_missing_sessions(struct luo_incoming *incoming)
 				entry->failed = -ENOENT;
 }
 
-/* Before anything else is done: whatever comes next may fail, or kill us. */
+/* First of all, because any later step may fail or kill this process. */
 static void announce(const struct luo_incoming *incoming, int fd)
 {
 	if (incoming->on_session)
 		incoming->on_session(fd, incoming->on_session_userdata);
 }
 
-/* A failure of today must not make the files of a whole session lost for ever. */
+/* A temporary failure must not make the files of a whole session permanently lost. */
 static void retrieve_further(struct luo_incoming *incoming, int device_fd, size_t index)
 {
 	const char *name = incoming->mapping->spills[index - 1];
@@ -172,14 +172,14 @@ int luo_incoming_session(struct luo_incoming *incoming, unsigned index)
 	return incoming->sessions[index] == -EBADF ? -EAGAIN : incoming->sessions[index];
 }
 
-/* Places for the further sessions that the mapping names, less those that it may not name. */
+/* Reserves places for the further sessions that the mapping names, except for invalid names. */
 static void expect_further(struct luo_incoming *incoming)
 {
 	int r = make_room_for_spills(incoming);
 
 	if (r < 0) {
 		incoming->mapping = luo_mapping_free(incoming->mapping);
-		problem(incoming, "cannot work with the mapping", r);
+		problem(incoming, "cannot process the mapping", r);
 		return;
 	}
 	for (size_t i = 0; i < incoming->mapping->n_spills; i++)
@@ -199,8 +199,8 @@ static int append_session(struct luo_incoming *incoming, int fd)
 }
 
 /*
- * Nobody says how many further sessions there are, but we number them without gaps. They would stay
- * in the kernel as well if they were not retrieved; retrieved, they can be carried on.
+ * The number of further sessions is unknown, but we number them without gaps. Without a retrieve
+ * they would stay in the kernel; retrieved, they can be carried on.
  */
 static void hold_spills(struct luo_incoming *incoming, int device_fd)
 {
@@ -214,11 +214,11 @@ static void hold_spills(struct luo_incoming *incoming, int device_fd)
 		r = luo_session_retrieve(device_fd, name, &fd);
 		if (r == -ENOENT)
 			return;
-		/* One that cannot be had does not mean that there is none behind it. */
+		/* If one cannot be retrieved, the next may still exist. */
 		if (r < 0)
 			continue;
 		announce(incoming, fd);
-		/* On failure it stays open: leaked rather than freed. */
+		/* On failure the fd stays open: a leak is better than freed memory. */
 		if (append_session(incoming, fd) < 0)
 			return;
 	}
@@ -238,7 +238,7 @@ _public_ int luo_incoming_retrieve(int device_fd, const char *name,
 	struct luo_incoming *incoming;
 	int r;
 
-	/* First what may fail: once it is retrieved there is no way back that would not free it. */
+	/* Do first what may fail: after the retrieve, every way back frees the session. */
 	r = incoming_new(-EBADF, name, &incoming);
 	if (r < 0)
 		return r;
@@ -282,8 +282,7 @@ static void adopt_spills(struct luo_incoming *incoming, const int *fds, size_t n
 					incoming->sessions[i + 1] = fds[k];
 					wanted = true;
 				}
-		/* One that the mapping does not name is held at the end of the list all the same.
-		 */
+		/* A session that the mapping does not name is held at the end of the list. */
 		if (!wanted)
 			(void)append_session(incoming, fds[k]);
 	}
@@ -382,7 +381,7 @@ _public_ int luo_incoming_finish(struct luo_incoming *incoming)
 
 	if (!incoming->mapping || (incoming->mapping->n_all_issues > 0 && !incoming->rescued))
 		return -EBUSY;
-	/* One that is still to be had may have something in it. */
+	/* A missing session may contain something. */
 	for (size_t i = 0; i < incoming->n_sessions; i++) {
 		int fd = luo_incoming_session(incoming, (unsigned)i);
 

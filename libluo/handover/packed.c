@@ -45,7 +45,10 @@ int luo_extents_list(int fd, uint64_t size, struct luo_extent **ret_extents, siz
 	off_t at = 0;
 	int r;
 
-	/* An offset of our own: SEEK_DATA would move the one that the service shares with us. */
+	/*
+	 * Use a description with its own offset: SEEK_DATA would move the offset that the service
+	 * shares with us.
+	 */
 	r = luo_memfd_reopen(fd, O_RDONLY, &own);
 	if (r < 0)
 		return r;
@@ -62,7 +65,7 @@ int luo_extents_list(int fd, uint64_t size, struct luo_extent **ret_extents, siz
 		hole = lseek(own, data, SEEK_HOLE);
 		if (hole < 0)
 			return -errno;
-		if (hole <= data) /* it shrank under us */
+		if (hole <= data) /* the file shrank meanwhile */
 			return -EIO;
 		if ((uint64_t)hole > size)
 			hole = (off_t)size;
@@ -80,7 +83,10 @@ int luo_extents_list(int fd, uint64_t size, struct luo_extent **ret_extents, siz
 	return 0;
 }
 
-/* sendfile(2) reads at an explicit offset and writes at the target's own, which is ours alone. */
+/*
+ * sendfile(2) reads at an explicit offset and writes at the target's offset, which no other process
+ * uses.
+ */
 static int copy_piece(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t length)
 {
 	off_t at = (off_t)from_offset;
@@ -94,7 +100,7 @@ static int copy_piece(int from, uint64_t from_offset, int to, uint64_t to_offset
 			continue;
 		if (n < 0)
 			return -errno;
-		if (n == 0) /* it shrank under us */
+		if (n == 0) /* the file shrank meanwhile */
 			return -EIO;
 		length -= (uint64_t)n;
 	}
@@ -107,7 +113,7 @@ int luo_pack(int fd, const struct luo_extent *extents, size_t n, int *ret_fd)
 	uint64_t at = 0;
 	int r;
 
-	/* The entry itself may be write-only. */
+	/* The entry may be write-only. */
 	r = luo_memfd_reopen(fd, O_RDONLY, &source);
 	if (r < 0)
 		return r;
@@ -132,7 +138,7 @@ int luo_unpack(int packed_fd, const struct luo_entry_meta *meta, int *ret_fd)
 	char name[MEMFD_NAME_MAX + 1];
 	int r;
 
-	/* A name from outside may be longer than the kernel takes. */
+	/* A foreign name may be longer than the kernel accepts. */
 	snprintf(name, sizeof(name), "%s",
 		 (meta->known & LUO_META_FILE_NAME) && meta->file_name ? meta->file_name : "");
 	r = luo_memfd_get_size(packed_fd, &packed_size);
@@ -143,7 +149,9 @@ int luo_unpack(int packed_fd, const struct luo_entry_meta *meta, int *ret_fd)
 		&(struct luo_memfd_options){
 			.name = name,
 			.size = meta->size,
-			/* Even one without MFD_ALLOW_SEALING: F_SEAL_SEAL is among its seals then.
+			/*
+			 * Even a memfd without MFD_ALLOW_SEALING: its seals then include
+			 * F_SEAL_SEAL.
 			 */
 			.flags = LUO_MEMFD_ALLOW_SEALING,
 		},
@@ -154,7 +162,7 @@ int luo_unpack(int packed_fd, const struct luo_entry_meta *meta, int *ret_fd)
 	for (size_t i = 0; i < meta->n_extents; i++) {
 		const struct luo_extent *e = &meta->extents[i];
 
-		/* The list came from outside: it must fit both what we got and what we make. */
+		/* The list is foreign: it must fit both the packed file and the new one. */
 		if (e->length > packed_size - at || e->offset > meta->size ||
 		    e->length > meta->size - e->offset)
 			return -EBADMSG;
@@ -165,7 +173,7 @@ int luo_unpack(int packed_fd, const struct luo_entry_meta *meta, int *ret_fd)
 	}
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return -errno;
-	/* "Not written down" means what the kernel gives a file, and this one is from us. */
+	/* An absent value means the kernel's default for a retrieved file, but this file is new. */
 	if (!(meta->known & LUO_META_MODE))
 		(void)fchmod(fd, LUO_KERNEL_MODE);
 

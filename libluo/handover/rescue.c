@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A mapping that is understood but for some entries: of a type that is not there yet, of a wrong
- * form, or hostile. What they meant is taken out before the session is finished.
+ * Retrieves the files of skipped entries: of an unknown type, of an invalid form, or hostile. This
+ * happens before the session is finished, so that nothing is freed that we do not understand.
  */
 
 #include <errno.h>
@@ -29,8 +29,7 @@ static int compare(const void *a, const void *b)
 	return x->token < y->token ? -1 : x->token > y->token;
 }
 
-/* Entries that were claimed have left the mapping's store, so this is taken down when it is read.
- */
+/* Claimed entries have left the mapping's store, so this is recorded when the mapping is read. */
 int luo_incoming_note_places(struct luo_incoming *incoming)
 {
 	struct luo_store *store = incoming->mapping->store;
@@ -48,7 +47,7 @@ int luo_incoming_note_places(struct luo_incoming *incoming)
 		LUO_FOREACH_ENTRY (entry, unit)
 			if (entry->type == LUO_ENTRY_FD)
 				places[n++] = (struct place){ entry->session, entry->token };
-	/* The mapping itself need not be rescued. */
+	/* The mapping itself is not rescued. */
 	places[n++] = (struct place){ 0, LUO_TOKEN_MAPPING };
 	qsort(places, n, sizeof(*places), compare);
 	incoming->places = places;
@@ -64,10 +63,10 @@ static int rescue_one(struct luo_incoming *incoming, unsigned session, uint64_t 
 	_cleanup_free_ char *session_name = NULL;
 	int r;
 
-	r = luo_session_restore_fd(incoming->sessions[session], token, &fd);
+	r = luo_session_retrieve_fd(incoming->sessions[session], token, &fd);
 	if (r == -EMFILE)
 		return r;
-	if (r < 0) /* not there, or lost long ago */
+	if (r < 0) /* absent, or lost before */
 		return 0;
 	r = luo_session_get_name(incoming->sessions[session], &session_name);
 	if (r < 0)
@@ -114,7 +113,7 @@ _public_ int luo_incoming_rescue(struct luo_incoming *incoming, struct luo_unit 
 			*ret_n = 0;
 		return 0;
 	}
-	/* Sizes are only known after the retrieve, which must not run into a limit. */
+	/* Sizes are known only after the retrieve, which must not exceed a memory limit. */
 	r = luo_memory_room(&room);
 	if (r < 0)
 		return r;
@@ -130,7 +129,7 @@ _public_ int luo_incoming_rescue(struct luo_incoming *incoming, struct luo_unit 
 			r = rescue_session(incoming, (unsigned)i, &guess, to, &n);
 	if (r < 0)
 		return r;
-	/* What could be found is safe; that this was all cannot be said. */
+	/* Everything that was found is safe; whether there was more is unknown. */
 	if (!guess.complete)
 		return -E2BIG;
 	incoming->rescued = true;

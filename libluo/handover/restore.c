@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Getting one entry out of an incoming session.
+ * Retrieves one entry from an incoming session.
  *
- * The ioctl is the point of no return: if the kernel cannot charge the memory, what was preserved
- * is gone, and the caller may be killed inside it. So memory limits are looked at first.
+ * The ioctl cannot be undone: if the kernel cannot charge the memory, the preserved memory is gone,
+ * and the kernel may kill the caller inside the ioctl. So the memory limits are checked first.
  */
 
 #include <errno.h>
@@ -26,7 +26,7 @@
 #define LOOK_LASTS_USEC     (USEC_PER_SEC / 2)
 #define DEVICE_TIMEOUT_USEC (10 * USEC_PER_SEC)
 
-/* The kernel charges pages, and something for each file beside them. */
+/* The kernel charges pages, and some overhead for each file. */
 static uint64_t with_overhead(uint64_t bytes, uint64_t page)
 {
 	return (bytes / page + 3) * page;
@@ -38,7 +38,7 @@ uint64_t luo_restore_charge(const struct luo_entry_meta *meta, uint64_t page)
 
 	if (!meta->packed)
 		return with_overhead(meta->size, page);
-	/* The packed copy and what is made of it are both there for a moment. */
+	/* The packed copy and the file that is made from it exist at the same time for a moment. */
 	for (size_t i = 0; i < meta->n_extents; i++)
 		bytes += 2 * with_overhead(meta->extents[i].length, page);
 	return bytes;
@@ -50,16 +50,16 @@ static bool has_room(uint64_t room, uint64_t needed)
 }
 
 /*
- * What was preserved occupies its memory already, so only the limits of the cgroups can be in the
- * way; a packed file needs new pages too. Reading those limits costs more than restoring a small
- * file, so for small ones the last look is used until it is eaten up or old.
+ * Preserved memory is occupied already, so only the limits of cgroups can be exceeded; a packed
+ * file needs new pages too. Reading those limits costs more than restoring a small file, so small
+ * files use the last result until it is used up or old.
  */
 static int check_room(struct luo_incoming *incoming, const struct luo_entry_meta *meta)
 {
 	uint64_t needed = luo_restore_charge(meta, page_size()), now, available;
 	int r;
 
-	/* systemd writes down no sizes: where there is a limit, there is no telling. */
+	/* systemd records no sizes, so with a limit the result is unknown. */
 	if (!meta->packed && !(meta->known & LUO_META_SIZE)) {
 		r = luo_memory_cgroup_room(&available);
 		if (r < 0)
@@ -89,9 +89,9 @@ static int check_room(struct luo_incoming *incoming, const struct luo_entry_meta
 }
 
 /*
- * Whether the kernel will say so for ever. EMFILE comes before it touches anything; ENFILE from the
- * middle, and it is kept. What fails on our own side, before or after, never is: the kernel still
- * has the file.
+ * Whether the error is permanent. EMFILE comes before the kernel touches anything; ENFILE comes in
+ * the middle and is permanent. Our own failures before or after the ioctl never are, because the
+ * kernel still has the file.
  */
 static bool is_final(int error)
 {
@@ -108,7 +108,7 @@ static int duplicate(int fd, int *ret_fd)
 	return 0;
 }
 
-/* The unit stored its session under several names, and the kernel gives it out only once. */
+/* The unit stored its session under several names, and the kernel returns it only once. */
 static bool another_wants(const struct luo_incoming *incoming, const struct luo_entry *entry)
 {
 	struct luo_entry *other;
@@ -159,11 +159,14 @@ static int fetch_session(struct luo_incoming *incoming, const struct luo_entry *
 		return r;
 	r = luo_session_retrieve(device, entry->session_name, &fd);
 	if (r < 0) {
-		/* There is none, or somebody else has it: the kernel gives it out only once. */
+		/*
+		 * The session does not exist, or another process retrieved it: the kernel returns
+		 * it only once.
+		 */
 		*ret_final = r == -ENOENT || r == -EINVAL;
 		return r;
 	}
-	/* Not being able to remember it is no reason to close it, which would finish it. */
+	/* Failing to record the fd does not justify closing it, which would finish the session. */
 	if (another_wants(incoming, entry))
 		(void)remember_session(incoming, entry->session_name, fd);
 	*ret_fd = fd;
@@ -184,7 +187,7 @@ static int fetch_file(struct luo_incoming *incoming, unsigned session, uint64_t 
 	r = check_room(incoming, meta);
 	if (r < 0)
 		return r;
-	r = luo_session_restore_fd(session_fd, token, &fd);
+	r = luo_session_retrieve_fd(session_fd, token, &fd);
 	if (r < 0) {
 		*ret_final = is_final(r);
 		return r;
@@ -204,7 +207,7 @@ static int open_flags_of(const struct luo_entry_meta *meta)
 	return (meta->known & LUO_META_OPEN_FLAGS) ? meta->open_flags : O_RDWR;
 }
 
-/* A description of its own of a file that another entry has as well. */
+/* The alias has its own open file description of the file. */
 static int open_alias(int primary_fd, const struct luo_entry_meta *meta, int *ret_fd)
 {
 	int flags = (meta->known & LUO_META_OPEN_FLAGS) ? meta->open_flags : O_RDWR;
@@ -220,7 +223,7 @@ static int open_alias(int primary_fd, const struct luo_entry_meta *meta, int *re
 	return 0;
 }
 
-/* Also if only the access differs: a read-only alias must not become writable by sharing. */
+/* Also if only the access mode differs: sharing must not make a read-only alias writable. */
 static bool needs_own_description(const struct luo_shared_file *shared,
 				  const struct luo_entry *entry)
 {

@@ -11,8 +11,9 @@
 #include "common/util.h"
 
 /*
- * What every kernel takes, one of them being the mapping in the main session. Newer ones take more,
- * but then the list that they walk for each file costs more than the further sessions.
+ * Every kernel accepts this many files, one of which is the mapping in the main session. Newer
+ * kernels accept more, but then the list that they walk for each file costs more than further
+ * sessions.
  */
 #define FILES_ON_EVERY_KERNEL 128
 
@@ -29,7 +30,9 @@ static int name_of(const struct luo_spill *spill, size_t index, char *buffer, si
 	return 0;
 }
 
-/* One visit to the device for all of them: it is a singleton, and an open costs. */
+/*
+ * Make all sessions in one visit to the device, because it is a singleton and opening it is slow.
+ */
 static int make_sessions(struct luo_spill *spill, size_t wanted)
 {
 	_cleanup_close_ int device = -EBADF;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Allocating and freeing. Up to 128 KiB from slabs, without a lock; larger objects have pages of
- * their own, under the lock of the heap.
+ * Allocates and frees. Sizes up to 128 KiB come from slabs, without a lock. Larger objects have
+ * pages of their own, under the lock of the heap.
  */
 
 #include <assert.h>
@@ -17,8 +17,8 @@
 /* ---------------------------------- small objects ---------------------------------- */
 
 /*
- * The common case, in few instructions: the newest hint is right, and no transaction is open.
- * Whatever else it is, NULL: the long way finds out.
+ * The common case in few instructions: the newest hint is right, and no transaction is open.
+ * Otherwise NULL, and the caller takes the complete path.
  */
 static inline void *alloc_at_once(struct luo_heap *h, struct heap_slot_state *s, unsigned class)
 {
@@ -83,8 +83,9 @@ static void *alloc_block(struct luo_heap *h, struct heap_slot_state *s, unsigned
 }
 
 /*
- * The common case, in few instructions: a block of our own slab, no transaction, room in the
- * magazine, nothing freed by others. Whatever else it is, false: the long way finds out.
+ * The common case in few instructions: a block of our own slab, no transaction, room in the
+ * magazine, nothing freed by other threads. Otherwise false, and the caller takes the complete
+ * path.
  */
 static inline bool free_at_once(struct luo_heap *h, struct heap_slot_state *s, uint64_t offset)
 {
@@ -121,7 +122,7 @@ static inline bool free_at_once(struct luo_heap *h, struct heap_slot_state *s, u
 	return true;
 }
 
-/* The bit of a block of our own slab is cleared; a hint to it comes first. */
+/* Clears the bit of a block of our own slab, after adding a hint to it. */
 static int free_block(struct luo_heap *h, struct heap_slot_state *s, const struct heap_block *b)
 {
 	unsigned class = HEAP_DESC_CLASS(b->desc);
@@ -141,8 +142,8 @@ static int free_block(struct luo_heap *h, struct heap_slot_state *s, const struc
 }
 
 /*
- * Into the remote list of the slot that owns the slab. The block's own memory is the link; its
- * second word says so, to notice when it is freed again.
+ * Pushes the block to the remote list of the slot that owns the slab. The block's own memory is the
+ * link; its second word marks it, so that a second free is noticed.
  */
 static int free_remote(struct luo_heap *h, uint64_t offset)
 {
@@ -214,7 +215,7 @@ static int free_run(struct luo_heap *h, uint64_t offset)
 	int r;
 
 	pthread_mutex_lock(&h->lock);
-	r = heap_block_find(h, offset, &b); /* again: another thread may be freeing it, too */
+	r = heap_block_find(h, offset, &b); /* again, because another thread may free it too */
 	if (r == 0 && HEAP_DESC_KIND(b.desc) != HEAP_PAGE_RUN)
 		r = -EINVAL;
 	if (r == 0) {
@@ -241,7 +242,7 @@ static void *alloc(struct luo_heap *h, size_t size, size_t alignment, bool *ret_
 	if (size <= HEAP_CLASS_MAX && alignment <= 16) {
 		p = alloc_block(h, s, heap_class_of(size));
 	} else if (size <= HEAP_CLASS_MAX && alignment <= 4096) {
-		/* A multiple of the alignment, of which the blocks of its class are one, too. */
+		/* A multiple of the alignment; then the blocks of its class are aligned too. */
 		unsigned class = heap_class_of(MAX2(size, alignment));
 
 		while (class < HEAP_CLASSES && heap_classes[class].size % alignment)
@@ -298,7 +299,7 @@ _public_ void *luo_heap_aligned_alloc(struct luo_heap *h, size_t alignment, size
 	return alloc(h, size, alignment, &zero);
 }
 
-/* By another thread, and its owner has not drained it yet. */
+/* Freed by another thread, and not yet drained by its owner. */
 static bool was_freed(struct luo_heap *h, const struct heap_block *b, uint64_t offset)
 {
 	struct heap_slot_state *owner = &h->slots[HEAP_DESC_OWNER(b->desc)];
@@ -333,7 +334,7 @@ static int free_offset(struct luo_heap *h, struct heap_slot_state *s, uint64_t o
 	return free_block(h, s, &b);
 }
 
-/* By a thread for whom there is no slot: a full heap must not keep anybody from freeing. */
+/* Freed by a thread without a slot: a full heap must not prevent freeing. */
 static int free_without_slot(struct luo_heap *h, uint64_t offset)
 {
 	struct heap_block b;
@@ -401,7 +402,7 @@ _public_ void *luo_heap_realloc(struct luo_heap *h, void *ptr, size_t size)
 	usable = luo_heap_usable_size(h, ptr);
 	if (usable == 0)
 		return heap_alloc_failed(h, -EINVAL);
-	/* Where it is, unless more than half would be wasted. */
+	/* In place, unless more than half would be wasted. */
 	if (!h->read_only && size <= usable && (size >= usable / 2 || usable <= 32))
 		return ptr;
 	p = luo_heap_alloc(h, size);

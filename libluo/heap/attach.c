@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * From a file to a heap that can be used: verify it, complete what a death has interrupted, verify
- * the rest. All of it takes the same time for a heap of any size: what grows with the heap (leaves,
- * slabs) is verified when it is first needed.
+ * Makes a usable heap of a file: verifies it, completes what a crash interrupted, verifies the
+ * rest. The time does not depend on the size of the heap, because the parts that grow (leaves,
+ * slabs) are verified when they are first needed.
  *
- * A heap that is refused must not have been changed. So if anything is to be completed, that is
- * tried on a private copy first (the kernel copies only the pages that are written).
+ * A refused heap must not be changed. So recovery is tried on a private copy first (the kernel
+ * copies only the written pages).
  */
 
 #include <fcntl.h>
@@ -49,7 +49,7 @@ int heap_verify_super(const struct heap_super *super)
 	if (super->format == 0 || super->page_shift != HEAP_PAGE_SHIFT ||
 	    super->address % ((uint64_t)2 << 20) || super->address >= UINT64_C(1) << 47 ||
 	    !name_is_sound(super->name, sizeof(super->name)))
-		return heap_problem(-EUCLEAN, "its header makes no sense");
+		return heap_problem(-EUCLEAN, "its header is invalid");
 	return 0;
 }
 
@@ -86,7 +86,7 @@ uint64_t heap_leaf_sum(const struct luo_heap *h, uint32_t leaf)
 			 begin + MIN2(n, (uint64_t)HEAP_LEAF_PAGES) * sizeof(struct heap_desc));
 }
 
-/* Beside an owner this number may become anything after it was verified. */
+/* While an owner is alive, this number may change after it was verified. */
 static uint32_t pages_in_reach(const struct luo_heap *h)
 {
 	return (uint32_t)MIN2((uint64_t)heap_pages(h), h->max_size >> HEAP_PAGE_SHIFT);
@@ -132,7 +132,10 @@ static int verify_sizes(struct luo_heap *h)
 	    heap_load32(&index->slots) == 0 || heap_load32(&index->slots) > HEAP_SLOTS ||
 	    heap_load32(&index->roots) > HEAP_ROOTS)
 		return heap_problem(-EUCLEAN, "its page index is damaged (impossible counts)");
-	/* Beside an owner it may have grown since: the file first, the index then. */
+	/*
+	 * While an owner is alive, the heap may have grown: read the file size first, then the
+	 * index.
+	 */
 	if (size > h->file_size && h->beside_owner && fstat(h->fd, &st) == 0)
 		h->file_size = (uint64_t)st.st_size;
 	if (size > h->file_size)
@@ -175,7 +178,7 @@ static int find_slot(struct luo_heap *h, uint32_t i)
 	return 0;
 }
 
-/* Hints are believed later, so each must name a block of a slab that this slot owns. */
+/* Hints are trusted later, so each must name a block of a slab that this slot owns. */
 static bool magazine_is_sound(struct luo_heap *h, uint32_t slot, unsigned class)
 {
 	const struct heap_magazine *m = &h->slots[slot].slot->magazines[class];
@@ -205,7 +208,7 @@ static bool slot_is_pending(const struct heap_slot *slot)
 	       heap_load(&slot->tx.segment);
 }
 
-/* Whether the log of slot @i had something to complete, or -EUCLEAN. */
+/* True if the log of slot @i had something to complete, or -EUCLEAN. */
 static int complete_slot(struct luo_heap *h, uint32_t i)
 {
 	struct heap_slot *slot = h->slots[i].slot;
@@ -257,7 +260,7 @@ static int find_slots(struct luo_heap *h)
 	return r;
 }
 
-/* What was verified before may look different now: a sound log can still be a forged one. */
+/* Verified data may have changed since, and a sound log may be forged. */
 static int complete_slots(struct luo_heap *h)
 {
 	uint32_t slots = heap_load32(&heap_index(h)->slots);
@@ -283,7 +286,7 @@ static int recover(struct luo_heap *h)
 	uint32_t slots;
 	int r;
 
-	/* What its log says may lie behind the end of our mapping then. */
+	/* Its log may refer to pages behind the end of our mapping. */
 	r = verify_reach(h);
 	if (r < 0)
 		return r;
@@ -306,7 +309,7 @@ static int recover(struct luo_heap *h)
 	return r;
 }
 
-/* Whether there is something that recover() would do. 1, 0, or why it cannot be known. */
+/* 1 if recover() would do something, 0 if not, or the reason why that is unknown. */
 static int find_pending(struct luo_heap *h)
 {
 	int r;
@@ -319,7 +322,7 @@ static int find_pending(struct luo_heap *h)
 	return r < 0 ? r : is_pending(h);
 }
 
-/* Recovers a copy that only we see; the copy is what is left mapped. */
+/* Recovers a private copy, which stays mapped. */
 static int recover_copy(struct luo_heap *h, unsigned flags)
 {
 	int r;
@@ -367,7 +370,7 @@ static int verify_alone(struct luo_heap *h, unsigned flags)
 	return pending ? recover_copy(h, flags) : recover(h);
 }
 
-/* As it was mapped at first. */
+/* Maps it as before. */
 static int drop_copy(struct luo_heap *h, uint64_t address, unsigned flags)
 {
 	forget_leaves(h);
@@ -380,8 +383,8 @@ static int drop_copy(struct luo_heap *h, uint64_t address, unsigned flags)
 }
 
 /*
- * An owner who is alive may be in the middle of a change, so what looks damaged is looked at again.
- * And if an owner came or went meanwhile, all that was seen counts for nothing.
+ * A live owner may be in the middle of a change, so damage is checked again. If an owner came or
+ * went meanwhile, everything that was seen is void.
  */
 static int look_beside(struct luo_heap *h, uint64_t address, unsigned flags)
 {
@@ -397,7 +400,7 @@ static int look_beside(struct luo_heap *h, uint64_t address, unsigned flags)
 		usleep(1000);
 		r = drop_copy(h, address, flags);
 	}
-	return r < 0 ? r : heap_problem(-EBUSY, "its owner comes and goes; try again");
+	return r < 0 ? r : heap_problem(-EBUSY, "its owner changed several times; try again");
 }
 
 int heap_attach(struct luo_heap *h, const struct luo_heap_options *o)
@@ -421,7 +424,7 @@ int heap_attach(struct luo_heap *h, const struct luo_heap_options *o)
 	if (h->file_size < MIN_PAGES * HEAP_PAGE)
 		return heap_problem(-EUCLEAN, "it is cut off: the file has only %" PRIu64 " bytes",
 				    h->file_size);
-	/* Without a wish, whatever it has grown to is right. */
+	/* Without a requested size, its present size is right. */
 	if (o->max_size == 0 && h->file_size > h->max_size)
 		h->max_size = MIN2(h->file_size / HEAP_PAGE * HEAP_PAGE * 2, LUO_HEAP_MAX);
 	r = heap_map(h, super.address, o->flags);

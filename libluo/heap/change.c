@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Several words at one instant.
+ * Stores several words as one atomic step.
  *
- * A change collects words and their new values; whoever builds it reads through it, so that it sees
- * what it has put. To commit, the pairs go into a redo log, then the log's commit word says how
- * many, then the words are written, then the commit word is 0 again. A death before the commit word
- * is stored leaves nothing done, a death after it leaves the rest to whoever opens the heap, as
- * often as it takes: writing the same words again changes nothing.
+ * A change collects words and their new values; reads while it is built go through it, so they see
+ * the new values. To commit, the pairs go into a redo log, then the log's commit word gets their
+ * number, then the words are written, then the commit word becomes 0 again. A crash before the
+ * commit word is stored leaves nothing done. A crash after it leaves the rest to the next opener;
+ * writing the same words again is harmless.
  *
- * The words of the index, the roots, the directory and the leaves are covered by sums. These are
- * sums of what each word adds, so a change puts the new sums in as words of its own.
+ * Sums cover the words of the index, the roots, the directory and the leaves. A sum adds up a
+ * contribution of each word, so a change includes the new sums as words of its own.
  */
 
 #include <assert.h>
@@ -122,7 +122,7 @@ void heap_change_put8(struct heap_change *c, uint8_t *byte, uint8_t value)
 	put_bits(c, byte, UINT8_MAX, value);
 }
 
-/* Through the change, because it may be what makes the leaf. */
+/* Read through the change, because the change itself may make the leaf. */
 static struct heap_desc *desc_of(struct heap_change *c, uint32_t page)
 {
 	struct luo_heap *h = c->heap;
@@ -132,7 +132,7 @@ static struct heap_desc *desc_of(struct heap_change *c, uint32_t page)
 	if (page < heap_pages(h)) {
 		desc = heap_desc(h, page);
 	} else if (page < heap_change_get32(c, &heap_index(h)->pages)) {
-		/* Nobody has verified it yet, if it is the first page of its leaf. */
+		/* The leaf is not verified yet if this is its first page. */
 		leaf_page = heap_change_get(c, &heap_directory(h)[page / HEAP_LEAF_PAGES].page);
 		if (leaf_page > 0 && leaf_page < heap_change_get32(c, &heap_index(h)->pages))
 			desc = (struct heap_desc *)heap_page(h, (uint32_t)leaf_page) +
@@ -235,7 +235,7 @@ int heap_change_commit_slot(struct heap_change *c, struct heap_slot *slot)
 	return commit(c, &slot->log.commit, slot->log.entries, HEAP_SLOT_LOG_ENTRIES);
 }
 
-/* In the log of a slot; where the slots are must have been verified. */
+/* For the log of a slot; the places of the slots must be verified. */
 static bool in_slot_log(const struct luo_heap *h, uint64_t offset)
 {
 	uint64_t at = offset % HEAP_SLOT_SIZE, begin = offsetof(struct heap_slot, log);
@@ -249,8 +249,8 @@ static bool in_slot_log(const struct luo_heap *h, uint64_t offset)
 }
 
 /*
- * No log writes into what never changes, or into itself: its entries are read again while they are
- * written. And the log of a slot has no business in the super page, which was verified before.
+ * No log writes into constant fields or into itself, because its entries are read again while they
+ * are written. The log of a slot must not touch the super page, which was verified before.
  */
 static bool may_be_logged(const struct luo_heap *h, uint64_t offset, bool of_heap)
 {

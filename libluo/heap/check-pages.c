@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The descriptors: each page belongs to one run. And the lists of those that are free. */
+/* Checks the descriptors (each page belongs to one run) and the lists of free runs. */
 
 #include <inttypes.h>
 
@@ -34,14 +34,14 @@ static struct heap_desc desc_of(const struct check *c, uint32_t page)
 	return desc;
 }
 
-/* What the descriptor of the @i-th of @n pages has to be, given the first. */
+/* The correct descriptor of the @i-th of @n pages, given the first. */
 static uint64_t expected_word(uint64_t head, uint32_t i, uint32_t n)
 {
 	unsigned kind = HEAP_DESC_KIND(head);
 
 	if (kind == HEAP_PAGE_SLAB)
 		return HEAP_DESC(HEAP_PAGE_SLAB_PART, i);
-	/* The kind of a tail is the next number. */
+	/* The kind of a tail page is the next number. */
 	return i + 1 == n ? HEAP_DESC(kind + 1, n) : 0;
 }
 
@@ -53,10 +53,13 @@ static void check_body(struct check *c, uint64_t head, uint32_t page, uint32_t n
 
 		if (desc.word == expected && desc.links == 0)
 			continue;
-		/* One for each run: where it is wrong once, it mostly is for its whole length. */
+		/*
+		 * One problem for each run: if a descriptor is wrong once, it is usually wrong for
+		 * the whole run.
+		 */
 		check_problem(c,
-			      "page %" PRIu32 " (descriptor at 0x%" PRIx64 ") is part of %s of "
-			      "%" PRIu32 " pages that begins at page %" PRIu32
+			      "page %" PRIu32 " (descriptor at 0x%" PRIx64
+			      ") is part of %s of %" PRIu32 " pages that begins at page %" PRIu32
 			      ", and has 0x%" PRIx64 " 0x%" PRIx64 " instead of 0x%" PRIx64 " 0",
 			      page + i, desc_offset(c, page + i), kind_names[HEAP_DESC_KIND(head)],
 			      n, page, desc.word, desc.links, expected);
@@ -157,8 +160,7 @@ void check_runs(struct check *c)
 		    last->kind == HEAP_PAGE_FREE && last->page + last->pages == page)
 			check_problem(c,
 				      "the free runs at page %" PRIu32 " (%" PRIu32
-				      " pages) and page %" PRIu32
-				      " are neighbours, and not one run",
+				      " pages) and page %" PRIu32 " are neighbors, but not one run",
 				      last->page, last->pages, page);
 		if (!add_run(c, desc.word, page))
 			return;
@@ -170,7 +172,10 @@ void check_runs(struct check *c)
 
 #define CHUNK 4096
 
-/* With pread(2): reading a hole through the mapping would fill it. The next data, or @end. */
+/*
+ * Uses pread(2), because reading a hole through the mapping would fill it. Returns the next data,
+ * or @end.
+ */
 static uint64_t next_data(const struct check *c, uint64_t offset, uint64_t end)
 {
 	off_t data = lseek(c->heap->fd, (off_t)offset, SEEK_DATA);
@@ -180,7 +185,7 @@ static uint64_t next_data(const struct check *c, uint64_t offset, uint64_t end)
 	return MIN2((uint64_t)data, end);
 }
 
-/* What calloc relies on. */
+/* luo_heap_calloc() relies on this. */
 static void check_zero_run(struct check *c, const struct check_run *run)
 {
 	static const uint8_t zeros[CHUNK];
@@ -195,7 +200,7 @@ static void check_zero_run(struct check *c, const struct check_run *run)
 		    memcmp(data, zeros, CHUNK) != 0) {
 			check_problem(c,
 				      "the free run at page %" PRIu32
-				      " is said to be zeros, and is not at offset 0x%" PRIx64,
+				      " is marked as zeros, but is not zero at offset 0x%" PRIx64,
 				      run->page, offset);
 			return;
 		}
@@ -233,8 +238,8 @@ static void check_free_list(struct check *c, unsigned fl, unsigned sl, uint32_t 
 		}
 		if (run->reached) {
 			check_problem(c,
-				      "the free run at page %" PRIu32 " is in a list twice, "
-				      "now in %u/%u after page %" PRIu32,
+				      "the free run at page %" PRIu32
+				      " is in a list twice, now in %u/%u after page %" PRIu32,
 				      page, fl, sl, before);
 			return;
 		}
@@ -273,10 +278,10 @@ void check_free_lists(struct check *c)
 			check_free_list(c, fl, sl, head);
 		}
 		if (bitmap != expected)
-			check_problem(c,
-				      "the bitmap of the lists %u/0 to %u/7 of free runs is "
-				      "0x%02x, and those that are not empty are 0x%02x",
-				      fl, fl, bitmap, expected);
+			check_problem(
+				c,
+				"the bitmap of the lists %u/0 to %u/7 of free runs is 0x%02x, and those that are not empty are 0x%02x",
+				fl, fl, bitmap, expected);
 		if (expected)
 			expected_fl |= UINT32_C(1) << fl;
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Slabs: their heads, the lists they are in, and whether each free block will ever be found: by a
- * hint of the owner, or because its slab is listed.
+ * Checks slabs: their heads, their lists, and whether each free block can be found: by a hint of
+ * the owner, or because its slab is listed.
  */
 
 #include <inttypes.h>
@@ -32,7 +32,8 @@ static void check_list(struct check *c, unsigned slot, unsigned class)
 		if (!run || run->owner != slot || run->class != class) {
 			check_problem(c,
 				      "slot %u, class %u: the list of slabs names page %" PRIu32
-				      " (after page %" PRIu32 "), which is no slab of them",
+				      " (after page %" PRIu32
+				      "), which is not a slab of that slot and class",
 				      slot, class, page, before);
 			return;
 		}
@@ -58,7 +59,7 @@ static void check_list(struct check *c, unsigned slot, unsigned class)
 
 /* ---- free blocks ----------------------------------------------------------------------------- */
 
-/* How many different blocks of the slab that are free the owner's magazine names. */
+/* The number of distinct free blocks of the slab that the owner's magazine names. */
 static uint32_t count_hinted(const struct check *c, const struct check_run *run)
 {
 	uint64_t magazine = magazine_of(c, run->owner, run->class);
@@ -144,16 +145,15 @@ static void check_head(struct check *c, struct check_run *run)
 	if (run->listed != run->reached)
 		check_problem(c, "the slab at page %" PRIu32 " (slot %u, class %u) %s", run->page,
 			      run->owner, run->class,
-			      run->reached ? "is in the list, and says that it is not"
-					   : "says that it is listed, and is not in the list");
+			      run->reached ? "is in the list, but is marked as not listed"
+					   : "is marked as listed, but is not in the list");
 	if (!run->listed && check_load(c, at + SLAB(links)) != 0)
 		check_problem(
 			c, "the slab at page %" PRIu32 " is not listed, and has links: 0x%" PRIx64,
 			run->page, check_load(c, at + SLAB(links)));
 	if (!check_is_zero(c, at + SLAB(reserved), at + SLAB(used), &other))
 		check_problem(c,
-			      "the slab at page %" PRIu32 ": at offset 0x%" PRIx64
-			      " is something, where zeros belong",
+			      "the slab at page %" PRIu32 ": at offset 0x%" PRIx64 " is not zero",
 			      run->page, other);
 }
 
@@ -166,7 +166,7 @@ static void check_slab(struct check *c, struct check_run *run)
 	used = count_used(c, run);
 	n_free = class->blocks - used;
 	check_findable(c, run, n_free);
-	/* The owner may be alive, and have taken them since. */
+	/* A live owner may have taken them since. */
 	used -= MIN2(used, run->remote);
 	c->usage.slabs++;
 	c->usage.objects += used;

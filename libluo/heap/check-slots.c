@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Slots: their logs, transactions, magazines, and the blocks that other threads have freed. */
+/* Checks slots: their logs, transactions, magazines, and the blocks that other threads freed. */
 
 #include <inttypes.h>
 
@@ -22,14 +22,14 @@ static uint32_t slot_page(struct check *c, unsigned i)
 		check_problem(c,
 			      "the slots %u to %u are said to be in page %" PRIu32 ", which is %s",
 			      i * HEAP_SLOTS_PER_PAGE, i * HEAP_SLOTS_PER_PAGE + 3, page,
-			      run ? "something else already" : "no page of tables");
+			      run ? "something else already" : "not a page of tables");
 		return 0;
 	}
 	run->reached = true;
 	return page;
 }
 
-/* The super page and the leaves are reached here, too: slots must not lie in them. */
+/* The super page and the leaves are marked here too, because slots must not overlap them. */
 static void reach_tables(struct check *c)
 {
 	struct check_run *run = check_run_at(c, 0, HEAP_PAGE_META);
@@ -46,7 +46,7 @@ static void reach_tables(struct check *c)
 		if (!run || run->reached)
 			check_problem(c, "leaf %u is said to be page %" PRIu32 ", which is %s", i,
 				      c->leaves[i],
-				      run ? "something else already" : "no page of tables");
+				      run ? "something else already" : "not a page of tables");
 		else
 			run->reached = true;
 	}
@@ -80,9 +80,11 @@ void check_slot_pages(struct check *c)
 				      i * HEAP_SLOTS_PER_PAGE);
 }
 
-/* ---- blocks that others have freed ----------------------------------------------------------- */
+/*
+ * ---- blocks that other threads freed ----------------------------------------------------------
+ */
 
-/* What the list has at @offset; the next one, or 0 at the end and if it cannot be followed. */
+/* The list entry at @offset; returns the next one, or 0 at the end and if it cannot be followed. */
 static uint64_t check_remote_block(struct check *c, unsigned slot, uint64_t offset)
 {
 	struct check_run *run;
@@ -98,23 +100,26 @@ static uint64_t check_remote_block(struct check *c, unsigned slot, uint64_t offs
 		return 0;
 	}
 	if (run->owner != slot)
-		check_problem(c,
-			      "slot %u: the list of blocks that others freed has the block at "
-			      "0x%" PRIx64 ", whose slab is of slot %u",
-			      slot, offset, run->owner);
+		check_problem(
+			c,
+			"slot %u: the list of blocks that others freed has the block at 0x%" PRIx64
+			", whose slab is of slot %u",
+			slot, offset, run->owner);
 	if (!check_block_used(c, run, block))
-		check_problem(c,
-			      "slot %u: the list of blocks that others freed has the block at "
-			      "0x%" PRIx64 ", which is free already",
-			      slot, offset);
+		check_problem(
+			c,
+			"slot %u: the list of blocks that others freed has the block at 0x%" PRIx64
+			", which is free already",
+			slot, offset);
 	r = check_set_add(&c->remote, offset);
 	if (r < 0)
 		c->error = r;
 	if (r == 0)
-		check_problem(c,
-			      "slot %u: the list of blocks that others freed has the block at "
-			      "0x%" PRIx64 " twice",
-			      slot, offset);
+		check_problem(
+			c,
+			"slot %u: the list of blocks that others freed has the block at 0x%" PRIx64
+			" twice",
+			slot, offset);
 	if (r <= 0)
 		return 0;
 	if (check_block_used(c, run, block))
@@ -134,7 +139,7 @@ void check_remote(struct check *c)
 
 /* ---- transactions ---------------------------------------------------------------------------- */
 
-/* The segments of the log, from the newest to the oldest; a log in pages is part of one slot's. */
+/* The segments of the log, from the newest to the oldest; each belongs to one slot. */
 static void check_segments(struct check *c, unsigned slot, uint32_t words, uint64_t segment)
 {
 	struct check_run *run;
@@ -148,7 +153,7 @@ static void check_segments(struct check *c, unsigned slot, uint32_t words, uint6
 				      ", which is %s",
 				      slot, segment,
 				      run && run->reached ? "part of a log already"
-							  : "no segment of a log");
+							  : "not a segment of a log");
 			return;
 		}
 		run->reached = true;
@@ -165,10 +170,11 @@ static void check_segments(struct check *c, unsigned slot, uint32_t words, uint6
 		segment = check_load(c, segment + offsetof(struct heap_tx_segment, previous));
 	}
 	if (words > HEAP_TX_INLINE)
-		check_problem(c,
-			      "slot %u: its transaction's log has room for %d words in the slot, "
-			      "and %" PRIu32 " are said to be in it",
-			      slot, HEAP_TX_INLINE, words);
+		check_problem(
+			c,
+			"slot %u: its transaction's log has room for %d words in the slot, and %" PRIu32
+			" are said to be in it",
+			slot, HEAP_TX_INLINE, words);
 }
 
 static void check_tx(struct check *c, unsigned slot, uint64_t at)
@@ -182,7 +188,7 @@ static void check_tx(struct check *c, unsigned slot, uint64_t at)
 			      "slot %u: the state of its transaction (offset 0x%" PRIx64
 			      ") is 0x%" PRIx64,
 			      slot, at + SLOT(tx.word), word >> 32);
-	/* With nobody in it, it waits for the next opening for writing, which ends it. */
+	/* Without a live owner, it waits for the next opener with write access, which ends it. */
 	else if (word >> 32 != HEAP_TX_NONE && !ours && !c->heap->read_only)
 		check_problem(c,
 			      "slot %u: a transaction is open (offset 0x%" PRIx64
@@ -195,10 +201,9 @@ static void check_tx(struct check *c, unsigned slot, uint64_t at)
 			      slot, at + SLOT(tx.word), word, segment);
 	else if (word >> 32 != HEAP_TX_NONE && !c->heap->beside_owner &&
 		 !heap_tx_is_sound(c->heap, heap_at(c->heap, at)))
-		check_problem(c,
-			      "slot %u: the log of its transaction (offset 0x%" PRIx64
-			      ") makes no sense",
-			      slot, at + SLOT(tx.word));
+		check_problem(
+			c, "slot %u: the log of its transaction (offset 0x%" PRIx64 ") is invalid",
+			slot, at + SLOT(tx.word));
 	check_segments(c, slot, (uint32_t)word, segment);
 }
 
@@ -212,7 +217,8 @@ static bool check_hint(struct check *c, unsigned slot, unsigned class, uint64_t 
 	if (!run || run->class != class || run->owner != slot) {
 		check_problem(c,
 			      "slot %u, class %u: the hint 0x%" PRIx64 " (offset 0x%" PRIx64
-			      ") names page %" PRIu32 ", which is no slab of that slot and class",
+			      ") names page %" PRIu32
+			      ", which is not a slab of that slot and class",
 			      slot, class, hint, at, HEAP_HINT_PAGE(hint));
 		return false;
 	}
@@ -244,7 +250,7 @@ static void check_magazine(struct check *c, unsigned slot, unsigned class, uint6
 			      "slot %u, class %u: the magazine (offset 0x%" PRIx64
 			      ") has something where zeros belong",
 			      slot, class, at);
-	/* Where one is wrong, most are. */
+	/* If one hint is wrong, most are. */
 	for (uint32_t i = bottom; i != top; i++) {
 		uint64_t word = at + offsetof(struct heap_magazine, ring) +
 				i % HEAP_MAGAZINE * sizeof(uint64_t);
@@ -276,9 +282,7 @@ static void check_slot(struct check *c, unsigned i, uint64_t at)
 			       at + SLOT(magazines) + class * sizeof(struct heap_magazine));
 	if (!check_is_zero(c, at + SLOT(reserved), at + SLOT(magazines), &other) ||
 	    !check_is_zero(c, at + sizeof(struct heap_slot), at + HEAP_SLOT_SIZE, &other))
-		check_problem(c,
-			      "slot %u: at offset 0x%" PRIx64 " is something, where zeros belong",
-			      i, other);
+		check_problem(c, "slot %u: at offset 0x%" PRIx64 " is not zero", i, other);
 }
 
 void check_slot_contents(struct check *c)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the check knows of the heap: runs, blocks, a set of offsets; and how it says what is wrong.
- */
+/* The tables of the check: runs, blocks, a set of offsets; and the reporting of problems. */
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -124,7 +123,7 @@ int check_begin(struct check *c, struct luo_heap *heap)
 	struct stat st;
 
 	c->heap = heap;
-	/* In this order: an owner who is alive makes the file longer first. */
+	/* In this order, because a live owner extends the file first. */
 	c->pages = check_load32(c, HEAP_INDEX_OFFSET + offsetof(struct heap_index, pages));
 	if (fstat(heap->fd, &st) < 0)
 		return -errno;

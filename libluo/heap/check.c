@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * luo_heap_check(): every rule of docs/heap-format.md, looked at in a heap that may be damaged in
- * any way, or made to deceive. Here are the super page, the leaves and the roots;
- * heap-check-pages.c, heap-check-slots.c and heap-check-slabs.c have the rest.
+ * luo_heap_check() checks every rule of docs/heap-format.md in a heap that may be damaged or forged
+ * in any way. This file has the super page, the leaves and the roots; check-pages.c, check-slots.c
+ * and check-slabs.c have the rest.
  */
 
 #include <inttypes.h>
@@ -90,10 +90,10 @@ static void check_index(struct check *c)
 		    HEAP_SUPER_END);
 	check_zeros(c, "the end of the super page", HEAP_SUPER_END, HEAP_PAGE);
 	if (check_load(c, HEAP_LOG_OFFSET) != 0)
-		check_problem(c,
-			      "the heap's log (offset 0x%x) is not empty: its commit word is "
-			      "0x%016" PRIx64,
-			      HEAP_LOG_OFFSET, check_load(c, HEAP_LOG_OFFSET));
+		check_problem(
+			c,
+			"the heap's log (offset 0x%x) is not empty: its commit word is 0x%016" PRIx64,
+			HEAP_LOG_OFFSET, check_load(c, HEAP_LOG_OFFSET));
 }
 
 /* Where the descriptors are. */
@@ -147,7 +147,7 @@ static bool root_name_is_valid(const char name[HEAP_ROOT_NAME])
 	return n > 0 && n < HEAP_ROOT_NAME;
 }
 
-/* Usable bytes of the block in use that begins at @offset; 0 if none does. */
+/* Usable bytes of the allocated block that starts at @offset; 0 if there is none. */
 static uint64_t usable_size(const struct check *c, uint64_t offset)
 {
 	const struct check_run *run;
@@ -175,8 +175,8 @@ static void check_root(struct check *c, uint32_t i, char names[HEAP_ROOTS][HEAP_
 		return;
 	memcpy(names[i], root->name, HEAP_ROOT_NAME);
 	if (!root_name_is_valid(names[i])) {
-		check_problem(c, "root %" PRIu32 " (offset 0x%" PRIx64 ") has a name that is none",
-			      i, at);
+		check_problem(c, "root %" PRIu32 " (offset 0x%" PRIx64 ") has an invalid name", i,
+			      at);
 		names[i][0] = '\0';
 	}
 	for (uint32_t k = 0; k < i && names[i][0]; k++)
@@ -201,10 +201,7 @@ static void check_root(struct check *c, uint32_t i, char names[HEAP_ROOTS][HEAP_
 			      i, at, size, object, usable);
 	if (!check_is_zero(c, at + offsetof(struct heap_root, reserved),
 			   at + sizeof(struct heap_root), &other))
-		check_problem(c,
-			      "root %" PRIu32 ": at offset 0x%" PRIx64
-			      " is something, where zeros belong",
-			      i, other);
+		check_problem(c, "root %" PRIu32 ": at offset 0x%" PRIx64 " is not zero", i, other);
 }
 
 static void check_roots(struct check *c)
@@ -217,7 +214,7 @@ static void check_roots(struct check *c)
 
 /* ---- what is left, and the whole ------------------------------------------------------------- */
 
-/* What nothing leads to is lost. */
+/* Pages that nothing refers to are lost. */
 static void check_reached(struct check *c)
 {
 	static const char *const owners[16] = {
@@ -237,7 +234,7 @@ static void check_reached(struct check *c)
 	}
 }
 
-/* Slabs have been counted; whatever is not an object and not free is overhead. */
+/* Slabs are counted already; everything that is neither an object nor free is overhead. */
 static void count_pages(struct check *c)
 {
 	struct luo_heap_usage *u = &c->usage;

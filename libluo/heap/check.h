@@ -3,13 +3,13 @@
 #define LIBLUO_HEAP_CHECK_H
 
 /*
- * What looking at a whole heap needs, for luo_heap_check() and luo_heap_walk().
+ * What luo_heap_check() and luo_heap_walk() need to inspect a whole heap.
  *
- * Nothing that is read is trusted, and the memory may change while it is looked at (the owner is
- * alive): each word is read once into a table of our own, judged there, and from then on the table
- * counts. What has been reached is marked in the table, so a list that is a circle ends.
+ * Nothing that is read is trusted, and a live owner may change the memory meanwhile. So each word
+ * is read once into a table of our own and judged there; from then on the table counts. Everything
+ * that was reached is marked in the table, so a circular list ends.
  *
- * A free page is never read through the mapping: that would give memory to what may be a hole.
+ * A free page is never read through the mapping, because that would allocate memory for a hole.
  */
 
 #include "libluo/heap/internal.h"
@@ -18,13 +18,13 @@
 struct check_run {
 	uint32_t page;
 	uint32_t pages;
-	uint32_t remote; /* slab: blocks that wait in the remote list of its owner */
+	uint32_t remote; /* slab: blocks in the remote list of its owner */
 	uint16_t owner;  /* slab */
 	uint8_t class;   /* slab */
 	uint8_t kind : 4;
-	bool zero : 1;    /* free run: it says that it is zeros */
-	bool listed : 1;  /* slab: it says that it is in a list */
-	bool reached : 1; /* in a list, or named by what it belongs to */
+	bool zero : 1;    /* free run: marked as all zeros */
+	bool listed : 1;  /* slab: marked as listed */
+	bool reached : 1; /* in a list, or named by its owner */
 };
 
 /* Offsets; an open hash table. */
@@ -36,13 +36,13 @@ struct check_set {
 struct check {
 	struct luo_heap *heap;
 	uint64_t id;
-	uint32_t pages; /* not more than can be read */
+	uint32_t pages; /* not more than readable */
 	unsigned n_slots;
 	uint32_t leaves[HEAP_LEAVES]; /* pages; 0: cannot be used */
 	uint64_t slots[HEAP_SLOTS];   /* offsets; 0: cannot be used */
 	struct check_run *runs;       /* in the order of their pages */
 	size_t n_runs, runs_size;
-	uint32_t *run_of; /* of each page: index of its run, plus 1; 0: it has none */
+	uint32_t *run_of; /* for each page: index of its run plus 1; 0: none */
 	struct check_set remote;
 	int error; /* -ENOMEM: the check itself cannot go on */
 
@@ -53,25 +53,25 @@ struct check {
 	struct luo_heap_usage usage;
 };
 
-/* 0 or -ENOMEM. To be ended in both cases. */
+/* Returns 0 or -ENOMEM. The caller must end it in both cases. */
 int check_begin(struct check *c, struct luo_heap *heap);
 void check_end(struct check *c);
 
 void check_problem(struct check *c, const char *format, ...)
 	__attribute__((__format__(__printf__, 2, 3)));
 
-/* Each fills a part of the table, and needs those above it. */
+/* Each fills a part of the table, and needs the parts above it. */
 void check_leaves(struct check *c);
-void check_runs(struct check *c);       /* heap-check-pages.c */
-void check_slot_pages(struct check *c); /* heap-check-slots.c */
-void check_remote(struct check *c);     /* heap-check-slots.c */
+void check_runs(struct check *c);       /* check-pages.c */
+void check_slot_pages(struct check *c); /* check-slots.c */
+void check_remote(struct check *c);     /* check-slots.c */
 
 /* These only judge. */
-void check_free_lists(struct check *c);    /* heap-check-pages.c */
-void check_slot_contents(struct check *c); /* heap-check-slots.c */
-void check_slabs(struct check *c);         /* heap-check-slabs.c */
+void check_free_lists(struct check *c);    /* check-pages.c */
+void check_slot_contents(struct check *c); /* check-slots.c */
+void check_slabs(struct check *c);         /* check-slabs.c */
 
-/* Words are read by their offset, which the caller has made sure of. */
+/* Words are read by their offset, which the caller has checked. */
 static inline uint64_t check_load(const struct check *c, uint64_t offset)
 {
 	return heap_load((const uint64_t *)(c->heap->base + offset));
@@ -87,19 +87,21 @@ static inline uint64_t check_page_offset(uint32_t page)
 	return (uint64_t)page << HEAP_PAGE_SHIFT;
 }
 
-/* The run that begins with the page, if it is of that kind. */
+/* The run of that kind that starts with the page. */
 struct check_run *check_run_at(const struct check *c, uint64_t page, enum heap_page_kind kind);
 
-/* True if all words from @offset to before @end are 0; otherwise which one is not. */
+/* True if all words from @offset up to @end are 0; otherwise tells which one is not. */
 bool check_is_zero(const struct check *c, uint64_t offset, uint64_t end, uint64_t *ret_offset);
 uint64_t check_sum(const struct check *c, uint64_t offset, uint64_t end);
 
-/* The slab and block that begin at @offset; NULL if none does. Does not look whether it is in use.
+/*
+ * The slab and block that start at @offset; NULL if there is none. Does not check whether the block
+ * is allocated.
  */
 struct check_run *check_block_at(const struct check *c, uint64_t offset, uint32_t *ret_block);
 bool check_block_used(const struct check *c, const struct check_run *slab, uint32_t block);
 
-/* 1 if it was added, 0 if it was there, -ENOMEM. */
+/* Returns 1 if it was added, 0 if it was there, or -ENOMEM. */
 int check_set_add(struct check_set *set, uint64_t offset);
 bool check_set_has(const struct check_set *set, uint64_t offset);
 

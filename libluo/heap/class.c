@@ -2,8 +2,8 @@
 
 /*
  * The size classes: 16 to 128 in steps of 16, then four for each doubling, so that rounding up
- * wastes a fifth of a large block at most. A slab has one page, and from 10 KiB on what eight
- * blocks need. Block 0 is aligned as the size is (to the largest power of 2 that divides it, up to
+ * wastes at most a fifth of a large block. A slab has one page; from 10 KiB on it has the pages for
+ * eight blocks. Block 0 is aligned as the size (to the largest power of 2 that divides it, up to
  * 4096), so all blocks are. The table is part of the format; a test computes it again.
  */
 

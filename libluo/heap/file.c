@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The file under the heap: making it longer, and giving memory back to the system.
+ * The file under the heap: extends it, and gives memory back to the system.
  *
  * On a file system that can be full, a page that was never written is a hole, and writing to it
- * raises SIGBUS when there is no room. So pages are allocated there before anybody uses them. On a
- * memfd there is no such limit (a memory cgroup's limit kills, whatever we do).
+ * raises SIGBUS when there is no room. So pages are allocated there before use. A memfd has no such
+ * limit (the limit of a memory cgroup kills the process in any case).
  */
 
 #include <fcntl.h>
@@ -57,7 +57,7 @@ int heap_file_reserve(struct luo_heap *h, uint64_t offset, uint64_t size)
 	do
 		r = fallocate(h->fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size);
 	while (r < 0 && errno == EINTR);
-	if (r < 0 && errno == EOPNOTSUPP) /* then SIGBUS is what the file system offers */
+	if (r < 0 && errno == EOPNOTSUPP) /* such a file system offers only SIGBUS */
 		return 0;
 	return r < 0 ? translate(h->fd, errno) : 0;
 }

@@ -3,21 +3,21 @@
 #define LIBLUO_HEAP_FORMAT_H
 
 /*
- * The heap as it lies in memory: little-endian, 64-bit, offsets from the begin of the file, no
- * address anywhere (but the fixed one). docs/heap-format.md tells it in words.
+ * The layout of a heap in memory: little-endian, 64-bit, offsets from the start of the file, no
+ * addresses (except the fixed one). docs/heap-format.md describes it in words.
  *
- *	page 0      super page: identity, page index, heap log, roots, directory
- *	page 1      leaf 0: descriptors of the pages 0 to 4095
- *	page 2      slots 0 to 3
- *	page 3...   free runs, slabs, large objects, further leaves and slot pages
+ *  page 0     super page: identity, page index, heap log, roots, directory
+ *  page 1     leaf 0: descriptors of the pages 0 to 4095
+ *  page 2     slots 0 to 3
+ *  page 3...  free runs, slabs, large objects, further leaves and slot pages
  *
- * Pages have 64 KiB. What is called a word has 8 bytes and is 8-aligned.
+ * A page has 64 KiB. A word has 8 bytes and is 8-aligned.
  */
 
 #include <stdint.h>
 
 #define HEAP_MAGIC        UINT64_C(0x315041454f554c89) /* "\x89LUOEAP1" */
-#define HEAP_MAGIC_MAKING UINT64_C(0x304041454f554c89) /* being made: never was a heap */
+#define HEAP_MAGIC_MAKING UINT64_C(0x304041454f554c89) /* being made; not a heap yet */
 #define HEAP_FORMAT       1
 
 #define HEAP_PAGE_SHIFT 16
@@ -25,7 +25,7 @@
 
 /* ------------------------------- super page ------------------------------- */
 
-/* Never changes after the heap was made. */
+/* Constant after the heap was made. */
 struct heap_super {
 	uint64_t magic;  /* stored last */
 	uint32_t format; /* HEAP_FORMAT */
@@ -38,13 +38,13 @@ struct heap_super {
 	uint64_t sum; /* heap_sum over all words before this one */
 };
 
-/* Who has or had it open; for messages, never trusted, not in any sum. */
+/* The present or last owner; only for messages, never trusted, not in any sum. */
 struct heap_owner {
 	uint64_t pid;
 	char name[16];
 	uint8_t boot_id[16];
 	uint64_t openings;
-	uint64_t kernels; /* boots under which it was opened */
+	uint64_t kernels; /* number of boots in which it was opened */
 	uint64_t reserved[9];
 };
 
@@ -64,11 +64,11 @@ struct heap_owner {
 /* Changes only through the heap log. */
 struct heap_index {
 	uint64_t sum;   /* of the other words of the index, the roots, and the directory */
-	uint32_t pages; /* the heap has so many; the file at least as many */
+	uint32_t pages; /* pages of the heap; the file has at least as many */
 	uint32_t free_pages;
 	uint32_t leaves; /* entries of the directory in use */
 	uint32_t slots;  /* slots that exist */
-	uint32_t roots;  /* root entries ever used: none is used beyond */
+	uint32_t roots;  /* number of root entries ever used */
 	uint32_t fl_bitmap;
 	uint8_t sl_bitmap[HEAP_FL];
 	uint32_t slot_pages[HEAP_SLOT_PAGES]; /* page of slots 4i to 4i+3 */
@@ -76,9 +76,11 @@ struct heap_index {
 };
 
 /*
- * Redo logs make several stores one. A log holds words to be written: {offset, value}. It counts
- * from the moment its commit word is stored, and until that is 0 again. Whoever opens the heap
- * completes it. commit: number of entries in the low half, sum of the entries in the high half.
+ * A redo log makes several stores atomic. It holds words to be written: {offset, value}. It is
+ * valid from the moment its commit word is stored until that is 0 again. The next opener of the
+ * heap completes a valid log.
+ *
+ * commit: number of entries in the low half, sum of the entries in the high half.
  */
 struct heap_log_entry {
 	uint64_t offset; /* of a word in the file */
@@ -103,7 +105,7 @@ struct heap_root {
 	uint64_t reserved[6];
 };
 
-/* The directory: where the descriptors of the pages 4096i to 4096i+4095 are. */
+/* The directory: the place of the descriptors of the pages 4096i to 4096i+4095. */
 #define HEAP_LEAF_PAGES 4096
 #define HEAP_LEAVES     2048
 struct heap_leaf_entry {
@@ -122,8 +124,8 @@ struct heap_leaf_entry {
 /* ----------------------------- page descriptors ----------------------------- */
 
 /*
- * Pages form runs; each page belongs to exactly one. The descriptors of a run's first and last
- * page say what it is, those between are zero (slabs: every page). Changed through the heap log.
+ * Pages form runs; each page belongs to exactly one. The descriptors of a run's first and last page
+ * describe it, those between are zero (slabs: every page). They change through the heap log.
  */
 enum heap_page_kind {
 	HEAP_PAGE_NONE = 0,
@@ -159,8 +161,9 @@ struct heap_desc {
 /* ------------------------------ slabs and slots ------------------------------ */
 
 /*
- * Small objects lie in slabs (Bonwick 1994), each of one size class. That a block is in use is one
- * bit of its slab and nothing else. 16 to 128 in steps of 16, then four classes for each doubling.
+ * Small objects are in slabs (Bonwick 1994), each of one size class. One bit in the slab says
+ * whether a block is allocated; nothing else does. The classes are 16 to 128 in steps of 16, then
+ * four for each doubling.
  */
 #define HEAP_CLASSES   48
 #define HEAP_CLASS_MAX (UINT64_C(128) << 10) /* larger objects have pages of their own */
@@ -170,13 +173,13 @@ struct heap_slab {
 	uint64_t links;  /* previous slab in its list in the low half, next in the high; or 0 */
 	uint64_t listed; /* 1: in the list of its owner and class */
 	uint64_t reserved[5];
-	uint64_t used[]; /* bit i: block i is in use; one for each block, the rest are 0 */
+	uint64_t used[]; /* bit i: block i is allocated; one bit for each block, the rest are 0 */
 };
 
 /*
  * A thread that allocates has a slot, which owns slabs. For each class the slot has a magazine
  * (Bonwick, Adams 2001): a ring of hints to blocks that may be free. A hint is right if the bit of
- * its block is clear. A slab with a free block that no hint of its owner names is in the list.
+ * its block is clear. A slab with a free block that no hint of its owner names is listed.
  */
 #define HEAP_MAGAZINE          32 /* a power of 2 */
 #define HEAP_HINT(page, block) ((uint64_t)(page) << 16 | (block))
@@ -200,18 +203,18 @@ struct heap_slot_log {
 
 /*
  * The log of a transaction: entries, newest last, in words: {kind, offset, size, data..., length}.
- * The last word of an entry is its length in words, so that the log is read backwards, which is
- * how it is undone and how it is completed: each step takes the newest entry away.
+ * The last word of an entry is its length in words, so the log can be read backwards. Undoing and
+ * completing it both work this way: each step removes the newest entry.
  */
 enum heap_tx_state {
 	HEAP_TX_NONE = 0,
-	HEAP_TX_ACTIVE = 1,     /* to be undone by whoever opens the heap */
-	HEAP_TX_COMMITTING = 2, /* to be completed */
+	HEAP_TX_ACTIVE = 1,     /* the next opener of the heap undoes it */
+	HEAP_TX_COMMITTING = 2, /* the next opener of the heap completes it */
 };
 enum heap_tx_kind {
-	HEAP_TX_UNDO = 1,  /* size bytes of data that were at offset */
+	HEAP_TX_UNDO = 1,  /* size bytes of the old data at offset */
 	HEAP_TX_ALLOC = 2, /* the block at offset was allocated */
-	HEAP_TX_FREE = 3,  /* the block at offset shall be freed at the commit */
+	HEAP_TX_FREE = 3,  /* the block at offset is to be freed at the commit */
 };
 #define HEAP_TX_INLINE 300 /* words of the log that are in the slot */
 struct heap_tx {
@@ -222,15 +225,15 @@ struct heap_tx {
 /* A segment is a run of pages of kind HEAP_PAGE_LOG. */
 struct heap_tx_segment {
 	uint64_t previous;      /* segment, or 0: the slot */
-	uint64_t previous_word; /* what heap_tx.word is when this segment has been taken away; state
+	uint64_t previous_word; /* value of heap_tx.word after this segment is removed; state
 				   ignored */
 	uint64_t words[];
 };
 
 struct heap_slot {
 	uint64_t check;  /* heap_mix(id, slot, 0) */
-	uint64_t remote; /* offset of the block that another thread freed last; its first word is
-			    the offset of the one before; or 0 */
+	uint64_t remote; /* offset of the block that another thread freed last; its first word has
+			    the offset of the one before, or 0 */
 	struct heap_slot_log log;
 	struct heap_tx tx;
 	uint64_t reserved[2];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Making a heap in an empty file: four pages, written from outside, the magic number last. */
+/* Makes a heap in an empty file: four pages, written with pwrite(2), the magic number last. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@
 #define PAGE_FREE  3
 #define FREE_LIST  1 /* of runs of one page */
 
-/* What is not zero in the first three pages. */
+/* The words of the first three pages that are not zero. */
 struct image {
 	uint8_t super[HEAP_LOG_OFFSET];
 	struct heap_leaf_entry directory[1];
@@ -115,10 +115,13 @@ int heap_make(int fd, const char *name, uint64_t address)
 	r = fill(image, name, address);
 	if (r < 0)
 		return r;
-	/* Without this, what an earlier attempt left could show. */
+	/* Without this, remains of an earlier attempt could show. */
 	if (ftruncate(fd, 0) < 0)
 		return -errno;
-	/* First of all, that it is being made: a death must not leave a file that is nothing. */
+	/*
+	 * First record that the heap is being made, because a crash must not leave an unidentified
+	 * file.
+	 */
 	r = luo_pwrite_all(fd, image->super, sizeof(image->super), 0);
 	if (r < 0)
 		return r;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Where a heap is mapped. All address space that it may ever need is taken at once, the file is
- * mapped over all of it, and what lies behind the end of the file becomes usable as the file grows:
- * nothing ever moves.
+ * Maps a heap. All address space that it may ever need is reserved at once, and the file is mapped
+ * over all of it. What is behind the end of the file becomes usable as the file grows, so nothing
+ * ever moves.
  */
 
 #include <inttypes.h>
@@ -21,8 +21,8 @@
 #define BASE_ALIGN ((size_t)2 << 20) /* a huge page; also the largest alignment of an object */
 
 /*
- * Fixed addresses: below where x86-64 puts position-independent programs, far from where mmap(2)
- * puts things by itself, and where the sanitizers allow mappings.
+ * Fixed addresses: below position-independent programs on x86-64, far from the addresses that
+ * mmap(2) chooses, and where the sanitizers allow mappings.
  */
 #define FIXED_FIRST UINT64_C(0x551000000000)
 #define FIXED_COUNT 8 /* heaps of the largest size, side by side */
@@ -41,7 +41,7 @@ uint64_t heap_find_address(uint64_t size)
 		if ((uintptr_t)p == address)
 			return address;
 	}
-	return FIXED_FIRST; /* mapping it says what is there */
+	return FIXED_FIRST; /* mapping it shows whether the range is free */
 }
 
 /* The line of /proc/self/maps that overlaps the range, for the message. */
@@ -72,7 +72,8 @@ static int map_fixed(struct luo_heap *h, uint64_t address, int protection, int f
 
 	p = mmap((void *)(uintptr_t)address, h->max_size, protection,
 		 flags | MAP_FIXED_NOREPLACE | MAP_NORESERVE, h->fd, 0);
-	if (p != MAP_FAILED && (uintptr_t)p != address) { /* before kernel 4.17 it is a hint */
+	if (p != MAP_FAILED &&
+	    (uintptr_t)p != address) { /* before kernel 4.17 the flag is a hint */
 		munmap(p, h->max_size);
 		errno = EEXIST;
 		p = MAP_FAILED;
@@ -80,11 +81,11 @@ static int map_fixed(struct luo_heap *h, uint64_t address, int protection, int f
 	if (p == MAP_FAILED && errno == EEXIST) {
 		find_taken((uintptr_t)address, (uintptr_t)(address + h->max_size), taken,
 			   sizeof(taken));
-		return heap_problem(-EEXIST,
-				    "it must be at 0x%" PRIx64 " to 0x%" PRIx64
-				    ", where this process has: %s; open it earlier, or with a "
-				    "smaller max_size",
-				    address, address + h->max_size, taken);
+		return heap_problem(
+			-EEXIST,
+			"it must be at 0x%" PRIx64 " to 0x%" PRIx64
+			", where this process has: %s; open it earlier, or with a smaller max_size",
+			address, address + h->max_size, taken);
 	}
 	if (p == MAP_FAILED)
 		return heap_problem(-errno, "mapping %" PRIu64 " bytes at 0x%" PRIx64 ": %s",
@@ -95,7 +96,7 @@ static int map_fixed(struct luo_heap *h, uint64_t address, int protection, int f
 
 static int map_anywhere(struct luo_heap *h, int protection, int flags)
 {
-	/* A copy does not grow; and where memory is promised strictly, it is promised all of it. */
+	/* A copy does not grow, and under strict overcommit all of it would be reserved. */
 	size_t used = h->private_copy ? MIN2(h->file_size, h->max_size) : h->max_size;
 	size_t size = h->max_size + BASE_ALIGN, before;
 	uint8_t *p, *base;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Opening and closing a heap: among the fds of the process, on an fd, on a path, or in memory. */
+/*
+ * Opens and closes a heap: by name among the fds of the process, on an fd, on a path, or in memory.
+ */
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,6 +14,7 @@
 
 #include <luo/fdstore.h>
 #include <luo/memfd.h>
+#include "libluo/fdstore/internal.h"
 #include "libluo/heap/internal.h"
 #include "common/util.h"
 
@@ -22,15 +25,6 @@
 #define ALL_FLAGS                                                                    \
 	(unsigned)(LUO_HEAP_READ_ONLY | LUO_HEAP_FIXED_ADDRESS | LUO_HEAP_HUGEPAGE | \
 		   LUO_HEAP_MUST_EXIST | LUO_HEAP_NO_STORE)
-
-/* Heaps that this process made: the manager may have them, but they are not among our fds. */
-struct made {
-	char *name;
-	int fd;
-	struct made *next;
-};
-static pthread_mutex_t made_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct made *made;
 
 static bool name_is_valid(const char *name, size_t max)
 {
@@ -58,8 +52,9 @@ static int check_options(const struct luo_heap_options *o)
 				    o->max_size, 4 * HEAP_PAGE);
 	if (o->address &&
 	    (!(o->flags & LUO_HEAP_FIXED_ADDRESS) || (uintptr_t)o->address % ADDRESS_ALIGN))
-		return heap_problem(-EINVAL, "the address must be a multiple of 2 MiB, and "
-					     "LUO_HEAP_FIXED_ADDRESS set");
+		return heap_problem(
+			-EINVAL,
+			"the address must be a multiple of 2 MiB, and LUO_HEAP_FIXED_ADDRESS set");
 	if (o->name && !name_is_valid(o->name, NAME_MAX_LEN))
 		return heap_problem(-EINVAL,
 				    "the name must have 1 to 63 printable bytes, and no ':'");
@@ -127,9 +122,9 @@ static struct luo_heap *new_heap(int fd, const struct luo_heap_options *o)
 }
 
 /*
- * Empty, or left by somebody who died while making it: nothing can have been in it. That it is
- * being made is two bits of the magic number, too little to overwrite a heap for: so it must not be
- * larger than it was then, and nobody must have opened it.
+ * Empty, or left by a process that crashed while making it, so it cannot have content. The mark
+ * "being made" is two bits of the magic number, which is too little to overwrite a heap for. So the
+ * file must not be larger than it was then, and must never have been opened.
  */
 static int is_unmade(int fd)
 {
@@ -152,11 +147,11 @@ static int is_unmade(int fd)
 	       head.owner.pid == 0;
 }
 
-/* What was empty shall be that again. */
+/* Makes the file empty again. */
 static void unmake(const struct luo_heap *h)
 {
 	if (ftruncate(h->fd, 0) < 0)
-		return; /* sealed meanwhile: then there is a heap with nothing in it */
+		return; /* sealed meanwhile: then it is a heap without content */
 }
 
 static int make_if_needed(struct luo_heap *h, const struct luo_heap_options *o, const char *name)
@@ -223,7 +218,7 @@ static int open_own(int fd, const char *name, const struct luo_heap_options *o,
 		return r;
 	}
 	if (!h->read_only) {
-		/* Nobody shall make it shorter under our mapping. Not all files can be sealed. */
+		/* Prevent shortening under our mapping. Not all files can be sealed. */
 		(void)luo_memfd_add_seals(fd, F_SEAL_SHRINK);
 		heap_owner_record(h);
 	}
@@ -234,7 +229,7 @@ static int open_own(int fd, const char *name, const struct luo_heap_options *o,
 	return 0;
 }
 
-/* The access that the caller has is the access that we take. */
+/* Use the access that the caller's fd has. */
 static int open_shared(int fd, const char *name, const struct luo_heap_options *o,
 		       struct luo_heap **ret_heap)
 {
@@ -245,8 +240,9 @@ static int open_shared(int fd, const char *name, const struct luo_heap_options *
 		return heap_problem(-errno, "the fd is not open");
 	if ((flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY ||
 	    ((flags & O_ACCMODE) == O_RDONLY && !read_only))
-		return heap_problem(-EACCES, "the fd may not be read and written; "
-					     "LUO_HEAP_READ_ONLY needs reading only");
+		return heap_problem(
+			-EACCES,
+			"the fd may not be read and written; LUO_HEAP_READ_ONLY needs reading only");
 	r = luo_memfd_reopen(fd, read_only ? O_RDONLY : O_RDWR, &own);
 	if (r < 0)
 		return reopen_problem(r);
@@ -287,69 +283,63 @@ static int new_memfd(const char *name, int *ret_fd)
 	return r < 0 ? heap_problem(r, "making a memfd: %s", strerror(-r)) : 0;
 }
 
-static int find_made(const char *name, int *ret_fd)
+static int add_made(const char *name, struct luo_made **ret_made)
 {
-	int r = -ENOENT;
-
-	pthread_mutex_lock(&made_lock);
-	for (const struct made *m = made; m && r < 0; m = m->next)
-		if (streq(m->name, name)) {
-			*ret_fd = m->fd;
-			r = 0;
-		}
-	pthread_mutex_unlock(&made_lock);
-	return r;
-}
-
-static int remember(const char *name, int fd)
-{
-	struct made *m = calloc(1, sizeof(*m));
-	char *copy = strdup(name);
-
-	if (!m || !copy) {
-		free(m);
-		free(copy);
-		return -ENOMEM;
-	}
-	m->name = copy;
-	m->fd = fd;
-	pthread_mutex_lock(&made_lock);
-	m->next = made;
-	made = m;
-	pthread_mutex_unlock(&made_lock);
-	return 0;
-}
-
-/* It is a whole heap before the manager gets it. */
-static int make_named(const char *name, const struct luo_heap_options *o,
-		      struct luo_heap **ret_heap)
-{
-	_cleanup_(destroyp) struct luo_heap *h = NULL;
 	_cleanup_close_ int fd = -EBADF;
 	int r;
 
 	r = new_memfd(name, &fd);
+	if (r == 0)
+		r = luo_made_add(name, fd, ret_made);
 	if (r < 0)
 		return r;
-	r = open_shared(fd, name, o, &h);
-	if (r < 0)
+	TAKE_FD(fd);
+	return 0;
+}
+
+/*
+ * The memfd is a complete heap before the manager gets it. A heap that the manager has not
+ * confirmed is new, because no caller has seen it.
+ */
+static int store_made(struct luo_made *made, const struct luo_heap_options *o,
+		      struct luo_heap **ret_heap)
+{
+	_cleanup_(destroyp) struct luo_heap *h = NULL;
+	int r;
+
+	r = open_shared(made->fd, made->name, o, &h);
+	if (r < 0) {
+		luo_made_forget(made);
 		return r;
-	if (!(o->flags & LUO_HEAP_NO_STORE)) {
-		r = luo_fdstore_push(name, fd, LUO_FDSTORE_NO_POLL);
-		if (r < 0 && r != -ENOTCONN) {
-			heap_slots_close(h);
-			return heap_problem(r, "storing it with the service manager: %s",
-					    strerror(-r));
-		}
 	}
-	r = remember(name, fd);
+	if (o->flags & LUO_HEAP_NO_STORE)
+		made->stored = true;
+	r = luo_made_store(made, LUO_FDSTORE_NO_POLL);
 	if (r < 0) {
 		heap_slots_close(h);
-		return r;
+		return heap_problem(r, "storing it with the service manager: %s", strerror(-r));
 	}
-	TAKE_FD(fd);
+	h->state = LUO_HEAP_NEW;
 	*ret_heap = TAKE_PTR(h);
 	return 0;
+}
+
+/* Called with the lock. */
+static int open_made(const char *name, const struct luo_heap_options *o, struct luo_heap **ret_heap)
+{
+	struct luo_made *made = luo_made_find(name);
+	int r;
+
+	if (made && made->stored)
+		return open_shared(made->fd, name, o, ret_heap);
+	if (o->flags & (LUO_HEAP_MUST_EXIST | LUO_HEAP_READ_ONLY))
+		return heap_problem(-ENOENT, "this process was given no fd of that name");
+	if (!made) {
+		r = add_made(name, &made);
+		if (r < 0)
+			return r;
+	}
+	return store_made(made, o, ret_heap);
 }
 
 static int open_named(const char *name, const struct luo_heap_options *o,
@@ -361,16 +351,15 @@ static int open_named(const char *name, const struct luo_heap_options *o,
 		return heap_problem(-EINVAL,
 				    "the name must have 1 to 63 printable bytes, and no ':'");
 	r = luo_fdstore_get(name, 0, &fd);
-	if (r == -ENOENT)
-		r = find_made(name, &fd);
 	if (r == 0)
 		return open_shared(fd, name, o, ret_heap);
 	if (r != -ENOENT)
 		return heap_problem(r, "looking among the fds of this process (LISTEN_FDS): %s",
 				    strerror(-r));
-	if (o->flags & (LUO_HEAP_MUST_EXIST | LUO_HEAP_READ_ONLY))
-		return heap_problem(-ENOENT, "this process was given no fd of that name");
-	return make_named(name, o, ret_heap);
+	luo_made_lock();
+	r = open_made(name, o, ret_heap);
+	luo_made_unlock();
+	return r;
 }
 
 _public_ int luo_heap_open(const char *name, const struct luo_heap_options *options,
@@ -399,7 +388,7 @@ _public_ int luo_heap_open_memory(const struct luo_heap_options *options,
 
 /* ------------------------------------- by path ------------------------------------- */
 
-/* What a heap in a file is called in messages. */
+/* The name of a heap in a file, for messages. */
 static const char *name_of_path(const char *path)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -456,7 +445,7 @@ static int open_path(const char *path, const struct luo_heap_options *o, struct 
 		if (errno != ENOENT || (o->flags & (LUO_HEAP_READ_ONLY | LUO_HEAP_MUST_EXIST)))
 			return -errno;
 		r = make_at(path, o, ret_heap);
-		if (r != -EEXIST) /* somebody was faster */
+		if (r != -EEXIST) /* another process was faster */
 			return r;
 	}
 	return -EEXIST;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One owner at a time. The lock belongs to an open file description, and the one that a service
- * gets from its manager is the manager's, too: it would stay locked when the service is dead. So
- * the file is opened again, through /proc, and the lock is on that. The kernel drops it with the
- * process.
+ * One owner at a time. The lock belongs to an open file description. A service shares the
+ * description of an fd from its manager with the manager, so a lock on it would outlive the
+ * service. So the file is reopened through /proc, and the lock is on that description. The kernel
+ * drops it with the process.
  *
- * The lock does not tell who has it; the owner record in the heap does, for messages.
+ * The lock does not tell which process has it; the owner record in the heap does, for messages.
  */
 
 #include <fcntl.h>
@@ -66,7 +66,7 @@ bool heap_same_boot(const struct heap_owner *owner)
 	return memcmp(id, owner->boot_id, 16) == 0;
 }
 
-/* The record comes from memory that others write: printable, or it is not printed. */
+/* The record is in memory that other processes write: print it only if it is printable. */
 static void name_of(const struct heap_owner *owner, char name[static 17])
 {
 	memcpy(name, owner->name, 16);
@@ -76,7 +76,7 @@ static void name_of(const struct heap_owner *owner, char name[static 17])
 			*p = '?';
 }
 
-/* Kernels without CONFIG_FILE_LOCKING: the record is all there is. */
+/* Kernels without CONFIG_FILE_LOCKING have only the record. */
 static bool record_is_alive(const struct heap_owner *owner)
 {
 	return owner->pid > 0 && owner->pid <= INT32_MAX && heap_same_boot(owner) &&
@@ -97,10 +97,10 @@ int heap_owner_lock(struct luo_heap *h, const struct heap_owner *owner)
 	name_of(owner, name);
 	if (owner->pid == (uint64_t)getpid())
 		return heap_problem(-EBUSY, "this process has it open for writing already");
-	return heap_problem(-EBUSY,
-			    "process %lu (%s) has it open for writing; stop that one, or open it "
-			    "read-only",
-			    (unsigned long)owner->pid, name[0] ? name : "unknown");
+	return heap_problem(
+		-EBUSY,
+		"process %lu (%s) has it open for writing; stop that one, or open it read-only",
+		(unsigned long)owner->pid, name[0] ? name : "unknown");
 }
 
 void heap_owner_record(struct luo_heap *h)

@@ -3,11 +3,11 @@
 /*
  * Runs of pages: two-level segregated fit (TLSF; Masmano, Ripoll, Crespo, Real: "TLSF: a New
  * Dynamic Memory Allocator for Real-Time Systems", 2004), in units of pages. Free runs are in lists
- * by size, eight for each doubling; two levels of bitmaps find the first list that has a run which
- * is surely large enough. Neighbours that are free are always one run. So each operation takes
- * constant time, and what is lost to rounding is an eighth at most.
+ * by size, eight for each doubling; two levels of bitmaps find the first list whose runs are all
+ * large enough. Free neighbors are always merged. So each operation takes constant time, and
+ * rounding wastes at most an eighth.
  *
- * Lists and descriptors are outside of the pages: what is free can be given back to the system.
+ * Lists and descriptors are outside the pages, so free pages can be given back to the system.
  */
 
 #include <assert.h>
@@ -18,9 +18,9 @@
 #define GROW_MIN       4    /* pages */
 #define GROW_MAX       1024 /* pages at once, unless more is needed */
 #define LEAVES_AT_ONCE 8
-#define SCAN_MAX       16  /* runs that are looked at in a list whose runs may be too small */
+#define SCAN_MAX       16  /* runs that are examined in a list whose runs may be too small */
 #define KEEP_DIRTY     128 /* free pages that are kept from the system in any case */
-#define GIVE_BACK_MIN  16  /* pages of a run that is worth a system call */
+#define GIVE_BACK_MIN  16  /* size of a run that is worth a system call */
 #define SLAB_PAGES_MAX 17  /* each of them is a word of the change */
 
 static void list_of(uint32_t n, unsigned *ret_fl, unsigned *ret_sl)
@@ -125,7 +125,7 @@ static struct heap_desc take(struct heap_change *c, uint32_t page)
 	return d;
 }
 
-/* Makes [page, page + n) free, which no run describes, together with its free neighbours. */
+/* Makes [page, page + n), which no run describes, free, and merges it with free neighbors. */
 static void give(struct heap_change *c, uint32_t page, uint32_t n, uint64_t flags)
 {
 	uint32_t pages = heap_change_get32(c, &heap_index(c->heap)->pages);
@@ -184,7 +184,7 @@ static uint32_t find_run(struct luo_heap *h, uint32_t n)
 	if (bits)
 		return heap_load32(&index->lists[fl][__builtin_ctz(bits)]);
 
-	/* Its own list has runs that may do; worth a look before the heap grows. */
+	/* The list of its own size may have a run that fits; examine it before the heap grows. */
 	list_of(n, &fl, &sl);
 	page = heap_load32(&index->lists[fl][sl]);
 	for (unsigned i = 0; i < SCAN_MAX && page && page < heap_pages(h); i++) {
@@ -197,7 +197,7 @@ static uint32_t find_run(struct luo_heap *h, uint32_t n)
 	return 0;
 }
 
-/* Leaves for the pages up to @pages, at the end of the heap; they may lie in what they describe. */
+/* Makes leaves for the pages up to @pages, at the end of the heap; they may describe themselves. */
 static int grow_leaves(struct luo_heap *h, uint32_t pages, uint32_t max_pages)
 {
 	struct heap_index *index = heap_index(h);
@@ -233,7 +233,7 @@ static int grow_leaves(struct luo_heap *h, uint32_t pages, uint32_t max_pages)
 	return 0;
 }
 
-/* What of the end of the heap is free already. */
+/* The number of free pages at the end of the heap. */
 static uint32_t free_at_end(struct luo_heap *h)
 {
 	const struct heap_desc *d = heap_desc(h, heap_pages(h) - 1);
@@ -244,7 +244,7 @@ static uint32_t free_at_end(struct luo_heap *h)
 	return HEAP_DESC_PAGES(word);
 }
 
-/* New pages at the end, so that a run of @n is free there. */
+/* Adds pages at the end, so that a run of @n is free there. */
 static int grow(struct luo_heap *h, uint32_t n)
 {
 	uint32_t max_pages = (uint32_t)(h->max_size >> HEAP_PAGE_SHIFT), pages = heap_pages(h);
@@ -254,7 +254,7 @@ static int grow(struct luo_heap *h, uint32_t n)
 
 	if (n > max_pages)
 		return -ENOMEM;
-	/* One more leaf for what the leaves themselves take is always enough. */
+	/* One more leaf always covers the leaves themselves. */
 	if ((uint64_t)heap_load32(&heap_index(h)->leaves) * HEAP_LEAF_PAGES < (uint64_t)pages + n) {
 		uint64_t target = (uint64_t)pages + more + more / HEAP_LEAF_PAGES + 2;
 
@@ -362,7 +362,10 @@ static int mark(struct luo_heap *h, uint32_t page, uint64_t word, uint64_t links
 	return heap_change_commit(&c);
 }
 
-/* Back to the system. That there may be holes must be known first, that it is zeros only then. */
+/*
+ * Gives pages back to the system. Record first that there may be holes, and only afterwards that
+ * they are zeros.
+ */
 static int give_back(struct luo_heap *h, uint32_t page, uint64_t word, uint64_t links)
 {
 	int r = mark(h, page, word | HEAP_DESC_HOLES, links);
@@ -407,7 +410,7 @@ int heap_pages_trim(struct luo_heap *h, uint32_t min_pages)
 void heap_pages_settle(struct luo_heap *h, uint32_t n)
 {
 	h->dirty_pages += n;
-	/* Not more often than it pays, and not too little for a heap that swings. */
+	/* Not more often than it pays, and not too early for a heap whose size varies. */
 	if (h->dirty_pages > MAX2((uint32_t)KEEP_DIRTY, heap_pages(h) / 8))
 		(void)heap_pages_trim(h, GIVE_BACK_MIN);
 }

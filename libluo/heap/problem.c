@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The sentence that luo_heap_problem() returns: what was tried, on what, and why it failed. */
+/* The sentence of luo_heap_problem(): what was tried, on what, and why it failed. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -45,8 +45,9 @@ static int explain(const struct luo_heap *h, int r)
 		return heap_problem(r, "no memory; it has %" PRIu64 " bytes of at most %" PRIu64,
 				    (uint64_t)heap_pages(h) << HEAP_PAGE_SHIFT, h->max_size);
 	case -EBUSY:
-		return heap_problem(r, "its memory is in a LUO session, and cannot grow before the "
-				       "kexec, or luoctl abort");
+		return heap_problem(
+			r,
+			"its memory is in a LUO session, and cannot grow before the kexec, or luoctl abort");
 	case -EUCLEAN:
 		return heap_problem(r, "it is damaged; luoctl heap check says where");
 	case -EROFS:

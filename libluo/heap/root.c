@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Roots: the names from which a program finds its objects. Making, upgrading and removing one is a
- * transaction whose commit is in the same change of the heap as the entry of the root: the object
- * and its name, or a layout and its version, come to be at one instant.
+ * Roots: the names by which a program finds its objects. Making, upgrading or removing a root is a
+ * transaction, and its commit is in the same change of the heap as the entry of the root. So the
+ * object and its name, or a layout and its version, appear at once.
  */
 
 #include <errno.h>
@@ -36,8 +36,8 @@ static uint32_t count_roots(const struct luo_heap *h)
 }
 
 /*
- * A copy of an entry. Who attaches beside an owner may read while it changes: so it is read again
- * until the sum of the index, which changes with every change, is the same before and after.
+ * Copies an entry. A reader beside a live owner may read while it changes, so it reads until the
+ * sum of the index, which changes with every change, is the same before and after.
  */
 static void read_entry(const struct luo_heap *h, uint32_t i, struct heap_root *ret)
 {
@@ -56,10 +56,10 @@ static void read_entry(const struct luo_heap *h, uint32_t i, struct heap_root *r
 	ret->name[HEAP_ROOT_NAME - 1] = '\0';
 }
 
-/* 1, 0, or -EUCLEAN if its object cannot be. */
+/* Returns 1, 0, or -EUCLEAN if its object is impossible. */
 static int get_entry(struct luo_heap *h, uint32_t i, struct heap_root *ret)
 {
-	/* Beside an owner the number of pages may become anything after it was verified. */
+	/* While an owner is alive, the number of pages may change after it was verified. */
 	uint64_t size = MIN2((uint64_t)heap_pages(h) << HEAP_PAGE_SHIFT, h->max_size);
 
 	read_entry(h, i, ret);
@@ -71,7 +71,7 @@ static int get_entry(struct luo_heap *h, uint32_t i, struct heap_root *ret)
 	return 1;
 }
 
-/* The entry of that name; *ret_index: where it is, or where a new one can be. */
+/* Finds the entry of that name; *ret_index: its place, or a place for a new one. */
 static int find_entry(struct luo_heap *h, const char *name, struct heap_root *ret,
 		      uint32_t *ret_index)
 {
@@ -105,7 +105,7 @@ static void put_entry(struct heap_change *c, uint32_t i, const struct heap_root 
 		heap_change_put32(c, roots, i + 1);
 }
 
-/* The entry, and the commit of the transaction that is open: one instant. */
+/* Writes the entry and commits the open transaction at once. */
 static int commit_entry(struct luo_heap *h, uint32_t i, const struct heap_root *entry)
 {
 	struct heap_slot_state *s = heap_slot_enter(h);
@@ -116,10 +116,11 @@ static int commit_entry(struct luo_heap *h, uint32_t i, const struct heap_root *
 		return -errno;
 	if (!s->in_tx) {
 		heap_slot_leave(s);
-		return heap_problem(-EINVAL, "the function that was called for it has ended the "
-					     "transaction in which it ran");
+		return heap_problem(
+			-EINVAL,
+			"the function that was called for it has ended the transaction in which it ran");
 	}
-	if (s->tx_error < 0) { /* of a callback that did not look */
+	if (s->tx_error < 0) { /* an error of the transaction that the callback ignored */
 		r = s->tx_error;
 		luo_heap_abort(h);
 		heap_slot_leave(s);

@@ -4,15 +4,15 @@
  * Small objects: slabs of one size class (Bonwick: "The Slab Allocator", 1994), and magazines in
  * front of them (Bonwick, Adams: "Magazines and Vmem", 2001).
  *
- * A block is in use if its bit in the slab is set; the thread that owns the slab sets and clears it
- * with one store, and that store is the allocation or the freeing. Everything else only helps to
+ * A block is allocated if its bit in the slab is set. The thread that owns the slab sets and clears
+ * it with one store, and that store is the allocation or the freeing. Everything else only helps to
  * find a free block: the magazine holds hints, each of which is checked against the bit when it is
- * used, and a slab with a free block that no hint names is in the list of its owner. To keep that
- * so at every instant, a slab is listed before the last hint to it is dropped, and taken off the
- * list after all its free blocks are hinted at.
+ * used, and a slab with a free block that no hint names is in the list of its owner. To keep this
+ * true at every instant, a slab is listed before the last hint to it is dropped, and removed from
+ * the list after all its free blocks have hints.
  *
  * A thread that frees a block of another thread's slab cannot clear the bit. It pushes the block to
- * the owner's remote list (as mimalloc does; Leijen, Zorn, de Moura 2019), for the owner to drain.
+ * the owner's remote list (as mimalloc does; Leijen, Zorn, de Moura 2019), which the owner drains.
  */
 
 #include <assert.h>
@@ -20,11 +20,11 @@
 #include "libluo/heap/internal.h"
 #include "common/util.h"
 
-#define REFILL_MAX 24 /* hints at once: some room is left for what is freed next */
-#define REFILL_MIN 8  /* more slabs are looked at until there are so many */
+#define REFILL_MAX 24 /* hints added at once; some room is left for the next freed blocks */
+#define REFILL_MIN 8  /* further slabs are examined until there are this many hints */
 #define EVICT      16
-#define REMOTE_MAX (1 << 20) /* more are not looked at */
-#define TAKE_MAX   256       /* blocks of other sizes that are passed over */
+#define REMOTE_MAX (1 << 20) /* slabs examined at most */
+#define TAKE_MAX   256       /* blocks of other sizes that are skipped */
 #define BATCH      6         /* blocks or slabs in one change: each takes up to 4 words */
 
 static bool slab_is_sound(struct luo_heap *h, uint32_t page, unsigned class, unsigned slot)
@@ -121,7 +121,10 @@ static bool is_hinted(const struct heap_magazine *m, uint32_t page)
 	return false;
 }
 
-/* A list keeps one slab, so that a program that swings around its end does not pay each time. */
+/*
+ * A list keeps one empty slab, so that a program whose use varies around a boundary does not pay
+ * each time.
+ */
 static bool can_be_spared(struct luo_heap *h, const struct heap_magazine *m, uint32_t page)
 {
 	const struct heap_slab *slab = heap_slab(h, page);
@@ -154,7 +157,7 @@ static void give_back_if_empty(struct luo_heap *h, struct heap_slot *slot, unsig
 		give_back_slab(h, slot, class, page);
 }
 
-/* Drops all hints, and gives back what is empty among the first @steps slabs of each list. */
+/* Drops all hints, and gives back the empty slabs among the first @steps of each list. */
 static void trim_slot(struct luo_heap *h, struct heap_slot_state *s, uint32_t steps)
 {
 	(void)heap_drain(h, s);
@@ -192,7 +195,7 @@ bool heap_slabs_reclaim(struct luo_heap *h, struct heap_slot_state *s)
 {
 	uint32_t before = heap_load32(&heap_index(h)->free_pages);
 
-	/* Those that only hints held are first in their lists then. */
+	/* Slabs that only hints held are then first in their lists. */
 	heap_slabs_trim(h, s, HEAP_MAGAZINE + 1);
 	return heap_load32(&heap_index(h)->free_pages) > before;
 }
@@ -239,14 +242,17 @@ int heap_evict(struct luo_heap *h, struct heap_slot_state *s, unsigned class)
 		pages[i] = HEAP_HINT_PAGE(m->ring[(bottom + i) % HEAP_MAGAZINE]);
 	r = drop_hints(h, s, class, EVICT);
 	for (unsigned i = 0; r == 0 && i < EVICT; i++)
-		/* Only once for each, and only if it still is a slab of ours. */
+		/* Only once for each slab, and only if it still is ours. */
 		if ((i == 0 || pages[i] != pages[i - 1]) &&
 		    slab_is_sound(h, pages[i], class, s->index))
 			give_back_if_empty(h, s->slot, class, pages[i]);
 	return r;
 }
 
-/* Hints to free blocks of a slab, up to REFILL_MAX in all; whether it may have more. */
+/*
+ * Adds hints to free blocks of a slab, up to REFILL_MAX in all; returns whether the slab may have
+ * more.
+ */
 static bool hint_at(struct luo_heap *h, struct heap_magazine *m, uint32_t page, unsigned class,
 		    uint32_t *top)
 {
@@ -269,7 +275,10 @@ static bool hint_at(struct luo_heap *h, struct heap_magazine *m, uint32_t page, 
 	return false;
 }
 
-/* From the listed slabs. What they have left to hint at afterwards decides if they stay listed. */
+/*
+ * Refills from the listed slabs. A slab stays listed if it has free blocks without hints
+ * afterwards.
+ */
 static int refill_from_list(struct luo_heap *h, struct heap_slot_state *s, unsigned class)
 {
 	struct heap_magazine *m = &s->slot->magazines[class];
@@ -306,8 +315,7 @@ static int make_slab(struct luo_heap *h, struct heap_slot_state *s, unsigned cla
 	if (r < 0)
 		return r;
 	heap_pages_describe(&c, page, HEAP_DESC_SLAB(class, s->index, pages));
-	/* The pages are nobody's before the commit; but those that are known to be zeros stay so.
-	 */
+	/* The pages are unowned before the commit, but pages that are known to be zeros stay so. */
 	slab = heap_slab(h, page);
 	if (!zero)
 		memset(slab, 0, heap_classes[class].first);
@@ -316,7 +324,10 @@ static int make_slab(struct luo_heap *h, struct heap_slot_state *s, unsigned cla
 	return heap_change_commit(&c);
 }
 
-/* One of the blocks that others have freed for @from: to take it off the list is to allocate it. */
+/*
+ * Takes one of the blocks that other threads freed for @from. Removing it from the list is the
+ * allocation.
+ */
 static uint64_t take_from(struct luo_heap *h, struct heap_slot_state *s,
 			  struct heap_slot_state *from, unsigned class)
 {
@@ -337,7 +348,8 @@ static uint64_t take_from(struct luo_heap *h, struct heap_slot_state *s,
 		if (s->in_tx && heap_tx_note_alloc(h, s, offset) < 0)
 			break;
 		heap_store(link, heap_load(&words[0]));
-		heap_store(&words[1], 0); /* not before: what is noted may still be in the list */
+		heap_store(&words[1],
+			   0); /* not earlier, because what is recorded may still be in the list */
 		found = offset;
 	}
 	pthread_mutex_unlock(&from->remote_lock);
@@ -362,7 +374,7 @@ uint64_t heap_take_freed(struct luo_heap *h, struct heap_slot_state *s, unsigned
 
 static int drain_some(struct luo_heap *h, struct heap_slot_state *s, uint32_t slabs[static BATCH]);
 
-/* A slab of a slot that no thread has now. Called with heap->lock; 1 if one is ours now. */
+/* Takes a slab of an unclaimed slot. Called with heap->lock; 1 if one is ours now. */
 static int adopt_slab(struct luo_heap *h, struct heap_slot_state *s, struct heap_slot_state *from,
 		      unsigned class)
 {
@@ -379,7 +391,7 @@ static int adopt_slab(struct luo_heap *h, struct heap_slot_state *s, struct heap
 		return 0;
 	if (!slab_is_sound(h, page, class, from->index))
 		return -EUCLEAN;
-	/* Who frees a block looks at the owner again under this lock. */
+	/* A thread that frees a block checks the owner again under this lock. */
 	pthread_mutex_lock(&from->remote_lock);
 	while (r == 0 && heap_load(&from->slot->remote))
 		r = drain_some(h, from, drained);
@@ -433,7 +445,7 @@ int heap_refill(struct luo_heap *h, struct heap_slot_state *s, unsigned class)
 	}
 }
 
-/* --------------------------------- freed by others --------------------------------- */
+/* --------------------------------- freed by other threads --------------------------------- */
 
 int heap_block_find(struct luo_heap *h, uint64_t offset, struct heap_block *ret)
 {
@@ -493,7 +505,7 @@ bool heap_is_freed(struct luo_heap *h, const struct heap_slot_state *owner, uint
 			return true;
 		at = heap_load(heap_at(h, at));
 	}
-	return at != 0; /* damaged: better one block less than one twice */
+	return at != 0; /* damaged: losing a block is better than giving it out twice */
 }
 
 void heap_change_free_block(struct heap_change *c, uint32_t page, uint32_t block,
@@ -507,7 +519,10 @@ void heap_change_free_block(struct heap_change *c, uint32_t page, uint32_t block
 	put_listed(c, page, &owner->magazines[HEAP_DESC_CLASS(heap_load(&d->word))]);
 }
 
-/* Some blocks of the remote list; called with its lock held. The slabs they were in, or 0. */
+/*
+ * Drains some blocks of the remote list; called with its lock held. Returns the slabs they were in,
+ * or 0.
+ */
 static int drain_some(struct luo_heap *h, struct heap_slot_state *s, uint32_t slabs[static BATCH])
 {
 	uint64_t offset = heap_load(&s->slot->remote);
@@ -533,7 +548,7 @@ static int drain_some(struct luo_heap *h, struct heap_slot_state *s, uint32_t sl
 	heap_change_put(&c, &s->slot->remote, offset);
 	r = heap_change_commit_slot(&c, s->slot);
 	for (unsigned i = 0; i < BATCH && r == 0 && words[i]; i++)
-		heap_store(&words[i][1], 0); /* it does not look freed any more */
+		heap_store(&words[i][1], 0); /* it no longer looks freed */
 	return r;
 }
 

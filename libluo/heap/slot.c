@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Which thread has which slot. A slot is in the heap and stays there; that a thread has it is known
- * to this process only, so a death needs no cleaning up: the next thread that comes takes the slot
- * as it is. A thread that ends gives its slots back. The last slot is for all threads that find no
- * other, one after the other.
+ * Assigns slots to threads. A slot is in the heap and stays there. Only this process knows which
+ * thread has it, so a crash needs no cleanup: the next thread takes the slot as it is. A thread
+ * that ends gives its slots back. The last slot is shared by all threads without another one.
  */
 
 #include <errno.h>
@@ -14,7 +13,7 @@
 #include "libluo/heap/internal.h"
 #include "common/util.h"
 
-/* What a thread has, in a list that is walked when it ends. */
+/* The slots of a thread, in a list that is walked when the thread ends. */
 struct claim {
 	uint64_t serial;
 	struct heap_slot_state *slot;
@@ -40,7 +39,10 @@ static struct luo_heap *find_open(uint64_t serial)
 
 static void give_up(struct luo_heap *h, struct heap_slot_state *s)
 {
-	/* Who has a transaction open in the shared one has its lock, and gets it once more. */
+	/*
+	 * A thread with an open transaction in the shared slot holds its lock, and takes it once
+	 * more.
+	 */
 	if (!s->shared || pthread_mutex_trylock(&s->shared_lock) == 0) {
 		if (s->in_tx) {
 			(void)heap_tx_unwind(h, s);
@@ -59,7 +61,7 @@ static void end_claims(void *p)
 {
 	struct claim *claim = p;
 
-	/* A destructor that runs after this one claims again. */
+	/* A later destructor of the thread may claim again. */
 	memset(heap_slot_cache, 0, sizeof(heap_slot_cache));
 	pthread_mutex_lock(&open_lock);
 	while (claim) {
@@ -76,8 +78,8 @@ static void end_claims(void *p)
 
 /*
  * A child process is not the owner: it does not have the memory (MADV_DONTFORK), and must not keep
- * the lock when its parent is dead. All it can do is close the heap, and that must not unmap what
- * it has at these addresses by then. Of heaps that are read-only it has all.
+ * the lock when its parent is dead. It can only close the heap, which must not unmap what the child
+ * has at these addresses by then. A child keeps read-only heaps completely.
  */
 static void forked(void)
 {
@@ -95,7 +97,7 @@ static void forked(void)
 			h->slots[i].slot = NULL;
 			h->slots[i].in_tx = false;
 		}
-		*at = h->next; /* nothing is given up when a thread ends */
+		*at = h->next; /* a thread that ends gives nothing up */
 	}
 	pthread_mutex_unlock(&open_lock);
 }
@@ -188,7 +190,7 @@ static int choose_slot(struct luo_heap *h, struct heap_slot_state **ret)
 		}
 	if (slots < HEAP_SLOTS) {
 		r = make_slot(h, slots);
-		/* Without memory for one more, the shared one would not help either. */
+		/* Without memory for one more slot, the shared one would not help either. */
 		if (r < 0)
 			return r;
 		*ret = &h->slots[slots];
@@ -198,7 +200,7 @@ static int choose_slot(struct luo_heap *h, struct heap_slot_state **ret)
 	return 0;
 }
 
-/* Heaps that were closed meanwhile are forgotten. */
+/* Heaps that were closed meanwhile are dropped from the list. */
 static struct claim *prune(struct claim *claim)
 {
 	struct claim *kept = NULL;
@@ -243,7 +245,7 @@ static struct heap_slot_state *claim_slot(struct luo_heap *h)
 	return claim->slot;
 }
 
-/* The slot of a heap that this thread used before, or one that it claims now. */
+/* The slot of a heap that this thread used before, or a newly claimed one. */
 static struct heap_slot_state *find_slot(struct luo_heap *h)
 {
 	const struct claim *claim;

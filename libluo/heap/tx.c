@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Transactions. The log of a transaction lies in the slot of its thread, and goes on in pages of
- * the heap when it gets long. An entry is written first and counted then, with one store; only
- * after that is done what it notes. So whatever happens, the log knows all that must be undone.
- *
- * The commit is one store of the state. What is left to do then, freeing, is done by taking entries
- * off the end, each in one change with the word that counts them; undoing works in the same way.
- * Whoever opens the heap after a death goes on where it stopped.
+ * Transactions. The log of a transaction is in the slot of its thread, and continues in pages of
+ * the heap when it gets long. An entry is written first and then counted with one store; only then
+ * the action that it records is done. So the log always knows everything that must be undone. One
+ * store of the state is the commit. Freeing, which remains, removes entries from the end, each in
+ * one change with the word that counts them; undoing works in the same way. After a crash, the next
+ * opener of the heap continues where it stopped.
  */
 
 #include <assert.h>
@@ -17,10 +16,10 @@
 #include "libluo/heap/internal.h"
 #include "common/util.h"
 
-#define HEADER           3 /* words of an entry before its data: kind, offset, size */
+#define HEADER           3 /* words of an entry in front of its data: kind, offset, size */
 #define SEGMENT_PAGES    1
 #define SEGMENT_OVERHEAD (sizeof(struct heap_tx_segment) / 8)
-#define DATA_MAX         8192 /* bytes of any entry; more is saved as several */
+#define DATA_MAX         8192 /* bytes of one entry; more is saved as several */
 
 #define TX_WORD(state, used) ((uint64_t)(state) << 32 | (used))
 #define TX_STATE(word)       ((uint32_t)((word) >> 32))
@@ -40,7 +39,7 @@ static uint32_t capacity_of(const struct heap_tx *tx)
 	return HEAP_TX_INLINE;
 }
 
-/* The log goes on in pages of its own. */
+/* Continues the log in pages of its own. */
 static int add_segment(struct luo_heap *h, struct heap_tx *tx)
 {
 	struct heap_tx_segment *segment;
@@ -66,8 +65,8 @@ static int add_segment(struct luo_heap *h, struct heap_tx *tx)
 }
 
 /*
- * What a transaction saves and brings back is objects: nothing of what the allocator itself has in
- * these pages. What has been freed meanwhile may be in any page that is no such.
+ * A transaction saves and restores objects only, never the allocator's own data in these pages.
+ * Freed memory may be in any other page.
  */
 static bool may_be_saved(struct luo_heap *h, uint64_t offset, uint64_t size)
 {
@@ -143,7 +142,7 @@ void heap_tx_put_alloc(struct heap_change *c, struct heap_slot *slot, uint64_t o
 	uint32_t used = TX_USED(heap_load(&slot->tx.word));
 	uint64_t *at = words_of(c->heap, &slot->tx) + used;
 
-	/* Behind what is counted, so it can be written before the commit. */
+	/* Behind the counted entries, so it can be written before the commit. */
 	heap_store(&at[0], HEAP_TX_ALLOC);
 	heap_store(&at[1], offset);
 	heap_store(&at[2], 0);
@@ -158,9 +157,9 @@ void heap_tx_put_commit(struct heap_change *c, struct heap_slot *slot)
 	heap_change_put(c, &slot->tx.word, TX_WORD(HEAP_TX_COMMITTING, used));
 }
 
-/* ------------------------------- taking entries away ------------------------------- */
+/* ------------------------------- removing entries ------------------------------- */
 
-/* The pages of the newest segment are freed, and the log ends in what was before. */
+/* Frees the pages of the newest segment; the log then ends in the one before. */
 static int drop_segment(struct luo_heap *h, struct heap_tx *tx, uint32_t state)
 {
 	struct heap_tx_segment *segment = heap_at(h, heap_load(&tx->segment));
@@ -197,7 +196,7 @@ static int free_run_and(struct luo_heap *h, struct heap_tx *tx, uint64_t word, u
 	return r;
 }
 
-/* To the slot that owns its slab. If that changes meanwhile, -EAGAIN. */
+/* Frees it for the slot that owns its slab. -EAGAIN if the owner changes meanwhile. */
 static int free_remote_and(struct luo_heap *h, struct heap_slot *slot, uint64_t word,
 			   const struct heap_block *b, uint64_t offset)
 {
@@ -221,7 +220,7 @@ static int free_remote_and(struct luo_heap *h, struct heap_slot *slot, uint64_t 
 	return r;
 }
 
-/* Frees the block and takes its entry away, at one instant. */
+/* Frees the block and removes its entry at once. */
 static int free_and_drop(struct luo_heap *h, struct heap_slot_state *s, uint64_t offset,
 			 uint64_t word)
 {
@@ -233,7 +232,7 @@ static int free_and_drop(struct luo_heap *h, struct heap_slot_state *s, uint64_t
 	r = heap_block_find(h, offset, &b);
 	if (r == -EUCLEAN)
 		return r;
-	if (r < 0) { /* noted, but death came before it was allocated; or freed twice */
+	if (r < 0) { /* recorded, but a crash came before the allocation; or freed twice */
 		heap_store(&tx->word, word);
 		return 0;
 	}
@@ -287,7 +286,7 @@ int heap_tx_unwind(struct luo_heap *h, struct heap_slot_state *s)
 	return 0;
 }
 
-/* -------------------------------- what crossed a death -------------------------------- */
+/* -------------------------------- after a crash -------------------------------- */
 
 /* The entries of one part, backwards. */
 static bool entries_are_sound(struct luo_heap *h, const uint64_t *words, uint32_t used, bool active)
@@ -345,7 +344,7 @@ bool heap_tx_is_sound(struct luo_heap *h, struct heap_slot *slot)
 	return used <= HEAP_TX_INLINE && entries_are_sound(h, slot->tx.words, used, active);
 }
 
-/* What could not be noted cannot be undone: the transaction can only be aborted. */
+/* An action that could not be recorded cannot be undone: the transaction can only be aborted. */
 void heap_tx_spoil(struct heap_slot_state *s, int r)
 {
 	if (s->in_tx && r < 0 && s->tx_error == 0)
@@ -370,15 +369,17 @@ bool heap_in_tx(struct luo_heap *h)
 
 _public_ int luo_heap_begin(struct luo_heap *h)
 {
-	struct heap_slot_state *s = heap_slot_enter(h); /* the shared one stays entered */
+	struct heap_slot_state *s = heap_slot_enter(h); /* the shared slot stays locked */
 	int r;
 
 	if (!s)
 		return -errno;
 	if (s->in_tx || heap_load(&s->slot->tx.word) != 0) {
-		r = s->in_tx ? -EBUSY : -EUCLEAN; /* one that could not be ended, for damage */
+		r = s->in_tx ? -EBUSY : -EUCLEAN; /* a transaction that could not be ended because
+						     of damage */
 		heap_slot_leave(s);
-		return r == -EBUSY ? heap_refused(h, BEGINNING, r, "this thread has one open")
+		return r == -EBUSY ? heap_refused(h, BEGINNING, r,
+						  "this thread already has an open transaction")
 				   : heap_failed(h, BEGINNING, r);
 	}
 	heap_store(&s->slot->tx.word, TX_WORD(HEAP_TX_ACTIVE, 0));
@@ -434,7 +435,7 @@ _public_ int luo_heap_commit(struct luo_heap *h)
 		return -errno;
 	if (!s->in_tx) {
 		heap_slot_leave(s);
-		return heap_refused(h, COMMITTING, -EINVAL, "this thread has none open");
+		return heap_refused(h, COMMITTING, -EINVAL, "this thread has no open transaction");
 	}
 	tx = &s->slot->tx;
 	if (s->tx_error < 0) {

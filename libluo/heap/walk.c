@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* luo_heap_walk(): every block in use. */
+/* luo_heap_walk() visits every allocated block. */
 
 #include "libluo/heap/check.h"
 #include "common/util.h"
@@ -8,8 +8,8 @@
 typedef int (*visit_fn)(void *ptr, size_t size, void *userdata);
 
 /*
- * The bits are read before their blocks are visited, because the visitor may write to what it is
- * given, and to nothing else.
+ * The bits are read before their blocks are visited, because the visitor may write to its block,
+ * and to nothing else.
  */
 static int walk_slab(const struct check *c, const struct check_run *run, visit_fn visit,
 		     void *userdata)
@@ -45,7 +45,7 @@ static int walk(const struct check *c, visit_fn visit, void *userdata)
 	return r;
 }
 
-/* What is damaged is passed over, and said at the end. */
+/* Damaged parts are skipped and reported at the end. */
 static int survey_and_walk(struct check *c, struct luo_heap *heap, visit_fn visit, void *userdata)
 {
 	int r = check_begin(c, heap);

@@ -43,7 +43,12 @@ enum luo_fdstore_flags {
  */
 int luo_fdstore_push(const char *name, int fd, unsigned flags);
 
-/** luo_fdstore_remove() - remove every fd of that name; waits like push. Since: 0.1 */
+/**
+ * luo_fdstore_remove() - remove every fd of that name; waits like push.
+ *
+ * After it, luo_fdstore_memfd() and luo_heap_open() make a new one, unless the process was given
+ * one. Since: 0.1
+ */
 int luo_fdstore_remove(const char *name);
 
 /**
@@ -79,8 +84,11 @@ int luo_fdstore_get(const char *name, size_t nth, int *ret_fd);
  * @ret_fd: owned by the caller
  *
  * Returns 0 if it was there already, 1 if it was made. With no $NOTIFY_SOCKET it is made all the
- * same, and just not kept. -EUCLEAN if what was stored under that name is not of that size, and
- * then nothing is changed. Since: 0.1
+ * same, and just not kept. A second call in the process that made it returns 0 and another fd of
+ * the same file; luo_heap_open() and this function find what the other one made. It is remembered
+ * until luo_fdstore_remove(). What the process was given is the fd itself, as of luo_fdstore_get().
+ * -EUCLEAN if what was stored under that name is not of that size, and then nothing is changed.
+ * Since: 0.1
  */
 int luo_fdstore_memfd(const char *name, uint64_t size, int *ret_fd);
 

@@ -262,8 +262,8 @@ static inline void luo_ref_set(int64_t *distance, const volatile void *target)
  *
  * Until luo_heap_commit() what is allocated is provisional, what is freed stays, and whatever is
  * saved comes back: after luo_heap_abort(), after the death of the process, after an error. Other
- * threads see the changes as they are made. -EBUSY if this thread has one open on this heap,
- * -EROFS. Since: 0.1
+ * threads see the changes as they are made. -EBUSY if this thread already has an open transaction
+ * on this heap, -EROFS. Since: 0.1
  */
 int luo_heap_begin(struct luo_heap *heap);
 

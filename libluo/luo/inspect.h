@@ -103,14 +103,6 @@ int luo_memory_available(uint64_t *ret_bytes);
  */
 char *luo_seals_to_string(unsigned seals, char buffer[64]);
 
-/**
- * luo_seals_from_string() - what luo_seals_to_string() writes.
- *
- * Names or numbers (0x40, 64) with commas between them; "-" and "" are none. -EINVAL for anything
- * else. Since: 0.1
- */
-int luo_seals_from_string(const char *text, unsigned *ret_seals);
-
 #ifdef __cplusplus
 }
 #endif

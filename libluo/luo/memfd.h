@@ -30,23 +30,20 @@ extern "C" {
 
 /* ---- creating -------------------------------------------------------------------------------- */
 
-/** Flags of struct luo_memfd_options. luo_memfd_flags_to_string() prints them. */
+/** Flags of struct luo_memfd_options. */
 enum luo_memfd_flags {
 	LUO_MEMFD_ALLOW_SEALING = 1 << 0, /**< seals can be added later (MFD_ALLOW_SEALING) */
 	LUO_MEMFD_EXEC = 1 << 1,          /**< executable (MFD_EXEC); default: not sealed, 0666 */
 	/** MFD_NOEXEC_SEAL. Kernel 7.2 brings such a memfd back read-only unless it travels as a
-	 * copy, which luo_handover_commit() takes care of. */
+	 * copy, which luo_commit_new() takes care of. */
 	LUO_MEMFD_NOEXEC_SEAL = 1 << 2,
-	/** hugetlb pages, reserved for the whole size, so that to touch them never raises SIGBUS.
-	 * LUO cannot preserve these. write(2) does not work on them; map them. */
-	LUO_MEMFD_HUGETLB = 1 << 3,
 	/** Fill it with transparent huge pages, where
 	 * /sys/kernel/mm/transparent_hugepage/shmem_enabled is advise or more; implies
 	 * LUO_MEMFD_PREALLOCATE. Huge folios are preserved and restored about 100 times faster.
 	 * What this does not make huge, luo_memfd_prepare() can. */
-	LUO_MEMFD_HUGEPAGE = 1 << 4,
-	LUO_MEMFD_PREALLOCATE = 1 << 5, /**< allocate all pages now: no holes */
-	LUO_MEMFD_NO_CLOEXEC = 1 << 6,  /**< the fd stays open across exec */
+	LUO_MEMFD_HUGEPAGE = 1 << 3,
+	LUO_MEMFD_PREALLOCATE = 1 << 4, /**< allocate all pages now: no holes */
+	LUO_MEMFD_NO_CLOEXEC = 1 << 5,  /**< the fd stays open across exec */
 };
 
 /** How to make a memfd. Zero-initialise it; what is zero is the default. */
@@ -55,9 +52,6 @@ struct luo_memfd_options {
 	uint64_t size;    /**< size in bytes */
 	unsigned flags;   /**< enum luo_memfd_flags */
 	unsigned seals;   /**< enum luo_seal to add at the end; implies LUO_MEMFD_ALLOW_SEALING */
-	/** With LUO_MEMFD_HUGETLB, bytes of a page, a power of two, such as 2 << 20; 0: the default
-	 * of the system. luo_hugetlb_pools() lists what the kernel has. */
-	uint64_t hugetlb_size;
 };
 
 /**
@@ -69,12 +63,9 @@ struct luo_memfd_options {
  * against exec and with mode 0666, even where sysctl vm.memfd_noexec=1 would seal it. Where
  * vm.memfd_noexec=2 allows nothing else, it is made as with LUO_MEMFD_NOEXEC_SEAL.
  *
- *  -EINVAL  unknown flag or seal, flags that exclude each other, too long a name, hugetlb_size
- *           that is no power of two or without LUO_MEMFD_HUGETLB, size that is not a multiple of
- *           the hugetlb page, or LUO_MEMFD_NOEXEC_SEAL before kernel 6.3
- *  -ENODEV  the kernel has no hugetlb pages of that size
- *  -ENOMEM  the pool of hugetlb pages has fewer than size needs; LUO_MEMFD_PREALLOCATE of more
- *           than luo_memory_room() says there is
+ *  -EINVAL  unknown flag or seal, flags that exclude each other, too long a name, or
+ *           LUO_MEMFD_NOEXEC_SEAL before kernel 6.3
+ *  -ENOMEM  LUO_MEMFD_PREALLOCATE of more than luo_memory_room() says there is
  *  -ENOSPC, -EFBIG
  *  -EACCES  vm.memfd_noexec=2 and LUO_MEMFD_EXEC
  *
@@ -90,8 +81,7 @@ int luo_memfd_create(const struct luo_memfd_options *options, int *ret_fd);
  *
  * Errors of luo_memfd_create(), and
  *
- *  -EINVAL      the size in @options is less than @size, and not 0
- *  -EOPNOTSUPP  LUO_MEMFD_HUGETLB, which write(2) cannot fill
+ *  -EINVAL  the size in @options is less than @size, and not 0
  *
  * Since: 0.1
  */
@@ -122,7 +112,6 @@ int luo_memfd_new_from_data(const struct luo_memfd_options *options, const void 
  *  -EIO         a regular file became smaller meanwhile
  *  -EAGAIN      SO_RCVTIMEO has passed
  *  -EINVAL      options.size is not 0, or @fd cannot be read from
- *  -EOPNOTSUPP  LUO_MEMFD_HUGETLB, which write(2) cannot fill
  *  -EISDIR, -ENOTCONN, ...  from reading @fd
  *
  * Since: 0.1
@@ -173,37 +162,6 @@ int luo_memfd_snapshot(const char *name, int fd, uint64_t limit, int *ret_fd);
  * Since: 0.1
  */
 int luo_memfd_copy(int from_fd, int to_fd);
-
-/* ---- hugetlb pages --------------------------------------------------------------------------- */
-
-/** Pages of one size that the kernel keeps aside; /sys/kernel/mm/hugepages. */
-struct luo_hugetlb_pool {
-	uint64_t size;  /**< bytes of a page */
-	uint64_t pages; /**< how many there are; more may come, if overcommitted */
-	uint64_t free;  /**< how many of them nobody uses or has reserved */
-	bool is_default;
-};
-
-#define LUO_HUGETLB_POOLS_MAX 16
-
-/**
- * luo_hugetlb_pools() - the sizes of hugetlb pages that the kernel has, smallest first.
- * @ret_n: 0 if it has none (not an error)
- *
- * Since: 0.1
- */
-int luo_hugetlb_pools(struct luo_hugetlb_pool ret_pools[LUO_HUGETLB_POOLS_MAX], size_t *ret_n);
-
-/** luo_hugetlb_size_to_string() - "64K", "2M", "1G"; returns @buffer. Since: 0.1 */
-char *luo_hugetlb_size_to_string(uint64_t size, char buffer[24]);
-
-/**
- * luo_hugetlb_size_from_string() - bytes of "64K", "2M", "1G", "2048kB", "2097152".
- *
- * -EINVAL if it is none of these, or not a power of two. Whether the kernel has pages of that size
- * is another question. Since: 0.1
- */
-int luo_hugetlb_size_from_string(const char *text, uint64_t *ret_size);
 
 /* ---- seals ----------------------------------------------------------------------------------- */
 
@@ -350,41 +308,6 @@ int luo_memfd_reopen(int fd, int flags, int *ret_fd);
  */
 int luo_memfd_equal(int a_fd, int b_fd);
 
-/** Bytes of a digest: SHA-256. */
-#define LUO_DIGEST_SIZE 32
-
-/**
- * luo_memfd_digest() - SHA-256 of the content, what sha256sum(1) prints.
- *
- * A hole equals zeros: it is not read and stays a hole, but zeros have to be hashed as well, so
- * this takes as long as for a file without, about 4 s for 1 GiB. -EINVAL if it is not a regular
- * file, -EIO if it becomes smaller meanwhile. Since: 0.1
- */
-int luo_memfd_digest(int fd, uint8_t ret_digest[LUO_DIGEST_SIZE]);
-
-/** luo_digest_to_string() - 64 hexadecimal digits; returns @buffer. Since: 0.1 */
-char *luo_digest_to_string(const uint8_t digest[LUO_DIGEST_SIZE],
-			   char buffer[2 * LUO_DIGEST_SIZE + 1]);
-
-/* ---- names of flags; those of seals are in luo/inspect.h ---------------------------------------
- */
-
-/**
- * luo_memfd_flags_to_string() - "sealing,hugepage" of enum luo_memfd_flags, or "-" for none.
- * @buffer: at least 96 bytes
- *
- * A bit without a name is written as a number. Returns @buffer. Since: 0.1
- */
-char *luo_memfd_flags_to_string(unsigned flags, char buffer[96]);
-
-/**
- * luo_memfd_flags_from_string() - what luo_memfd_flags_to_string() writes.
- *
- * Names or numbers (0x40, 64) with commas between them; "-" and "" are none. -EINVAL for anything
- * else. Since: 0.1
- */
-int luo_memfd_flags_from_string(const char *text, unsigned *ret_flags);
-
 /* ---- what a live update costs ---------------------------------------------------------------- */
 
 /*
@@ -403,7 +326,7 @@ int luo_memfd_flags_from_string(const char *text, unsigned *ret_flags);
 enum luo_cost_class {
 	LUO_COST_FAST,    /**< nothing to gain, or nothing worth it */
 	LUO_COST_SLOW,    /**< works; luo_memfd_prepare() can make it faster or cheaper */
-	LUO_COST_COPIED,  /**< the kernel would damage it: luo_handover_commit() sends a copy */
+	LUO_COST_COPIED,  /**< the kernel would damage it: luo_commit_new() sends a copy */
 	LUO_COST_REFUSED, /**< the kernel does not take it */
 };
 

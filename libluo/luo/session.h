@@ -125,14 +125,14 @@ int luo_session_retrieve(int device_fd, const char *name, int *ret_fd);
  *  -ENOMEM, -EFBIG
  *
  * Fills the holes of a sparse file with memory, and gets the caller killed if there is not enough:
- * luo_handover_commit() looks first.
+ * luo_commit_new() looks first.
  *
  * Since: 0.1
  */
-int luo_session_preserve_fd(int session_fd, uint64_t token, int fd);
+int luo_session_preserve_fd(int session_fd, int fd, uint64_t token);
 
 /**
- * luo_session_restore_fd() - get a file out of an incoming session.
+ * luo_session_retrieve_fd() - get a file out of an incoming session.
  * @session_fd: from luo_session_retrieve()
  * @token: as it was preserved
  * @ret_fd: the file, close-on-exec. A second call for the same token gives another fd of the same
@@ -146,7 +146,7 @@ int luo_session_preserve_fd(int session_fd, uint64_t token, int fd);
  *
  * The memory is charged to the caller's cgroup. Since: 0.1
  */
-int luo_session_restore_fd(int session_fd, uint64_t token, int *ret_fd);
+int luo_session_retrieve_fd(int session_fd, uint64_t token, int *ret_fd);
 
 /**
  * luo_session_finish() - tell the kernel that everything wanted has been restored.

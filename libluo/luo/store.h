@@ -211,10 +211,19 @@ bool luo_unit_name_is_valid(const char *name);
  */
 int luo_fd_same_description(int a, int b);
 
-#define LUO_FOREACH_UNIT(u, s) \
-	for (size_t _ui = 0; ((u) = luo_store_unit_at((s), _ui)) != NULL; _ui++)
-#define LUO_FOREACH_ENTRY(e, u) \
-	for (size_t _ei = 0; _ei < (u)->n_entries && ((e) = (u)->entries[_ei], true); _ei++)
+/* The line is in the name of an index, so that one loop in another does not shadow it. */
+#define _LUO_PASTE_(a, b) a##b
+#define _LUO_PASTE(a, b)  _LUO_PASTE_(a, b)
+
+/** LUO_FOREACH_UNIT() - each unit of a store, in order. Since: 0.1 */
+#define LUO_FOREACH_UNIT(u, s) _LUO_FOREACH_UNIT(u, s, _LUO_PASTE(_luo_unit_, __LINE__))
+#define _LUO_FOREACH_UNIT(u, s, i) \
+	for (size_t i = 0; ((u) = luo_store_unit_at((s), i)) != NULL; i++)
+
+/** LUO_FOREACH_ENTRY() - each entry of a unit, in order. Since: 0.1 */
+#define LUO_FOREACH_ENTRY(e, u) _LUO_FOREACH_ENTRY(e, u, _LUO_PASTE(_luo_entry_, __LINE__))
+#define _LUO_FOREACH_ENTRY(e, u, i) \
+	for (size_t i = 0; i < (u)->n_entries && ((e) = (u)->entries[i], true); i++)
 
 #ifdef __cplusplus
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One entry, as a JSON object and back. docs/mapping.md has the table of the keys.
+ * Converts one entry to and from a JSON object. docs/mapping.md has the table of the keys.
  *
- * Every key that is known is checked for type and range, and one that is wrong makes the whole
- * entry wrong: half of an entry could give a service write access that it must not have.
+ * Every known key is checked for type and range. One invalid key makes the whole entry invalid,
+ * because half of an entry could give a service write access that it must not have.
  */
 
 #include <fcntl.h>
@@ -15,13 +15,13 @@
 
 #define FILE_NAME_MAX 255 /* NAME_MAX; the kernel allows 249 for a memfd */
 #define MODE_MAX      07777
-#define ID_MAX        (UINT32_MAX - 1) /* -1 is "no user" */
+#define ID_MAX        (UINT32_MAX - 1) /* -1 means "no user" */
 #define SEALS_MAX     0x3f             /* F_SEAL_SEAL to F_SEAL_EXEC */
 
-/* What a file has that the kernel brought back: not worth a key. */
+/* The kernel restores these, so they need no key. */
 #define MODE_DEFAULT 0777
 
-/* Whatever we might write, and the names that draft has for it. */
+/* The keys that this file writes, and the names that the draft format has for them. */
 static const char *const known_keys[] = {
 	"type",    "name",     "token",    "sessionName", "fd_index", "session_name",
 	"session", "fileName", "mode",     "uid",         "gid",      "access",
@@ -39,7 +39,7 @@ static struct json_object *member(struct json_object *o, const char *key)
 	return v;
 }
 
-/* json-c answers what does not fit with the nearest number that does: those are refused as well. */
+/* json-c returns the nearest number for a number that does not fit. Such values are refused too. */
 static int to_number(struct json_object *v, uint64_t max, uint64_t *ret)
 {
 	uint64_t n;
@@ -60,7 +60,7 @@ int member_number(struct json_object *o, const char *key, uint64_t max, uint64_t
 	return v ? to_number(v, max, ret) : 0;
 }
 
-/* Without NUL in it, and not empty. */
+/* A non-empty string without NUL. */
 int member_string(struct json_object *o, const char *key, size_t max, const char **ret)
 {
 	struct json_object *v = member(o, key);
@@ -165,7 +165,7 @@ static int read_name(struct json_object *o, struct parsed_entry *e, const char *
 	return 0;
 }
 
-/* A LUO session lies in the kernel by its own name. */
+/* The kernel keeps a LUO session under its own name. */
 static int read_session_name(struct json_object *o, const char *key, struct parsed_entry *e,
 			     const char **ret_what)
 {
@@ -247,7 +247,7 @@ static int read_access(struct json_object *o, struct luo_entry_meta *m, const ch
 	return 0;
 }
 
-/* A number that goes into a field of its own; @flag is set if it is there. */
+/* Reads a number into a field; sets @flag if the member is present. */
 static int read_number(struct json_object *o, const char *key, uint64_t max, unsigned flag,
 		       struct luo_entry_meta *m, uint64_t *ret)
 {
@@ -277,7 +277,7 @@ static int read_numbers(struct json_object *o, struct luo_entry_meta *m, const c
 	return 0;
 }
 
-/* [offset, length], not empty, behind @from and inside @size. */
+/* [offset, length]: not empty, starts after @from, ends inside @size. */
 static bool read_extent(struct json_object *pair, uint64_t from, uint64_t size,
 			struct luo_extent *ret)
 {
@@ -308,7 +308,7 @@ static int read_extents(struct json_object *list, struct luo_entry_meta *m, cons
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (!read_extent(json_object_array_get_idx(list, i), from, m->size, &m->extents[i]))
-			return skip(ret_what, "\"packed\" is not ascending inside of \"size\"");
+			return skip(ret_what, "\"packed\" is not ascending inside \"size\"");
 		from = m->extents[i].offset + m->extents[i].length;
 	}
 	m->n_extents = n;
@@ -371,7 +371,7 @@ int entry_from_json(struct json_object *o, enum luo_mapping_generation generatio
 	return r;
 }
 
-/* ---- writing: what is unknown or as the kernel brings it back has no key ---- */
+/* ---- writing: unknown values, and those that the kernel restores, have no key ---- */
 
 static void write_number(struct json_writer *w, const char *key, uint64_t value)
 {
@@ -413,7 +413,7 @@ static void write_open_flags(struct json_writer *w, int flags)
 		write_flag(w, "append", true);
 }
 
-/* What the reader would refuse is not known either. */
+/* A value that the reader would refuse counts as unknown. */
 static void write_known(struct json_writer *w, const struct luo_entry_meta *m, unsigned flag,
 			const char *key, uint64_t value)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Mapping to text: v262 with our keys in it.
+ * Writes a mapping as text: v262 with keys of our own.
  *
- * systemd reads "fdstore" and hands out what lies behind each token as it is. A packed copy is not
- * what the service stored, so it must not be found there: such entries stand in "fdstoreSpill",
- * which systemd does not look into, without a "session", which means the main one. Their aliases
- * stand with them: they name the same token.
+ * systemd reads "fdstore" and passes the file behind each token to the unit unchanged. A packed
+ * copy is not what the service stored, so systemd must not find it there. Such entries are in
+ * "fdstoreSpill", which systemd ignores, without a "session", which means the main one. Their
+ * aliases are there too, because they name the same token.
  */
 
 #include <search.h>
@@ -17,7 +17,7 @@ struct format {
 	const struct luo_mapping *mapping;
 	struct json_writer w;
 	unsigned flags;
-	void *packed; /* tsearch(3) tree of entries of the main session that lie there packed */
+	void *packed; /* tsearch(3) tree of the packed entries of the main session */
 };
 
 /* ---- which array an entry belongs to ---- */
@@ -29,7 +29,7 @@ static int token_compare(const void *a, const void *b)
 	return x->token < y->token ? -1 : x->token > y->token;
 }
 
-/* A copy that has all of the bytes in their places is as good as the file. */
+/* A copy that has every byte at its original offset is as good as the file. */
 static bool lies_as_it_was(const struct luo_entry_meta *m)
 {
 	if (!m->packed)
@@ -52,7 +52,7 @@ static int find_packed(struct format *f)
 	return 0;
 }
 
-/* Not in the kernel, or by a name that JSON cannot say. */
+/* The session is not in the kernel, or JSON cannot express its name. */
 static bool is_left_out(const struct luo_entry *e)
 {
 	if (e->type == LUO_ENTRY_FD)
@@ -97,8 +97,8 @@ static size_t count_main(struct format *f, const struct luo_unit *u)
 }
 
 /*
- * The order of a store means something: a service may have several fds of one name. So an entry
- * that would come back behind others which it stood before says where it was.
+ * The order of a store matters, because a service may have several fds of one name. An entry that
+ * the reader would place behind entries that it preceded says its position.
  */
 static void write_spill(struct format *f, const struct luo_unit *u)
 {
@@ -199,14 +199,14 @@ static void write_spills(struct format *f)
 	jw_close(&f->w, ']');
 }
 
-/* Names that a unit may have and the top level has already. */
+/* Keys of the top level that a unit's name could equal. */
 static bool is_reserved(const char *name)
 {
 	return streq(name, "version") || streq(name, "state") || streq(name, "units") ||
 	       streq(name, "spillSessions");
 }
 
-/* v261 has its units at the top level: whatever unknown key stands there under such a name goes. */
+/* v261 has its units at the top level, so an unknown key with the name of a unit is dropped. */
 static int write_extra_beside_units(struct format *f)
 {
 	_cleanup_json_ struct json_object *extra = NULL;
@@ -291,7 +291,7 @@ static int make_pretty(char **text, size_t *size)
 
 /* ---- the entry point ---- */
 
-/* A packed copy that cannot be described must not be written as if it were the file. */
+/* A packed copy without its description must not be written as if it were the file. */
 static bool entry_is_consistent(const struct luo_mapping *m, const struct luo_entry *e)
 {
 	if (e->type == LUO_ENTRY_FD && e->session > m->n_spills)

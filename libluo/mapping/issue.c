@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What was wrong in a document, and was skipped. */
+/* The list of what was invalid in a document and was skipped. */
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@ static void make_printable(char *s)
 			*s = '?';
 }
 
-/* A hostile document has hostile names in it: cut at a length that fits a line. */
+/* A hostile document has hostile names, so the text is cut to a length that fits a line. */
 static int _printf_(1, 0) format_where(const char *format, va_list args, char **ret_where)
 {
 	char text[400];
@@ -26,7 +26,7 @@ static int _printf_(1, 0) format_where(const char *format, va_list args, char **
 	return *ret_where ? 0 : -ENOMEM;
 }
 
-/* In steps: most documents have no issue at all. */
+/* Grows in steps, because most documents have no issue. */
 static int issues_reserve(struct luo_mapping *mapping)
 {
 	struct luo_mapping_issue *p;

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Text to mapping, for what mapping-format.c itself has just written.
+ * A fast reader for documents that format.c of this version wrote.
  *
- * After a kexec every service waits until the mapping has been read, and a tree of JSON objects
- * costs ten times what it takes to get the files out of the kernel. So a document is first held
- * against the one form that our writer gives it: no blanks, no escapes, the keys in its order, the
- * tokens of each session counted up from 1. At the first byte that is anything else this gives up,
- * and mapping-parse.c, which understands all there is and can say what is wrong, starts from the
- * beginning. So nothing is decided here but "it is ours, whole and without a fault"; the unit test
- * and the fuzzer hold the two to the same answer.
+ * After a kexec every service waits until the mapping is read, and building a tree of JSON objects
+ * takes ten times as long as retrieving the files. So a document is first compared with the one
+ * form that our writer produces: no blanks, no escapes, the keys in its order, the tokens of each
+ * session counted up from 1. At the first byte that differs, this reader gives up, and parse.c,
+ * which understands every form and can say what is invalid, starts from the beginning. So this file
+ * decides only that a document is ours, complete and valid. The unit test and the fuzzer check that
+ * both readers give the same answer.
  *
- * Left to the other on purpose, being rare: LUO sessions, packed files, unknown keys.
+ * Rare things are left to parse.c on purpose: LUO sessions, packed files, unknown keys.
  */
 
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 
 #include "libluo/mapping/own.h"
 
-#define TEXT_MAX 255 /* of names; longer is somebody else's */
+#define TEXT_MAX 255 /* of names; our writer makes no longer ones */
 
 struct text {
 	const char *at;
@@ -29,17 +29,17 @@ struct text {
 struct own {
 	struct text t;
 	struct luo_mapping *mapping;
-	uint64_t *last; /* by session: its highest token so far */
+	uint64_t *last; /* highest token so far, by session */
 	size_t n_entries;
 };
 
-/* A string of the document, not terminated. */
+/* A string inside the document, not terminated. */
 struct piece {
 	const char *s;
 	size_t n;
 };
 
-/* ---- the smallest parts: true if it stood there, and then we are behind it ---- */
+/* ---- the smallest parts: true if the part matched; the position is then behind it ---- */
 
 static bool is(struct text *t, const char *literal, size_t n)
 {
@@ -50,7 +50,7 @@ static bool is(struct text *t, const char *literal, size_t n)
 }
 #define IS(t, literal) is((t), (literal), sizeof(literal) - 1)
 
-/* Digits as a JSON number has them; 18 of them always fit. */
+/* Digits of a JSON number; 18 of them always fit. */
 static bool number(struct text *t, uint64_t max, uint64_t *ret)
 {
 	const char *from = t->at;
@@ -60,13 +60,12 @@ static bool number(struct text *t, uint64_t max, uint64_t *ret)
 		value = value * 10 + (uint64_t)(*t->at++ - '0');
 	if (t->at == from || (*from == '0' && t->at - from > 1) || value > max)
 		return false;
-	/* What follows is looked at by whoever comes next: a further digit is none of its literals.
-	 */
+	/* The caller checks what follows: none of its literals starts with a digit. */
 	*ret = value;
 	return true;
 }
 
-/* With its quotes: printable ASCII that needs no escape. */
+/* A string with its quotes: printable ASCII without escapes. */
 static bool string(struct text *t, struct piece *ret)
 {
 	const char *s;
@@ -83,7 +82,7 @@ static bool string(struct text *t, struct piece *ret)
 	return true;
 }
 
-/* ,"key":N if it is there; false if what is there is wrong. */
+/* Reads ,"key":N if it is present; false if the value is invalid. */
 static bool maybe_number(struct text *t, const char *key, size_t n, uint64_t max, unsigned flag,
 			 struct luo_entry_meta *m, uint64_t *ret)
 {
@@ -178,7 +177,9 @@ static bool read_entry(struct text *t, bool spill, struct own_entry *e)
 	return IS(t, "}");
 }
 
-/* Further sessions are called "NAME.1", "NAME.2"... in their order: the number is the index. */
+/*
+ * Further sessions are named "NAME.1", "NAME.2" and so on, in their order; the number is the index.
+ */
 static bool find_session(const struct own *o, struct piece name, unsigned *ret)
 {
 	const struct luo_mapping *m = o->mapping;
@@ -196,7 +197,7 @@ static bool find_session(const struct own *o, struct piece name, unsigned *ret)
 	return true;
 }
 
-/* 1, 0 for "not ours", -ENOMEM: as everything from here on. */
+/* Returns 1, 0 for "not ours", or -ENOMEM, as all functions below. */
 static int add_entry(struct own *o, struct luo_unit *unit, struct own_entry *e)
 {
 	struct luo_entry *entry;
@@ -205,7 +206,7 @@ static int add_entry(struct own *o, struct luo_unit *unit, struct own_entry *e)
 
 	if (e->session.s && !find_session(o, e->session, &session))
 		return 0;
-	/* Counted up, so that no token is there twice. */
+	/* Tokens count up, so no token occurs twice. */
 	if (!e->alias && e->token != ++o->last[session])
 		return 0;
 	r = luo_unit_add_lazy(unit, e->name, LUO_ENTRY_FD, session, e->token, &entry);
@@ -268,7 +269,7 @@ static int read_unit(struct own *o)
 	if (!string(&o->t, &piece) || !IS(&o->t, ":{\"fdstore\":["))
 		return 0;
 	memcpy(name, piece.s, piece.n);
-	/* Of a key that is there twice the last one counts, for the other reader. */
+	/* The other reader uses the last one of two equal keys. */
 	if (luo_store_find_unit(o->mapping->store, name))
 		return 0;
 	r = luo_store_add_unit(o->mapping->store, name, NULL, &unit);
@@ -305,7 +306,7 @@ static int read_units(struct own *o)
 	return IS(&o->t, "}");
 }
 
-/* ---- what stands before them ---- */
+/* ---- the members before the units ---- */
 
 static bool read_moment(struct text *t, struct luo_timestamp *ret)
 {
@@ -351,7 +352,7 @@ static int add_spill(struct luo_mapping *m, struct piece name)
 	return 1;
 }
 
-/* Two of the same name cannot be: each must end in its own number. */
+/* Two equal names are impossible, because each must end in its own number. */
 static bool spill_is_numbered(const struct own *o, struct piece name)
 {
 	unsigned index;
@@ -383,7 +384,7 @@ static int read_spills(struct own *o)
 
 /* ---- the document ---- */
 
-/* What an alias is an alias of may stand behind it. */
+/* An alias may precede the entry that it refers to. */
 static bool aliases_have_files(const struct own *o)
 {
 	struct luo_entry *e;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Text to mapping. Whoever could write the session in the previous kernel could write anything.
+ * Reads a mapping from text. Any process that could write the session in the previous kernel could
+ * write any text.
  *
- * The tree of json-c lives only inside of luo_mapping_parse(). Two kinds of trouble:
- *
- *  - a negative errno goes straight up: the document is refused as a whole, with a reason;
- *  - an issue is recorded, the thing it is about is skipped, and 0 goes up.
+ * The tree of json-c exists only inside luo_mapping_parse(). There are two kinds of failure: a
+ * negative errno is returned at once, and the document is refused as a whole with a reason; an
+ * issue is recorded, its subject is skipped, and reading continues.
  */
 
 #include <limits.h>
@@ -19,22 +19,25 @@
 #include "libluo/mapping/own.h"
 #include "libluo/store/internal.h"
 
-/* What the tree may take while we read. 65,536 entries with all their keys take about half. */
+/* Memory limit of the tree. 65,536 entries with all their keys take about half. */
 #define TREE_MEMORY_MAX ((size_t)256 << 20)
 
-/* Entries of a unit up to which "position" is heeded: each is a move of all behind it. */
+/*
+ * "position" is used for units with up to this many entries, because each use moves all entries
+ * behind it.
+ */
 #define POSITIONS_MAX 8192
 
-/* An alias, looked at again when every token is known. */
+/* An alias, resolved when every token is known. */
 struct alias {
 	struct luo_entry *entry;
-	size_t position; /* in its array */
+	size_t position; /* index in its array */
 	bool spill;
 };
 
 struct parse {
 	struct luo_mapping *mapping;
-	size_t n_entries; /* in the document, those that are skipped too */
+	size_t n_entries; /* in the document, skipped ones included */
 	void *tokens;     /* tsearch(3) tree of the entries that defined a token */
 	void *spills;     /* tsearch(3) tree of the places in mapping->spills */
 	struct alias *aliases;
@@ -46,7 +49,7 @@ struct parse {
 struct place {
 	struct luo_unit *unit;
 	const char *prefix; /* "units." */
-	const char *key;    /* the unit's, as it stands there */
+	const char *key;    /* key of the unit, as in the document */
 	const char *array;  /* ".fdstore" */
 	bool spill;
 };
@@ -65,7 +68,7 @@ static int refuse(struct parse *p, int r, const char *format, ...)
 	return r;
 }
 
-/* ---- tokens: each is defined once, and named again only by what says that it is an alias ---- */
+/* ---- tokens: each is defined once; only an alias names it again ---- */
 
 static int token_compare(const void *a, const void *b)
 {
@@ -92,7 +95,7 @@ static int alias_remember(struct parse *p, struct luo_entry *entry, size_t posit
 {
 	struct alias *grown;
 
-	/* full at every power of two */
+	/* grown at every power of two */
 	if ((p->n_aliases & (p->n_aliases - 1)) == 0) {
 		grown = reallocarray(p->aliases, MAX2(p->n_aliases * 2, (size_t)1), sizeof(*grown));
 		if (!grown)
@@ -116,8 +119,8 @@ static int alias_issue(struct parse *p, const struct alias *alias)
 }
 
 /*
- * Aliases may stand before what they are an alias of: the units are in no order that would help,
- * and the entries of a unit in the one in which it stored them.
+ * Aliases may precede the entry that they refer to, because units are in no useful order, and the
+ * entries of a unit are in the order in which it stored them.
  */
 static int aliases_check(struct parse *p)
 {
@@ -144,7 +147,7 @@ static int spill_compare(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The index that an entry has for it, or -1. */
+/* The index of the session for entries, or -1. */
 static int spill_find(struct parse *p, const char *name)
 {
 	char ***node = tfind(&name, &p->spills, spill_compare);
@@ -195,14 +198,14 @@ static int parse_spills(struct parse *p, struct json_object *root)
 
 /* ---- entries ---- */
 
-/* Which session the entry lies in; -EBADMSG if that makes no sense. */
+/* The session of the entry; -EBADMSG if it is invalid. */
 static int entry_session(struct parse *p, const struct place *place, const struct parsed_entry *e,
 			 unsigned *ret_session, const char **ret_what)
 {
 	int index = e->session ? spill_find(p, e->session) : 0;
 
 	if (place->spill && e->type == LUO_ENTRY_SESSION)
-		*ret_what = "a LUO session lies in no other";
+		*ret_what = "a LUO session cannot be in another session";
 	else if (!place->spill && e->session)
 		*ret_what = "\"session\" outside of fdstoreSpill";
 	else if (index < 0)
@@ -231,7 +234,7 @@ static int add_entry(struct parse *p, const struct place *place, struct parsed_e
 	entry->extra = TAKE_PTR(e->extra);
 	entry->meta = e->meta;
 	memset(&e->meta, 0, sizeof(e->meta));
-	/* Moving costs what stands behind it; nobody who means well has so many. */
+	/* Moving an entry moves all entries behind it; no honest document has so many. */
 	if (place->spill && entry->index <= POSITIONS_MAX)
 		luo_entry_move_forward(entry, e->position);
 	if (entry->type == LUO_ENTRY_SESSION)
@@ -348,7 +351,7 @@ static int parse_unit(struct parse *p, const char *name, struct json_object *o)
 	return r;
 }
 
-/* UINT64_MAX is systemd's "never", and what json-c makes of every larger number. */
+/* UINT64_MAX is systemd's "never", and json-c's value for every larger number. */
 static int parse_moment(struct parse *p, struct json_object *state, const char *key,
 			struct luo_timestamp *ret)
 {
@@ -409,8 +412,8 @@ static int parse_state(struct parse *p, struct json_object *root)
 }
 
 /*
- * The unknown keys of the top level. The arrays that a document for both versions has there, by
- * unit name, say again what "units" says, and are made anew when it is written.
+ * The unknown keys of the top level. In a document for both versions, the arrays named after units
+ * repeat what "units" says; the writer makes them again.
  */
 static int parse_top_extra(struct parse *p, struct json_object *root, struct json_object *units)
 {
@@ -436,7 +439,8 @@ static int parse_version(struct parse *p, struct json_object *root)
 	if (member_number(root, "version", UINT64_MAX, &version) <= 0 || version < 1)
 		return refuse(p, -EBADMSG, "the version is not a number from 1 on");
 	if (version > MAPPING_VERSION)
-		return refuse(p, -EPROTONOSUPPORT, "version %ju, and %d is the newest we know",
+		return refuse(p, -EPROTONOSUPPORT,
+			      "version %ju is not supported; the newest supported version is %d",
 			      (uintmax_t)version, MAPPING_VERSION);
 	p->mapping->version = version;
 	return 0;
@@ -464,7 +468,7 @@ static int parse_v262(struct parse *p, struct json_object *root)
 
 /* ---- draft and v261: arrays of entries, by cgroup path or by unit name ---- */
 
-/* Kinds of units that have processes; a slice only leads to them. */
+/* Unit types that have processes; a slice only leads to them. */
 static bool names_a_unit(const char *component)
 {
 	static const char *const suffixes[] = { ".service", ".socket", ".scope", ".mount",
@@ -478,8 +482,8 @@ static bool names_a_unit(const char *component)
 }
 
 /*
- * The unit that a cgroup belongs to: the last component that looks like one, because a service may
- * have cgroups of its own below; simply the last where there is no systemd.
+ * The unit of a cgroup: the last component that looks like one, because a service may have cgroups
+ * below its own; without systemd, the last component.
  */
 static int unit_of_cgroup(const char *cgroup, char **ret_name)
 {
@@ -540,7 +544,10 @@ static int parse_flat(struct parse *p, struct json_object *root)
 
 /* ---- the document ---- */
 
-/* Which of the three forms it has. A unit may be called "version": its value is an array then. */
+/*
+ * Finds out which of the three forms the document has. A unit may be called "version"; its value is
+ * then an array.
+ */
 static int find_generation(struct parse *p, struct json_object *root)
 {
 	struct json_object *version = NULL;
@@ -595,7 +602,7 @@ static int text_to_tree(struct parse *p, const char *text, size_t size,
 
 static void keep_node(void *node)
 {
-	/* what the trees point at belongs to the mapping */
+	/* the mapping owns what the trees point to */
 }
 
 static int parse_text(struct parse *p, const char *text, size_t size)
@@ -646,6 +653,6 @@ _public_ int luo_mapping_parse(const char *text, size_t size, struct luo_mapping
 	r = mapping_parse_own(text, size, ret_mapping);
 	if (r > 0)
 		return 0;
-	/* Out of memory is said by the one that has the words for it. */
+	/* The caller reports out of memory, because it has the text for it. */
 	return mapping_parse_any(text, size, ret_mapping, ret_reason);
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Copying what a file has, and leaving holes where it has none: 1 GiB with one page of data is
- * copied in a millisecond, and stays one page.
+ * Copies the data of a file and keeps its holes: 1 GiB with one page of data is copied in a
+ * millisecond and stays one page.
  *
- * copy_file_range(2) copies inside the kernel, but only where it likes the two files: both on one
- * mount, which all memfds are. sendfile(2) does others too, but writes where the offset of the
- * destination is, so that has to be our own. Both say 0 for files of /proc and the like, where
- * read(2) finds something: 0 means to try the next. So does any error; the last one, reading and
- * writing, finds out what is really wrong.
+ * copy_file_range(2) copies inside the kernel, but only between files on one mount, as all memfds
+ * are. sendfile(2) accepts other files, but writes at the offset of the destination, so no other
+ * process may use that offset. Both return 0 for files of /proc and similar file systems, where
+ * read(2) returns data. So 0 and every error mean to try the next way; the last one, read and
+ * write, returns the real error.
  */
 
 #include <fcntl.h>
@@ -17,33 +17,15 @@
 
 #include <luo/memfd.h>
 #include "libluo/memfd/internal.h"
+#include "common/read-file.h"
 #include "common/util.h"
 
 #define COPY_CHUNK (size_t)(256 * 1024)
 #define RANGE_MAX  (size_t)(64 << 20)
 
-/* Bytes that were read, less than @size only at the end. */
-static ssize_t pread_up_to(int fd, void *data, size_t size, int64_t offset)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t n = pread(fd, (char *)data + done, size - done, offset + (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
-}
-
 int luo_pread_all(int fd, void *data, size_t size, int64_t offset)
 {
-	ssize_t n = pread_up_to(fd, data, size, offset);
+	ssize_t n = pread_full(fd, data, size, offset);
 
 	if (n < 0)
 		return (int)n;
@@ -98,7 +80,7 @@ static ssize_t copy_by_sendfile(struct copier *c, size_t size, int64_t at)
 
 static ssize_t copy_by_reading(struct copier *c, size_t size, int64_t at)
 {
-	ssize_t n = pread_up_to(c->from, c->buffer, size, at);
+	ssize_t n = pread_full(c->from, c->buffer, size, at);
 	int r;
 
 	if (n <= 0)
@@ -107,7 +89,7 @@ static ssize_t copy_by_reading(struct copier *c, size_t size, int64_t at)
 	return r < 0 ? r : n;
 }
 
-/* Bytes that were copied; 0 at the end of the file. */
+/* Bytes copied; 0 at the end of the file. */
 static ssize_t copy_some(struct copier *c, int64_t at, int64_t end)
 {
 	while (c->method != BY_READING) {
@@ -123,7 +105,7 @@ static ssize_t copy_some(struct copier *c, int64_t at, int64_t end)
 	return copy_by_reading(c, (size_t)MIN2(end - at, (int64_t)COPY_CHUNK), at);
 }
 
-/* @ret_end: where there was nothing more, at the latest @end. */
+/* @ret_end: where the data ended, at most @end */
 static int copy_range(struct copier *c, int64_t begin, int64_t end, int64_t *ret_end)
 {
 	while (begin < end) {
@@ -174,7 +156,7 @@ int luo_copy_extents(struct luo_extents *from, int to, bool own_offset, uint64_t
 	return 0;
 }
 
-/* What was in @fd must not show through the holes. Punching works with size seals, too. */
+/* Old content of @fd must not show in the holes. Punching works with size seals too. */
 static int make_hole_of_size(int fd, off_t size)
 {
 	struct stat st;
@@ -194,7 +176,7 @@ static int make_hole_of_size(int fd, off_t size)
 	return 0;
 }
 
-/* @ret_own: a description without O_APPEND, with which pwrite(2) would append. */
+/* @ret_own: a description without O_APPEND, with which pwrite(2) would append */
 static int open_destination(int fd, const struct stat *from, int *ret_own)
 {
 	int flags = fcntl(fd, F_GETFL);

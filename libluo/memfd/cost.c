@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What will preserving a file cost?
+ * Estimates what preserving a file costs.
  *
  * The kernel (mm/memfd_luo.c) pins every folio from the first to the last byte, which allocates
- * those that are not there, and notes 16 bytes for each. So what counts is how many there are, and
- * how many must be made. Whether pages are parts of huge folios shows in how they are mapped into a
- * mapping that is aligned for it: PAGEMAP_SCAN says so to everybody, since 6.7. Folios between the
- * two sizes cannot be told from small ones this way.
+ * missing ones, and records 16 bytes for each. So the cost depends on the number of folios and on
+ * how many are missing.
+ *
+ * Pages of huge folios show in how they are mapped into an aligned mapping: PAGEMAP_SCAN reports
+ * that to every process, since 6.7. It cannot tell folios between the two sizes from small ones.
  */
 
 #include <fcntl.h>
@@ -19,7 +20,7 @@
 #include "libluo/memfd/internal.h"
 #include "common/util.h"
 
-/* Debian 12 does not have these of <linux/fs.h>. */
+/* Debian 12's <linux/fs.h> lacks these. */
 struct scan_region {
 	uint64_t start, end, categories;
 };
@@ -36,7 +37,7 @@ struct scan_arg {
 #define FOLIO_RECORD   16    /* struct memfd_luo_folio_ser */
 #define CARRIED_SEALS  (unsigned)(LUO_SEALS_CONSTANT | LUO_SEAL_FUTURE_WRITE | LUO_SEAL_EXEC)
 
-/* Both look at the same windows, so that these are mapped and entered once. */
+/* Both use the same windows, so that these are mapped and populated once. */
 struct look {
 	int pagemap;
 	uint64_t huge; /* bytes */
@@ -81,10 +82,10 @@ static int look_at_window(void *userdata, const struct luo_window *w)
 		k->huge_error = scan_window(k, w);
 	if (k->runs_error == 0)
 		k->runs_error = luo_run_counter_add(&k->runs, w);
-	return k->runs_error < 0 ? k->huge_error : 0; /* goes on as long as one of them does */
+	return k->runs_error < 0 ? k->huge_error : 0; /* continues while one of them does */
 }
 
-/* What cannot be found out stays unknown. */
+/* A value that cannot be determined stays unknown. */
 static void look_at_pages(struct luo_extents *x, struct luo_memfd_cost *cost)
 {
 	_cleanup_close_ int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -117,7 +118,7 @@ static int find_data(struct luo_extents *x, struct luo_memfd_cost *cost)
 	return r;
 }
 
-/* What cannot be read can still be asked how much it has. */
+/* A file that cannot be read can still report how much it has. */
 static int look_at_file(int fd, const struct luo_fd_info *info, struct luo_memfd_cost *cost)
 {
 	_cleanup_extents_ struct luo_extents x = LUO_EXTENTS_NONE;
@@ -226,11 +227,10 @@ _public_ const char *luo_memfd_advice_to_string(unsigned advice)
 {
 	static const char *const texts[] = {
 		"the kernel can preserve memory files only: memfds and unlinked files on tmpfs",
-		("hugetlb memory cannot be preserved: copy it into a memfd with transparent huge "
-		 "pages"), /* one: clang asks */
+		("hugetlb memory cannot be preserved: copy it into a memfd with transparent huge pages"), /* one, for clang */
 		"it has more pages than the kernel can preserve in one file: use several",
 		"it has a seal that the kernel cannot preserve",
-		"sealed against exec it would come back read-only: it travels as a copy",
+		"the kernel would restore it read-only, because it is sealed against exec: it is carried as a copy",
 		"its holes will be filled with memory: shrink it, or fill them before",
 		"there is not enough memory to fill its holes",
 		"much of it is in small pages: huge ones are preserved 100 times faster",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Have two files the same content? Places where neither has data are not read. */
+/* Compares the content of two files. Places where neither has data are not read. */
 
 #include <luo/memfd.h>
 #include "libluo/memfd/internal.h"
@@ -8,7 +8,7 @@
 
 #define CHUNK (size_t)(256 * 1024)
 
-/* The next place at or after @at where one of them has data; the size if there is none. */
+/* The next offset at or after @at where one of them has data; the size if there is none. */
 static int next_data(struct luo_extents *a, struct luo_extents *b, int64_t at, int64_t *ret_at)
 {
 	int64_t next = a->size, begin, end;

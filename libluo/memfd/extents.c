@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Where a file has data, and where it has holes. */
+/* Finds where a file has data and where it has holes. */
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -16,7 +16,7 @@ int luo_extents_open(int fd, struct luo_extents *ret)
 
 	if (flags < 0 || fstat(fd, &x.st) < 0)
 		return -errno;
-	/* It could be opened through /proc: but whoever gave it to us has not opened it. */
+	/* Reopening through /proc could exceed the access that the giver of the fd had. */
 	if (flags & O_PATH)
 		return -EBADF;
 	if (!S_ISREG(x.st.st_mode))
@@ -43,19 +43,19 @@ void luo_extents_close(struct luo_extents *x)
 	*x = LUO_EXTENTS_NONE;
 }
 
-/* The kernel walks over every page, so what it has found is asked for once only. */
+/* The kernel walks over every page, so each extent is requested only once. */
 static int find_next(struct luo_extents *x, int64_t at)
 {
 	off_t begin, end;
 
 	begin = lseek(x->fd, at, SEEK_DATA);
-	if (begin < 0 && errno == EINVAL) { /* it does not know holes: all is data */
+	if (begin < 0 && errno == EINVAL) { /* no support for holes: all of it is data */
 		begin = at;
 		end = x->size;
 	} else if (begin < 0 && errno != ENXIO) {
 		return -errno;
 	} else if (begin < 0 || begin >= x->size) {
-		begin = end = x->size; /* no more */
+		begin = end = x->size; /* end of the file */
 	} else {
 		end = lseek(x->fd, begin, SEEK_HOLE);
 		if (end < 0)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A memfd with what a buffer has, or an fd gives.
+ * Makes a memfd with the content of a buffer or an fd.
  *
- * The fd may be a stranger's. A regular file is as large as it says at the beginning, and a stream
- * ends at a limit: either what the caller says, or half of the memory there is. To go beyond what
- * there is would not be an error but the end of this process, or of another one.
+ * The fd may be foreign. A regular file has the size that it reports at the start, and a stream
+ * ends at a limit: either the caller's, or half of the available memory. More than that would not
+ * cause an error but the end of this process or another one.
  */
 
 #include <fcntl.h>
@@ -19,11 +19,6 @@
 
 #define CHUNK (size_t)(256 * 1024)
 
-static int check_fillable(const struct luo_memfd_options *o)
-{
-	return o->flags & LUO_MEMFD_HUGETLB ? -EOPNOTSUPP : 0;
-}
-
 _public_ int luo_memfd_new_from_data(const struct luo_memfd_options *options, const void *data,
 				     size_t size, int *ret_fd)
 {
@@ -33,9 +28,6 @@ _public_ int luo_memfd_new_from_data(const struct luo_memfd_options *options, co
 
 	if ((!data && size > 0) || !ret_fd || (o.size != 0 && o.size < size))
 		return -EINVAL;
-	r = check_fillable(&o);
-	if (r < 0)
-		return r;
 	o.size = MAX2(o.size, (uint64_t)size);
 	r = luo_memfd_create_unsealed(&o, &fd);
 	if (r >= 0)
@@ -55,8 +47,8 @@ _public_ int luo_memfd_new_sealed(const char *name, const void *data, size_t siz
 /* ---- limits ---------------------------------------------------------------------------------- */
 
 struct limit {
-	uint64_t size;  /* more than that is -EFBIG */
-	uint64_t bytes; /* memory; more than that is -ENOMEM */
+	uint64_t size;  /* more is -EFBIG */
+	uint64_t bytes; /* memory; more is -ENOMEM */
 };
 
 static struct limit limit_of(uint64_t size)
@@ -69,7 +61,7 @@ static struct limit limit_of(uint64_t size)
 	return limit;
 }
 
-/* One byte beyond it may be taken: to see that there is one. */
+/* One byte beyond the limit may be read, to detect that there is more. */
 static size_t next_size(const struct limit *limit, uint64_t done, size_t most)
 {
 	uint64_t left = MIN2(limit->size, limit->bytes) - done;
@@ -88,7 +80,7 @@ static int check_limit(const struct limit *limit, uint64_t done)
 
 struct stream {
 	int from, to;
-	bool by_reading; /* it is no pipe, which could be spliced */
+	bool by_reading; /* not a pipe, so splice(2) is not possible */
 	uint64_t done;
 	char *buffer;
 };
@@ -112,7 +104,7 @@ static ssize_t take_once(struct stream *s, size_t size)
 	return r < 0 ? r : n;
 }
 
-/* A non-blocking fd is waited for; a blocking one says EAGAIN when its SO_RCVTIMEO has passed. */
+/* Wait for a non-blocking fd; a blocking one returns EAGAIN when its SO_RCVTIMEO has passed. */
 static int wait_for(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -172,7 +164,7 @@ static int new_from_stream(const struct luo_memfd_options *o, int from, const st
 		r = copy_stream(from, fd, limit);
 	if (r < 0)
 		return r;
-	/* Its size was not known before. */
+	/* The size was unknown before. */
 	if (o->flags & LUO_MEMFD_HUGEPAGE)
 		(void)luo_memfd_prepare(fd, LUO_PREPARE_COLLAPSE, NULL);
 	*ret_fd = TAKE_FD(fd);
@@ -181,7 +173,7 @@ static int new_from_stream(const struct luo_memfd_options *o, int from, const st
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* It has ended before its size: did it shrink, or has it never had that, like those of /sys? */
+/* The file ended before its size. Either it shrank, or it never had that size, as files of /sys. */
 static int cut_off(const struct luo_extents *from, int to, int64_t end)
 {
 	struct stat st;
@@ -226,7 +218,7 @@ static int new_from_file(const struct luo_memfd_options *o, int from, const stru
 		return r;
 	if (x.size > 0)
 		return new_from_extents(o, &x, limit, ret_fd);
-	/* Empty, or a file of /proc, of which one knows its size when one has read it. */
+	/* Empty, or a file of /proc, whose size is known only after reading it. */
 	(void)lseek(x.fd, 0, SEEK_SET);
 	return new_from_stream(o, x.fd, limit, ret_fd);
 }
@@ -252,12 +244,10 @@ _public_ int luo_memfd_new_from_fd(const struct luo_memfd_options *options, int 
 
 	if (!ret_fd || o->size != 0)
 		return -EINVAL;
-	r = check_fillable(o);
-	if (r >= 0)
-		r = new_from_any(o, from, limit, &fd);
+	r = new_from_any(o, from, limit, &fd);
 	if (r < 0)
 		return r;
-	/* What was written has moved it; who gets this begins to read at the start. */
+	/* Writing moved the offset; the receiver starts to read at the beginning. */
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return -errno;
 	return luo_memfd_seal_and_return(&fd, o->seals, ret_fd);
@@ -270,7 +260,7 @@ static bool same_time(struct timespec a, struct timespec b)
 	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-/* That somebody looks at the time makes the kernel take the next one exactly; since 6.13. */
+/* Reading the timestamp makes the kernel record the next change exactly, since 6.13. */
 static bool same_state(const struct stat *a, const struct stat *b)
 {
 	if (!S_ISREG(a->st_mode))

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is this fd? Decided the way the kernel decides whether PRESERVE_FD takes it (7.2: shmem
- * without a link, memfd_luo_can_preserve()), with what userspace can see of it: seals are there
- * for shmem and hugetlb only, and the file system tells these two apart.
+ * Decides what an fd is, as the kernel does for PRESERVE_FD (7.2: shmem without a link,
+ * memfd_luo_can_preserve()), with what userspace can see: only shmem and hugetlb have seals, and
+ * the file system tells these two apart.
  */
 
 #include <fcntl.h>
@@ -23,7 +23,7 @@
 
 static const struct {
 	const char *name;
-	const char *reason; /* why not preservable; NULL if it is */
+	const char *reason; /* why it cannot be preserved; NULL if it can */
 } kinds[_LUO_KIND_MAX] = {
 	[LUO_KIND_UNKNOWN] = { "unknown", "the kernel can preserve memory files only" },
 	[LUO_KIND_MEMFD] = { "memfd", NULL },
@@ -93,7 +93,9 @@ static enum luo_kind kind_of(int fd, const char *link, const struct luo_fd_info 
 {
 	if (info->open_flags & O_PATH)
 		return LUO_KIND_PATH;
-	/* First, because the mode of these has changed over time, and the fake's are sockets. */
+	/*
+	 * Check these first: their mode has changed over time, and the fake's sessions are sockets.
+	 */
 	if (startswith(link, ANON_INODE_PREFIX))
 		return kind_of_anon_inode(fd, link, name, size);
 	switch (st->st_mode & S_IFMT) {
@@ -131,7 +133,7 @@ static void fill_in_status(int fd, const struct stat *st, struct luo_fd_info *in
 	}
 }
 
-/* The link is too long, or there is no /proc: not a reason to know nothing at all. */
+/* The link is too long, or there is no /proc. The rest can still be determined. */
 static int link_or_nothing(int fd, char *link, size_t size)
 {
 	int r = luo_fd_link(fd, link, size);

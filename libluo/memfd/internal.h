@@ -9,38 +9,39 @@
 
 struct luo_memfd_options;
 
-/* The name of the memfd @fd, whose link and status are known; -ENOTTY if it is none. */
+/* The name of the memfd @fd, whose link and status are known; -ENOTTY if it is not a memfd. */
 int luo_memfd_name_of(int fd, const char *link, const struct stat *st, char *buffer, size_t size);
 
 /* Whether @fd lies on a hugetlbfs; in inspect.c. */
 bool luo_fd_is_hugetlb(int fd);
 
-/* Bytes of a transparent huge page; in memfd-hugetlb.c. */
+/* Bytes of a transparent huge page; in huge-page.c. */
 size_t luo_huge_page_size(void);
 
 /* ---- making; in memfd.c ---------------------------------------------------------------------- */
 
-/* Those of luo_memfd_create(NULL, ...) for NULL. */
+/* The options of luo_memfd_create(NULL, ...) for NULL. */
 const struct luo_memfd_options *luo_memfd_options_or_default(const struct luo_memfd_options *o);
 
 /* Everything but the seals. */
 int luo_memfd_create_unsealed(const struct luo_memfd_options *o, int *ret_fd);
 
-/* Moves @fd into @ret_fd when the seals are on. */
+/* Moves @fd into @ret_fd when the seals are added. */
 int luo_memfd_seal_and_return(int *fd, unsigned seals, int *ret_fd);
 
-/* ---- extents; in memfd-extents.c ------------------------------------------------------------- */
+/* ---- extents; in extents.c ------------------------------------------------------------------- */
 
 /*
- * A regular file, and where it has data. To find that moves the file offset, which others may
- * share, so the file is opened again; where that cannot be had, the offset is put back at the end.
+ * A regular file and where it has data. Finding that moves the file offset, which other processes
+ * may share, so the file is reopened; where that is not possible, the offset is restored at the
+ * end.
  */
 struct luo_extents {
 	int fd;         /* to read from */
-	int own_fd;     /* -EBADF if it could not be opened again */
-	int64_t offset; /* to be put back, if it is not our own */
-	int64_t size;   /* when it was opened; what comes later is not looked at */
-	int64_t known_from, known_begin, known_end; /* no data before begin, and then up to end */
+	int own_fd;     /* -EBADF if it could not be reopened */
+	int64_t offset; /* offset to restore, if the description is shared */
+	int64_t size;   /* size when it was opened; data beyond it is ignored */
+	int64_t known_from, known_begin, known_end; /* no data before begin, then data up to end */
 	struct stat st;
 };
 
@@ -51,31 +52,34 @@ struct luo_extents {
 int luo_extents_open(int fd, struct luo_extents *ret);
 void luo_extents_close(struct luo_extents *x);
 
-/* What was found may have changed: others write, or we have filled holes. */
+/* Forgets the cached extent, because writers or filled holes may have changed it. */
 void luo_extents_forget(struct luo_extents *x);
 
-/* 1 and the next extent with data at or after @at; 0 if there is none; -EIO if the file shrank. */
+/*
+ * Returns 1 and the next extent with data at or after @at; 0 if there is none; -EIO if the file
+ * shrank.
+ */
 int luo_extents_next(struct luo_extents *x, int64_t at, int64_t *ret_begin, int64_t *ret_end);
 
-/* ---- copying; in memfd-copy.c ---------------------------------------------------------------- */
+/* ---- copying; in copy.c ---------------------------------------------------------------------- */
 
-/* All of it or an error. */
+/* Copies all bytes or returns an error. */
 int luo_pread_all(int fd, void *data, size_t size, int64_t offset);
 int luo_pwrite_all(int fd, const void *data, size_t size, int64_t offset);
 
 /*
- * The data of @from to the same places in @to, which has holes there. -ENOMEM if it is more than
- * @budget bytes. @own_offset: that of @to is nobody else's, and may be moved. @ret_end: where the
- * file ended, if that is before its size, and else its size.
+ * Copies the data of @from to the same offsets in @to, which has holes there. -ENOMEM if it is more
+ * than @budget bytes. @own_offset: no other process uses the offset of @to, so it may be moved.
+ * @ret_end: where the file ended if that is before its size, else its size
  */
 int luo_copy_extents(struct luo_extents *from, int to, bool own_offset, uint64_t budget,
 		     int64_t *ret_end);
 
-/* ---- windows; in memfd-window.c -------------------------------------------------------------- */
+/* ---- windows; in window.c -------------------------------------------------------------------- */
 
 /*
- * A part of a file that is mapped read-only, aligned so that huge folios are mapped as such. What
- * of it is in memory has been entered into our page tables; nothing else was touched.
+ * A part of a file that is mapped read-only, aligned so that huge folios are mapped as such. The
+ * part that is in memory is entered into our page tables; nothing else is touched.
  */
 struct luo_window {
 	char *address;
@@ -88,7 +92,7 @@ static inline int64_t luo_window_end(const struct luo_window *w)
 	return w->begin + (int64_t)w->size;
 }
 
-/* Up to a multiple of @unit; of what is almost 2^63, down. */
+/* Rounds up to a multiple of @unit; values near 2^63 are rounded down. */
 static inline int64_t luo_round_up(int64_t n, size_t unit)
 {
 	uint64_t up = ((uint64_t)n + unit - 1) / unit * unit;
@@ -96,13 +100,13 @@ static inline int64_t luo_round_up(int64_t n, size_t unit)
 	return (int64_t)(up > INT64_MAX ? up - unit : up);
 }
 
-/* Must not touch the memory itself: the file may have been cut off there. */
+/* The callback must not touch the memory: the file may have been truncated. */
 typedef int (*luo_window_fn)(void *userdata, const struct luo_window *window);
 
-/* Calls @look for each window that has data, until it returns an error. */
+/* Calls @look for each window with data, until it returns an error. */
 int luo_windows_with_data(struct luo_extents *x, luo_window_fn look, void *userdata);
 
-/* For the whole of the file, without entering anything into the page tables. */
+/* Covers the whole file without entering anything into the page tables. */
 int luo_windows(struct luo_extents *x, luo_window_fn look, void *userdata);
 
 /* ---- runs; in runs.c ------------------------------------------------------------------------- */
@@ -110,7 +114,7 @@ int luo_windows(struct luo_extents *x, luo_window_fn look, void *userdata);
 struct luo_run_counter {
 	int pagemap; /* /proc/self/pagemap; not ours */
 	uint64_t *entries;
-	uint64_t last; /* frame of the page before, 0: none */
+	uint64_t last; /* frame of the previous page; 0: none */
 	uint64_t pages;
 	uint64_t runs;
 };
@@ -118,7 +122,7 @@ struct luo_run_counter {
 int luo_run_counter_begin(struct luo_run_counter *c, int pagemap);
 void luo_run_counter_end(struct luo_run_counter *c);
 
-/* Windows in their order. -EPERM if the kernel hides from us where pages lie. */
+/* Takes windows in their order. -EPERM if the kernel hides physical addresses from this process. */
 int luo_run_counter_add(struct luo_run_counter *c, const struct luo_window *w);
 
 #endif

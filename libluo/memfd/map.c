@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Mapping a memfd, and opening it again. */
+/* Maps a memfd, and reopens it with other access. */
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,8 +15,8 @@ static void *map_read(int fd, size_t size)
 	void *p = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
 
 	/*
-	 * Before 6.7 a write-sealed file cannot be mapped shared through a writable fd, even to
-	 * read it. Nothing can change in it, so a private mapping shows the same.
+	 * Before 6.7 a write-sealed file cannot be mapped shared through a writable fd, even for
+	 * reading. Nothing can change in it, so a private mapping shows the same.
 	 */
 	if (p == MAP_FAILED && errno == EPERM)
 		p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -35,7 +35,7 @@ static void *map_as(int fd, unsigned how, size_t size)
 	}
 }
 
-/* The seal first: what it says still holds when the size is read. */
+/* Read the seals first, so that they still hold when the size is read. */
 static int size_to_map(int fd, bool may_shrink, uint64_t *ret_size)
 {
 	uint64_t size;
@@ -79,8 +79,8 @@ _public_ int luo_memfd_map(int fd, unsigned how, void **ret_address, size_t *ret
 }
 
 /*
- * Whoever has the file can take a lease on it (fcntl(2)), and then open(2) waits for him, 45 s by
- * default. O_NONBLOCK does not wait; for a regular file it has no other meaning.
+ * A process with access to the file can take a lease on it (fcntl(2)). open(2) then waits, 45 s by
+ * default. With O_NONBLOCK it does not wait; for a regular file that flag has no other effect.
  */
 static int open_at_once(const char *path, int flags)
 {
@@ -107,7 +107,7 @@ _public_ int luo_memfd_reopen(int fd, int flags, int *ret_fd)
 		return -EINVAL;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode)) /* opening a device or a FIFO again has effects */
+	if (!S_ISREG(st.st_mode)) /* reopening a device or a FIFO has side effects */
 		return -EINVAL;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	copy = open_at_once(path, flags);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Making a memfd.
+ * Makes memfds.
  *
- * The kernel makes every memfd executable (mode 0777) unless told otherwise, and where sysctl
- * vm.memfd_noexec is 1, it seals against that (F_SEAL_EXEC) unless told otherwise. Such a memfd
- * comes back from a live update write-sealed, so what we make by default is neither: MFD_EXEC at
- * creation, then mode 0666.
+ * The kernel makes every memfd executable (mode 0777) unless told otherwise, and with sysctl
+ * vm.memfd_noexec=1 it seals against that (F_SEAL_EXEC) unless told otherwise. Such a memfd is
+ * restored write-sealed after a live update. So our default avoids both: MFD_EXEC at creation, then
+ * mode 0666.
  */
 
 #include <fcntl.h>
@@ -28,30 +28,18 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define DEFAULT_NAME  "luo"
-#define NAME_MAX_LEN  249 /* NAME_MAX without "memfd:" */
-#define HUGETLB_SHIFT 26  /* MFD_HUGE_SHIFT */
+#define DEFAULT_NAME "luo"
+#define NAME_MAX_LEN 249 /* NAME_MAX without "memfd:" */
 
 #define ALL_FLAGS                                                                     \
 	(unsigned)(LUO_MEMFD_ALLOW_SEALING | LUO_MEMFD_EXEC | LUO_MEMFD_NOEXEC_SEAL | \
-		   LUO_MEMFD_HUGETLB | LUO_MEMFD_HUGEPAGE | LUO_MEMFD_PREALLOCATE |   \
-		   LUO_MEMFD_NO_CLOEXEC)
-
-static bool is_power_of_two(uint64_t n)
-{
-	return n && !(n & (n - 1));
-}
+		   LUO_MEMFD_HUGEPAGE | LUO_MEMFD_PREALLOCATE | LUO_MEMFD_NO_CLOEXEC)
 
 static int options_check(const struct luo_memfd_options *o)
 {
 	if (o->flags & ~ALL_FLAGS)
 		return -EINVAL;
 	if ((o->flags & LUO_MEMFD_EXEC) && (o->flags & LUO_MEMFD_NOEXEC_SEAL))
-		return -EINVAL;
-	if ((o->flags & LUO_MEMFD_HUGETLB) && (o->flags & LUO_MEMFD_HUGEPAGE))
-		return -EINVAL;
-	if (o->hugetlb_size &&
-	    (!(o->flags & LUO_MEMFD_HUGETLB) || !is_power_of_two(o->hugetlb_size)))
 		return -EINVAL;
 	if (o->name && strnlen(o->name, NAME_MAX_LEN + 1) > NAME_MAX_LEN)
 		return -EINVAL;
@@ -78,10 +66,6 @@ static unsigned kernel_flags(const struct luo_memfd_options *o)
 
 	if ((o->flags & LUO_MEMFD_ALLOW_SEALING) || o->seals)
 		flags |= MFD_ALLOW_SEALING;
-	if (o->flags & LUO_MEMFD_HUGETLB)
-		flags |= MFD_HUGETLB;
-	if (o->hugetlb_size)
-		flags |= (unsigned)__builtin_ctzll(o->hugetlb_size) << HUGETLB_SHIFT;
 	return flags;
 }
 
@@ -94,15 +78,17 @@ static int create_with_policy(const struct luo_memfd_options *o)
 	if (o->flags & LUO_MEMFD_NOEXEC_SEAL)
 		return memfd_create_errno(name, flags | MFD_NOEXEC_SEAL);
 	fd = memfd_create_errno(name, flags | MFD_EXEC);
-	if (fd == -EINVAL) /* before 6.3 all are executable */
+	if (fd == -EINVAL) /* before 6.3 every memfd is executable */
 		fd = memfd_create_errno(name, flags);
-	/* vm.memfd_noexec=2 allows nothing else; a plain one need not be executable. */
+	/* vm.memfd_noexec=2 allows only this; a plain memfd need not be executable. */
 	if (fd == -EACCES && is_plain(o))
 		fd = memfd_create_errno(name, flags | MFD_NOEXEC_SEAL);
 	return fd;
 }
 
-/* Only pages that are first touched through an advised mapping become huge. All best effort. */
+/*
+ * Only pages that are first touched through an advised mapping become huge. Failures are ignored.
+ */
 static void fill_with_huge_pages(int fd, size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -115,16 +101,15 @@ static void fill_with_huge_pages(int fd, size_t size)
 }
 
 /*
- * The mount that memfds are on has no limit of its own: to allocate more than there is gets us
- * killed, not refused. So look first, for what that is worth. (What is in a pool of hugetlb pages
- * is taken already, and not counted as available.)
+ * The internal mount of memfds has no size limit. Allocating more memory than there is does not
+ * fail; it gets this process killed. So check first.
  */
 static int allocate_all(int fd, const struct luo_memfd_options *o)
 {
 	struct luo_memory_room room;
 	int r;
 
-	if (!(o->flags & LUO_MEMFD_HUGETLB) && luo_memory_room(&room) == 0 && o->size > room.bytes)
+	if (luo_memory_room(&room) == 0 && o->size > room.bytes)
 		return -ENOMEM;
 	if (o->flags & LUO_MEMFD_HUGEPAGE)
 		fill_with_huge_pages(fd, o->size);
@@ -132,20 +117,6 @@ static int allocate_all(int fd, const struct luo_memfd_options *o)
 		r = fallocate(fd, 0, 0, (off_t)o->size);
 	while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : 0;
-}
-
-/*
- * Memory that turns out not to be there when it is touched raises SIGBUS. To map it shared reserves
- * it for the file, and the reservation outlives the mapping.
- */
-static int reserve_hugetlb(int fd, size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	if (p == MAP_FAILED)
-		return -errno;
-	munmap(p, size);
-	return 0;
 }
 
 static int set_size(int fd, const struct luo_memfd_options *o)
@@ -156,9 +127,7 @@ static int set_size(int fd, const struct luo_memfd_options *o)
 		return 0;
 	if (ftruncate(fd, (off_t)o->size) < 0)
 		return -errno;
-	if (o->flags & LUO_MEMFD_HUGETLB)
-		r = reserve_hugetlb(fd, o->size);
-	if (r == 0 && (o->flags & (LUO_MEMFD_HUGEPAGE | LUO_MEMFD_PREALLOCATE)))
+	if (o->flags & (LUO_MEMFD_HUGEPAGE | LUO_MEMFD_PREALLOCATE))
 		r = allocate_all(fd, o);
 	return r;
 }

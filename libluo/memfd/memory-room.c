@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How much memory can we be charged for before the kernel says no, or kills us?
+ * Finds out how much memory this process can be charged before the kernel refuses or kills it.
  *
  * The limits of every cgroup from ours up to the root count. /proc/self/cgroup names ours relative
- * to the root of our cgroup namespace; a cgroup2 mount shows the tree from the directory in the
- * root field of /proc/self/mountinfo, which is relative to the same. What the mount does not show
- * we cannot look at: a limit set above it, or all of them if we are not below it.
+ * to the root of our cgroup namespace. A cgroup2 mount shows the tree from the directory in the
+ * root field of /proc/self/mountinfo, which is relative to the same root. Limits that the mount
+ * does not show cannot be read: those set above it, or all of them if our cgroup is not below it.
  */
 
 #include <fcntl.h>
@@ -105,7 +105,7 @@ static void unescape(char *s)
 	*to = '\0';
 }
 
-/* Fields 4 and 5 of a line, and the type after the dash. */
+/* Fields 4 and 5 of a line, and the file system type after the dash. */
 static bool is_cgroup2_mount(char *line, char **ret_root, char **ret_point)
 {
 	char *save = NULL, *dash, *field;
@@ -126,12 +126,12 @@ static bool is_cgroup2_mount(char *line, char **ret_root, char **ret_point)
 	return true;
 }
 
-/* What of @path lies below @base; NULL if it does not. "/a/b" below "/a" is "/b". */
+/* The part of @path below @base; NULL if it is not below it. "/a/b" below "/a" is "/b". */
 static const char *path_below(const char *path, const char *base)
 {
 	size_t length = streq(base, "/") ? 0 : strlen(base);
 
-	if (startswith(path, "/..")) /* outside of our namespace */
+	if (startswith(path, "/..")) /* outside our namespace */
 		return NULL;
 	if (strncmp(path, base, length) != 0 || (path[length] != '/' && path[length] != '\0'))
 		return NULL;
@@ -139,8 +139,8 @@ static const char *path_below(const char *path, const char *base)
 }
 
 /*
- * The usual place, without the cost of all the mounts of the machine. What is mounted there may be
- * a part of the tree only; then our path is not found below it.
+ * Try the usual mount point first, without reading all mounts of the machine. It may show only a
+ * part of the tree; then our path is not found below it.
  */
 static int find_usual(const char *root, const char *cgroup, char **ret_directory, size_t *ret_fixed)
 {
@@ -194,7 +194,7 @@ static int find_directory(const char *root, const char *cgroup, char **ret_direc
 	return -ENOENT;
 }
 
-/* UINT64_MAX for "max", and where the file is not there: the root has no limits. */
+/* UINT64_MAX for "max", and where the file is missing: the root has no limits. */
 static int read_limit(const char *root, const char *directory, const char *file,
 		      uint64_t *ret_value)
 {
@@ -277,7 +277,7 @@ static int look_at_cgroups(const char *root, struct luo_memory_room *room)
 	r = own_cgroup(root, &cgroup);
 	if (r >= 0)
 		r = find_directory(root, cgroup, &directory, &fixed);
-	/* Where there is no cgroup 2 there is no limit. What cannot be read may be one. */
+	/* Without cgroup 2 there is no limit. A file that cannot be read may hold one. */
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * Is this a memfd, and how is it called? The kernel says it in the link of /proc/self/fd only.
- */
+/* Decides whether a file is a memfd, and finds its name. Only the link in /proc/self/fd tells. */
 
 #include <fcntl.h>
 #include <limits.h>
@@ -18,25 +16,25 @@
 #define LINK_PREFIX "/memfd:"
 #define LINK_SUFFIX " (deleted)"
 
-/* All memfds are on one mount inside the kernel, which no path leads to. */
+/* All memfds are on one kernel-internal mount, to which no path leads. */
 static bool on_memfd_device(dev_t device)
 {
 	static dev_t memfd_device;
-	static int known; /* threads may look at the same time; they find the same */
+	static int known; /* threads may read it at the same time; all find the same */
 
 	if (!__atomic_load_n(&known, __ATOMIC_ACQUIRE)) {
 		_cleanup_close_ int fd = memfd_create("", MFD_CLOEXEC);
 		struct stat st;
 
 		if (fd < 0 || fstat(fd, &st) < 0)
-			return true; /* cannot be found out */
+			return true; /* unknown */
 		__atomic_store_n(&memfd_device, st.st_dev, __ATOMIC_RELAXED);
 		__atomic_store_n(&known, 1, __ATOMIC_RELEASE);
 	}
 	return device == __atomic_load_n(&memfd_device, __ATOMIC_RELAXED);
 }
 
-/* The bytes between "/memfd:" and " (deleted)" of @link; NULL if it is not a memfd's. */
+/* The bytes between "/memfd:" and " (deleted)" of @link; NULL if it is not a memfd's link. */
 static const char *name_in_link(const char *link, size_t *ret_length)
 {
 	size_t length = strlen(link), suffix = strlen(LINK_SUFFIX);
@@ -44,7 +42,9 @@ static const char *name_in_link(const char *link, size_t *ret_length)
 	if (length < suffix || !streq(link + length - suffix, LINK_SUFFIX))
 		return NULL;
 	length -= suffix;
-	/* One that came out of a live update has an empty name, without even the "memfd:". */
+	/*
+	 * A memfd that was restored after a live update has an empty name, without even "memfd:".
+	 */
 	if (length == 1 && link[0] == '/') {
 		*ret_length = 0;
 		return link;
@@ -56,9 +56,8 @@ static const char *name_in_link(const char *link, size_t *ret_length)
 }
 
 /*
- * A memfd on hugetlb lies on another mount than the rest, so there the link alone decides; seals
- * are what it has in common with them, and what an unlinked file "memfd:x" of the root directory
- * on a disk does not have.
+ * A hugetlb memfd is on another mount than the rest, so for it the link alone decides. Like other
+ * memfds it has seals, which an unlinked file "memfd:x" in the root directory of a disk does not.
  */
 int luo_memfd_name_of(int fd, const char *link, const struct stat *st, char *buffer, size_t size)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Making a file fast to preserve: what the kernel would do in the blackout is done before.
+ * Makes a file fast to preserve: does before the blackout what the kernel would do in it.
  *
- * Everything goes through a read-only mapping of our own, so nothing can change in the file, and
- * neither seals nor an fd for reading are in the way. Reading a hole of shmem fills it with a page
- * of zeros; MADV_COLLAPSE moves the pages of one huge page's worth into one huge folio, whatever
- * shmem_enabled says (other than "deny"). A part of the file that is smaller than that stays in
- * small pages: a huge folio for it would be mostly waste.
+ * Everything uses a read-only mapping of our own, so nothing in the file can change, and seals or
+ * an fd without write access are not in the way. Reading a hole of shmem fills it with a page of
+ * zeros. MADV_COLLAPSE moves the pages of one huge page into one huge folio, whatever shmem_enabled
+ * says (except "deny"). A part of the file that is smaller than a huge page keeps small pages,
+ * because most of a huge folio would be wasted.
  */
 
 #include <sys/mman.h>
@@ -76,7 +76,7 @@ static int fill_window(void *userdata, const struct luo_window *w)
 
 /* ---- huge folios ----------------------------------------------------------------------------- */
 
-/* 1 if there is no hole in it, and so nothing that collapsing would have to fill. */
+/* 1 if the part has no hole, so that collapsing need not fill anything. */
 static int is_all_data(struct work *k, int64_t at)
 {
 	int64_t begin, end;
@@ -100,7 +100,7 @@ static int collapse_window(void *userdata, const struct luo_window *w)
 			continue;
 		r = advise(w->address + at, k->huge, MADV_COLLAPSE);
 		note(k, r);
-		/* The next one may do: this one is just in use, or locked. */
+		/* The next one may succeed: this one is in use or locked right now. */
 		if (r < 0 && r != -EAGAIN && r != -EBUSY)
 			return r;
 	}

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How many physically separate runs of pages a file has: early boot of the next kernel pays for
- * the square of it.
+ * Counts the physically separate runs of pages of a file, because early boot of the next kernel
+ * takes time in proportion to the square of that number.
  *
- * /proc/self/pagemap has the frame numbers, of pages that our page tables know; memfd-window.c
- * enters those that are in memory.
+ * /proc/self/pagemap has the frame numbers of pages that our page tables know; window.c enters
+ * those that are in memory.
  */
 
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include "libluo/memfd/internal.h"
 #include "common/util.h"
 
-#define ENTRIES         (size_t)16384 /* that are read at a time */
+#define ENTRIES         (size_t)16384 /* entries that are read at once */
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
 #define PAGEMAP_PFN     ((UINT64_C(1) << 55) - 1)
 

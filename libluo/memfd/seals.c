@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Seals: what nobody can do to a file any more. */
+/* Reads and adds seals. */
 
 #include <fcntl.h>
 #include <sys/stat.h>

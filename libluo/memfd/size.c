@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The size of a file, and changing it in one direction only. */
+/* Reads the size of a file, and changes it in one direction only. */
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -22,7 +22,7 @@ _public_ int luo_memfd_get_size(int fd, uint64_t *ret_size)
 	return 0;
 }
 
-/* ftruncate(2) has EINVAL for it, which means something else. */
+/* ftruncate(2) returns EINVAL here, which has another meaning for our callers. */
 static int writable_size(int fd, uint64_t *ret_size)
 {
 	int flags = fcntl(fd, F_GETFL);
@@ -45,8 +45,9 @@ static int truncate_to(int fd, uint64_t size)
 }
 
 /*
- * To look at the size and then ftruncate(2) would cut off what others have added in between.
- * fallocate(2) cannot: it allocates the last byte, and the file is at least that large afterwards.
+ * Reading the size and then calling ftruncate(2) would cut off what another process adds in
+ * between. fallocate(2) cannot do that: it allocates the last byte, and the file then has at least
+ * that size.
  */
 _public_ int luo_memfd_grow(int fd, uint64_t size)
 {
@@ -63,7 +64,7 @@ _public_ int luo_memfd_grow(int fd, uint64_t size)
 	do
 		r = fallocate(fd, 0, (off_t)(size - 1), 1);
 	while (r < 0 && errno == EINTR);
-	if (r < 0 && errno == EOPNOTSUPP) /* a file system without it; never a memfd */
+	if (r < 0 && errno == EOPNOTSUPP) /* a file system without fallocate; never a memfd */
 		return truncate_to(fd, size);
 	return r < 0 ? -errno : 0;
 }

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Mapping a file window by window, to find out how its memory lies, or to change that.
+ * Maps a file window by window, to find out how its memory is laid out, or to change that.
  *
- * Page tables show only what was entered into them, by touching it. To touch a hole fills it with
- * memory, and to touch what is swapped out reads it in. So only what SEEK_DATA calls data and
- * mincore(2) finds in memory is entered; mincore alone does not do, because where the file is
- * neither ours nor writable it says that everything is there.
- *
- * The kernel is asked to do the touching (MADV_POPULATE_READ): where somebody has cut the file off
- * meanwhile, that is an error for it, and would be SIGBUS for us.
+ * Page tables show only pages that were entered into them, by touching. Touching a hole fills it
+ * with memory, and touching a page that is swapped out reads it in. So only pages are entered that
+ * SEEK_DATA reports as data and mincore(2) finds in memory. mincore(2) alone is not enough: for a
+ * file that is neither ours nor writable it reports every page. The kernel does the touching
+ * (MADV_POPULATE_READ), because a file that was truncated meanwhile gives it an error, and would
+ * give us SIGBUS.
  */
 
 #include <sys/mman.h>
@@ -26,8 +25,8 @@
 
 struct walk {
 	struct luo_extents *x;
-	size_t page, size; /* of a window: a multiple of a huge page */
-	char *area;        /* of that size, aligned to a huge page */
+	size_t page, size; /* size of a window, a multiple of a huge page */
+	char *area;        /* an address range of that size, aligned to a huge page */
 	unsigned char *in_core;
 	luo_window_fn look;
 	void *userdata;
@@ -120,7 +119,7 @@ static int visit_all(struct walk *k, bool data_only)
 		int64_t begin = at, end;
 		int r;
 
-		/* A file may be nothing but hole, and larger than could be walked in a lifetime. */
+		/* A file may consist of a hole that is too large to walk. */
 		if (data_only) {
 			r = luo_extents_next(k->x, at, &begin, &end);
 			if (r <= 0)

@@ -3,13 +3,13 @@
 #define LIBLUO_SESSION_KERNEL_ABI_H
 
 /*
- * The ioctls of /dev/liveupdate and of a session fd: numbers and layouts, by our own names.
+ * The ioctls of /dev/liveupdate and of a session fd: numbers and layouts, under names of our own.
  *
- * <linux/liveupdate.h> is missing on most build hosts and lacks GET_NAME where it is of kernel
- * 6.19 to 7.1, so the library always uses these; tests/unit/session/test-kernel-abi.c holds them to the header
- * where there is one, and pins every number and size where there is none.
+ * Most build hosts lack <linux/liveupdate.h>, and that of kernels 6.19 to 7.1 lacks GET_NAME, so
+ * the library always uses these definitions. tests/unit/session/test-kernel-abi.c compares them
+ * with the header where there is one, and pins every number and size where there is none.
  *
- * Each structure begins with its own size: the kernel takes a longer one as long as what it does
+ * Each structure begins with its own size. The kernel accepts a longer one if the part that it does
  * not know is zero (-E2BIG otherwise), and refuses a shorter one (-EINVAL).
  */
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * The real kernel behind the seam of session-kernel.h.
- */
+/* The real kernel behind the seam of libluo/session/kernel.h. */
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,7 +13,7 @@
 #define DEVICE_NAME "liveupdate"
 #define DEVICE_PATH "/dev/" DEVICE_NAME
 
-/* A function that is there in every kernel with CONFIG_LIVEUPDATE, switched on or not. */
+/* This function exists in every kernel with CONFIG_LIVEUPDATE, whether it is enabled or not. */
 #define LUO_SYMBOL "liveupdate_reboot"
 
 static int real_open_device(void)
@@ -76,15 +74,17 @@ static bool kernel_has_symbol(void)
 
 static enum luo_support real_support(void)
 {
-	/* Reading all symbols takes a while, and they do not change. Threads may read them at the
-	 * same time; all of them find the same. */
+	/*
+	 * Reading all symbols takes a while, and they do not change, so the answer is cached.
+	 * Threads may read at the same time, because all of them find the same answer.
+	 */
 	static int built_in = -1;
 	struct stat st;
 	int known;
 
 	if (stat(DEVICE_PATH, &st) == 0 && S_ISCHR(st.st_mode))
 		return LUO_SUPPORT_ON;
-	/* The kernel has it, but this /dev, a container's perhaps, does not. */
+	/* The kernel supports it, but this /dev (for example a container's) has no node. */
 	if (access("/sys/class/misc/" DEVICE_NAME, F_OK) == 0)
 		return LUO_SUPPORT_ON;
 	known = __atomic_load_n(&built_in, __ATOMIC_RELAXED);
@@ -96,8 +96,9 @@ static enum luo_support real_support(void)
 }
 
 /*
- * The link is looked at first, because stat(2) of a file on a dead network mount would hang. The
- * path before the name depends on the root of the process that opened it, so the number decides.
+ * Check the link first, because stat(2) of a file on a dead network mount would hang. The directory
+ * in the link depends on the root of the process that opened the device, so the device number
+ * decides.
  */
 static bool real_is_device(int fd_dir, const char *name)
 {

@@ -3,7 +3,7 @@
 #define LIBLUO_SESSION_KERNEL_H
 
 /*
- * The seam between session.c and the kernel, so that the fake device of the tests can stand in.
+ * The seam between session.c and the kernel. Tests replace the kernel with a fake device here.
  * Internal: not installed, not exported.
  */
 
@@ -16,22 +16,22 @@ struct luo_kernel {
 	int (*open_device)(void);
 	/* ioctl(2); 0 or negative errno */
 	int (*ioctl)(int fd, unsigned long request, void *argument);
-	/* what readlink(2) of /proc/self/fd/FD says, NUL-terminated; 0 or negative errno */
+	/* readlink(2) of /proc/self/fd/FD, NUL-terminated; 0 or negative errno */
 	int (*link_of)(int fd, char *buffer, size_t size);
 	enum luo_support (*support)(void);
-	/* whether the entry @name of the directory @fd_dir, some /proc/PID/fd, is the device */
+	/* true if the entry @name of the directory @fd_dir (a /proc/PID/fd) is the device */
 	bool (*is_device)(int fd_dir, const char *name);
 };
 
-/* Sets what session.c talks to; NULL: the real kernel. Returns what was set before. */
+/* Sets what session.c talks to; NULL selects the real kernel. Returns the previous one. */
 const struct luo_kernel *luo_kernel_set(const struct luo_kernel *kernel);
 
-/* What is set; never NULL. */
+/* The current one; never NULL. */
 const struct luo_kernel *luo_kernel_get(void);
 
 /*
- * The link of an fd, through the seam. -EBADF if @fd is not open, -ENOENT if there is no /proc;
- * -ENAMETOOLONG if it does not fit into @buffer.
+ * Reads the link of an fd through the seam. -EBADF if @fd is not open, -ENOENT if there is no
+ * /proc, -ENAMETOOLONG if the link does not fit into @buffer.
  */
 int luo_fd_link(int fd, char *buffer, size_t size);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One thin function per ioctl of /dev/liveupdate, and what is needed to find the device and to
- * know a session when one sees it.
+ * One thin function for each ioctl of /dev/liveupdate, and the functions that find the device and
+ * recognize a session.
  *
- * An ioctl is sent to an fd of unknown kind only after its link in /proc says that it is a session:
- * the same number may mean anything to another driver.
+ * A session ioctl is sent to an unknown fd only after its link in /proc shows that it is a session,
+ * because another driver may use the same ioctl number for something else.
  */
 
 #include <ctype.h>
@@ -19,7 +19,7 @@
 
 #define SESSION_LINK "anon_inode:[luo_session] "
 
-/* Another process has the device for microseconds to milliseconds as a rule. */
+/* Another process usually has the device open for microseconds to milliseconds. */
 #define RETRY_MIN_USEC (1 * USEC_PER_MSEC)
 #define RETRY_MAX_USEC (20 * USEC_PER_MSEC)
 
@@ -32,7 +32,7 @@ static int open_once(void)
 {
 	int fd = luo_kernel_get()->open_device();
 
-	/* No node, or a node without a driver behind it: say why. */
+	/* There is no node, or no driver behind it: find out why. */
 	if (fd != -ENOENT && fd != -ENXIO && fd != -ENODEV)
 		return fd;
 	switch (luo_kernel_get()->support()) {
@@ -56,7 +56,7 @@ static void sleep_usec(uint64_t usec)
 	(void)nanosleep(&ts, NULL);
 }
 
-/* The device cannot be polled or watched for its release, so ask again, less and less often. */
+/* The device cannot be polled or watched for its release, so retry at growing intervals. */
 _public_ int luo_device_open(uint64_t timeout_usec, int *ret_fd)
 {
 	uint64_t start = now_usec(CLOCK_MONOTONIC), pause = RETRY_MIN_USEC;
@@ -136,7 +136,7 @@ static int find_holder(DIR *proc, pid_t *ret_pid, char **ret_comm)
 		if (ret_comm) {
 			r = read_comm(dirfd(proc), entry->d_name, &comm);
 			if (r == -ENOENT || r == -ESRCH)
-				continue; /* gone by now */
+				continue; /* exited meanwhile */
 			if (r < 0)
 				return r;
 			*ret_comm = TAKE_PTR(comm);
@@ -204,14 +204,14 @@ _public_ int luo_session_retrieve(int device_fd, const char *name, int *ret_fd)
 	return session_by_name(device_fd, LUO_ABI_RETRIEVE_SESSION, name, ret_fd);
 }
 
-_public_ int luo_session_preserve_fd(int session_fd, uint64_t token, int fd)
+_public_ int luo_session_preserve_fd(int session_fd, int fd, uint64_t token)
 {
 	struct luo_abi_fd arg = { .size = sizeof(arg), .fd = fd, .token = token };
 
 	return luo_kernel_get()->ioctl(session_fd, LUO_ABI_PRESERVE_FD, &arg);
 }
 
-_public_ int luo_session_restore_fd(int session_fd, uint64_t token, int *ret_fd)
+_public_ int luo_session_retrieve_fd(int session_fd, uint64_t token, int *ret_fd)
 {
 	struct luo_abi_fd arg = { .size = sizeof(arg), .fd = -EBADF, .token = token };
 	int r;
@@ -221,7 +221,7 @@ _public_ int luo_session_restore_fd(int session_fd, uint64_t token, int *ret_fd)
 	r = luo_kernel_get()->ioctl(session_fd, LUO_ABI_RETRIEVE_FD, &arg);
 	if (r < 0)
 		return r;
-	/* Kernel 7.2 sets it, but its header tells userspace to. */
+	/* Kernel 7.2 sets close-on-exec, but its header asks userspace to set it. */
 	(void)fcntl(arg.fd, F_SETFD, FD_CLOEXEC);
 	*ret_fd = arg.fd;
 	return 0;
@@ -234,7 +234,7 @@ _public_ int luo_session_finish(int session_fd)
 	return luo_kernel_get()->ioctl(session_fd, LUO_ABI_FINISH, &arg);
 }
 
-/* @buffer: gets the name. 1 if @fd is a session, 0 if it is not. */
+/* @buffer: receives the name. Returns 1 if @fd is a session, 0 if it is not. */
 static int name_from_link(int fd, char *buffer, size_t size)
 {
 	char link[256];
@@ -242,7 +242,7 @@ static int name_from_link(int fd, char *buffer, size_t size)
 
 	r = luo_fd_link(fd, link, sizeof(link));
 	if (r == -ENAMETOOLONG)
-		return 0; /* some file with a long path */
+		return 0; /* a file with a long path */
 	if (r < 0)
 		return r;
 	if (!startswith(link, SESSION_LINK))
@@ -268,7 +268,7 @@ _public_ int luo_session_get_name(int session_fd, char **ret_name)
 	if (r == 0) {
 		copy = strndup((const char *)arg.name, sizeof(arg.name));
 	} else if (r == -ENOTTY || r == -EINVAL) {
-		/* Before 7.2 the number is out of the kernel's table: EINVAL. */
+		/* Kernels before 7.2 do not know this ioctl number and return EINVAL. */
 		copy = strdup(name);
 	} else {
 		return r;

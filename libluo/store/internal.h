@@ -2,7 +2,7 @@
 #ifndef LIBLUO_STORE_INTERNAL_H
 #define LIBLUO_STORE_INTERNAL_H
 
-/* What the rest of the library needs of the store, and an application does not. */
+/* What the rest of the library, but not an application, needs from the store. */
 
 #include <luo/store.h>
 
@@ -12,18 +12,18 @@
 /* Frees what the struct points to and zeroes it. */
 void luo_entry_meta_clear(struct luo_entry_meta *meta);
 
-/* Removes the entries that have failed set, all at once. */
+/* Removes all entries that have failed set. */
 void luo_unit_remove_failed(struct luo_unit *unit);
 
-/* Makes room for so many more entries: moving or adding these cannot fail. */
+/* Reserves room for @n more entries, so that moving or adding them cannot fail. */
 int luo_unit_reserve(struct luo_unit *unit, size_t more);
 
-/* Moves an entry forward within its unit, the others close up behind it. */
+/* Moves an entry toward the front of its unit; the entries behind it close up. */
 void luo_entry_move_forward(struct luo_entry *entry, size_t position);
 
 /*
- * Puts an entry that belongs to somebody else into a unit, as it is. luo_unit_return_entries() must
- * come before the unit is freed, or moved to anything else than reading.
+ * Puts an entry that belongs to another unit into a unit without taking ownership. Call
+ * luo_unit_return_entries() before the unit is freed or changed in any other way.
  */
 int luo_unit_borrow_entry(struct luo_unit *unit, struct luo_entry *entry);
 void luo_unit_return_entries(struct luo_unit *unit);

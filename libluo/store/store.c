@@ -3,15 +3,16 @@
 /*
  * Units and their entries, in memory.
  *
- * Two lookups are on the path of hostile or plentiful input and must not walk a list:
+ * Two lookups happen for hostile or plentiful input and must not walk a list:
  *
- *  - a unit by its name, because a mapping may name thousands: a search tree (tsearch(3)), which
- *    no choice of names can degrade;
- *  - "is this file stored under this name already", asked for every fd that is pushed: a hash table
- *    per unit over inode and name. Only those that match go on to the comparison of open file
- *    descriptions, which costs a system call.
+ *  - a unit by its name, because a mapping may name thousands. This is a search tree (tsearch(3)),
+ * which no choice of names can degrade;
  *
- * Both orders are kept in plain arrays beside, because a user wants to see them.
+ *  - "is this file already stored under this name", asked for every fd that is pushed. This is a
+ * hash table for each unit, over inode and name. Only matches go on to the comparison of open file
+ * descriptions, which costs a system call.
+ *
+ * Plain arrays keep the order of both, because users want to see it.
  */
 
 #include <fcntl.h>
@@ -23,7 +24,7 @@
 #include "libluo/store/internal.h"
 #include "common/util.h"
 
-/* Linux 6.10; the number is ABI, the headers of the build host may be older. */
+/* Linux 6.10. The number is ABI; the headers of the build host may be older. */
 #ifndef F_DUPFD_QUERY
 #define F_DUPFD_QUERY (1024 + 3)
 #endif
@@ -80,7 +81,7 @@ bool luo_cgroup_is_valid(const char *cgroup)
 		return false;
 	if (streq(cgroup, "/"))
 		return true;
-	if (strlen(cgroup) >= 4096) /* PATH_MAX: no cgroup can have it */
+	if (strlen(cgroup) >= 4096) /* PATH_MAX; no cgroup path is longer */
 		return false;
 	for (const char *p = cgroup; *p;) {
 		size_t n = strcspn(p + 1, "/");
@@ -127,7 +128,7 @@ _public_ int luo_fd_same_description(int a, int b)
 	return same_by_looks(a, b);
 }
 
-/* ---- the table of the files that are here, per unit ---- */
+/* ---- the table of files, for each unit ---- */
 
 static size_t bucket_of(const struct luo_unit *unit, ino_t inode, const char *name)
 {
@@ -191,7 +192,7 @@ static struct luo_entry *table_find(const struct luo_unit *unit, const struct st
 
 /* ---- the arrays ---- */
 
-/* Room for one more pointer, doubling: 10,000 entries come one by one. */
+/* Room for one more pointer. Doubles, because 10,000 entries may come one by one. */
 static int reserve(void ***array, size_t *allocated, size_t used)
 {
 	size_t n = *allocated ? *allocated * 2 : 4;
@@ -229,7 +230,7 @@ static int unit_reserve(struct luo_unit *unit)
 	return luo_unit_reserve(unit, 1);
 }
 
-/* Cannot fail: unit_reserve() was called. */
+/* This cannot fail, because unit_reserve() was called. */
 static void unit_attach(struct luo_unit *unit, struct luo_entry *entry)
 {
 	entry->unit = unit;
@@ -279,7 +280,7 @@ static void entry_freep(struct luo_entry **entry)
 	entry_free(*entry);
 }
 
-/* Makes an entry that is in no unit yet, and the room for it. */
+/* Makes an entry that is in no unit yet, and reserves room for it. */
 static int entry_new(struct luo_unit *unit, const char *name, struct luo_entry **ret_entry)
 {
 	_cleanup_(entry_freep) struct luo_entry *entry = NULL;

@@ -10,9 +10,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "tools/luoctl/file.h"
+#include "tools/luoctl/directory.h"
 #include "tools/luoctl/machine.h"
 #include "libluo/session/kernel.h"
+#include "common/read-file.h"
 #include "common/util.h"
 
 static int number_of(const char *name)
@@ -37,7 +38,7 @@ int machine_read(const char *path, char **ret_data, size_t *ret_size)
 	char full[4096];
 
 	snprintf(full, sizeof(full), "%s%s", getenv("FAKE_ROOT") ?: "/nonexistent", path);
-	return read_file(full, ret_data, ret_size);
+	return read_file(full, MACHINE_FILE_MAX, ret_data, ret_size);
 }
 
 int machine_read_debugfs(const char *path, char **ret_data, size_t *ret_size)

@@ -166,7 +166,7 @@ class Kill(KvdTest):
         print("# %d requests done, %d of 50 kills while busy, %d in a transaction, %d done and not answered"
               % (self.model.cas, self.interrupted, self.recovered, unanswered))
         # Otherwise nothing was interrupted, and this test shows nothing.
-        self.assertGreater(self.model.cas, 5000)
+        self.assertGreater(self.model.cas, 500)
         self.assertGreater(self.interrupted, 10)
         # The list is whole in both directions: everything is found through it.
         client = self.connect()

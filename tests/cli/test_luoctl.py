@@ -118,7 +118,7 @@ class Errors(LuoctlTest):
 
     def test_what_luod_says(self):
         for error, text, code in (
-                (Error("io.luo.NoSuchUnit", {"unit": "a"}), "luod knows no unit \"a\"\n", 4),
+                (Error("io.luo.NoSuchUnit", {"unit": "a"}), "luod does not know the unit \"a\"\n", 4),
                 (Error("io.luo.NotPermitted", {"text": "not yours"}),
                  "not yours\nTry it as root.\n", 5),
                 (Error("io.luo.UnknownCaller", {"text": "who are you?"}),
@@ -357,7 +357,7 @@ Processes: 7, 8
     def test_no_such_unit(self):
         self.luod.answers["io.luo.ListUnits"] = {"units": []}
         self.check(["show", "a"], code=4,
-                   stderr="luoctl: cannot show the unit: luod knows no unit \"a\"\n")
+                   stderr="luoctl: cannot show the unit: luod does not know the unit \"a\"\n")
 
 
 class Dump(LuoctlTest):
@@ -548,8 +548,8 @@ b.service  cache   fd       3  -      -  -
 
     def test_refused(self):
         self.check(["mapping", "-"], stdin="{\"version\":99}", code=1,
-                   stderr="luoctl: - is no mapping that can be restored: version 99, and 1 is "
-                          "the newest we know\n")
+                   stderr="luoctl: - is no mapping that can be restored: version 99 is not "
+                          "supported; the newest supported version is 1\n")
         self.check(["mapping", "/nowhere/m"], code=1,
                    stderr="luoctl: cannot open /nowhere/m: No such file or directory\n")
         self.check(["mapping", "/"], code=1, stderr="luoctl: cannot read /: Is a directory\n")

@@ -152,7 +152,7 @@ class Check(HeapTest):
         self.put()
         problems = [
             "slot 0: the list of blocks that others freed names 0x7, where no block begins",
-            "the slab at page 4: at offset 0x40018 is something, where zeros belong"]
+            "the slab at page 4: at offset 0x40018 is not zero"]
         self.heap("check", self.path, code=1, stdout="\n".join(problems) +
                   "\n\n2 problems. Nothing was changed.\n")
         self.heap("check", self.path, "--no-legend", code=1, stdout="\n".join(problems) + "\n")

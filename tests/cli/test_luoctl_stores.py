@@ -139,11 +139,11 @@ z.service  x     stored  memfd  4.0 KiB  -      3min  -
         self.assertEqual(self.luoctl("show", "a.service").stdout, p.stdout)
         self.assertIn("a.service  state  stored  systemd", self.luoctl("list", "a.service").stdout)
         self.check(["list", "nothing.service"], code=4,
-                   stderr="luoctl: cannot list the fds: luod knows no unit \"?\"\n")
+                   stderr="luoctl: cannot list the fds: luod does not know the unit \"?\"\n")
         self.luod.answers["io.luo.ListUnits"] = {"units": []}
         self.luod.answers["io.luo.ListEntries"] = {"entries": []}
         self.check(["show", "nothing.service"], code=4,
-                   stderr="luoctl: cannot show the unit: luod knows no unit \"nothing.service\"\n")
+                   stderr="luoctl: cannot show the unit: luod does not know the unit \"nothing.service\"\n")
 
 
     def test_dump(self):

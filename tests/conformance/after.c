@@ -19,7 +19,7 @@ static int files = -EBADF; /* SESSION_FILES, retrieved once for several tests */
 
 static int restored(int session, uint64_t token)
 {
-	int fd, r = luo_session_restore_fd(session, token, &fd);
+	int fd, r = luo_session_retrieve_fd(session, token, &fd);
 
 	return r < 0 ? r : fd;
 }
@@ -57,7 +57,7 @@ static enum tap_result nothing_goes_into_an_incoming_session(void)
 	_cleanup_close_ int fd = make_memfd("x", 1, 10);
 
 	CHECK(fd >= 0 && files >= 0);
-	CHECK_IS(luo_session_preserve_fd(files, 77, fd), -EINVAL);
+	CHECK_IS(luo_session_preserve_fd(files, fd, 77), -EINVAL);
 	CHECK_IS(restored(files, 77), -ENOENT);
 	return TAP_OK;
 }
@@ -293,11 +293,11 @@ static enum tap_result closing_finishes(void)
 	session = safe_close(session);
 	fd = restored(copy, 2);
 	CHECK(fd >= 0);
-	CHECK_IS(luo_session_preserve_fd(outgoing, 1, fd), -EBUSY);
+	CHECK_IS(luo_session_preserve_fd(outgoing, fd, 1), -EBUSY);
 	copy = safe_close(copy);
 	CHECK_IS(retrieve_session(SESSION_CLOSE), -ENOENT);
 	CHECK(has_pattern(fd, 2, 0, 5000));
-	CHECK_IS(luo_session_preserve_fd(outgoing, 1, fd), 0);
+	CHECK_IS(luo_session_preserve_fd(outgoing, fd, 1), 0);
 	return TAP_OK;
 }
 

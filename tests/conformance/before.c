@@ -164,7 +164,7 @@ static enum tap_result session_ioctls_are_checked(void)
 	CHECK_IS(raw(session, LUO_ABI_PRESERVE_FD, &longer), -E2BIG);
 	longer.arg.size = sizeof(longer.arg) - 1;
 	CHECK_IS(raw(session, LUO_ABI_PRESERVE_FD, &longer), -EINVAL);
-	CHECK_IS(luo_session_restore_fd(session, 1, &got), -EINVAL);
+	CHECK_IS(luo_session_retrieve_fd(session, 1, &got), -EINVAL);
 	CHECK_IS(luo_session_finish(session), -EINVAL);
 	return TAP_OK;
 }
@@ -176,13 +176,13 @@ static enum tap_result tokens_are_unique_in_a_session(void)
 			    three = make_memfd("three", 3, 10);
 
 	CHECK(a >= 0 && b >= 0 && one >= 0 && two >= 0 && three >= 0);
-	CHECK_IS(luo_session_preserve_fd(a, 7, one), 0);
-	CHECK_IS(luo_session_preserve_fd(a, 7, two), -EEXIST);
-	CHECK_IS(luo_session_preserve_fd(a, 7, one), -EEXIST);
-	CHECK_IS(luo_session_preserve_fd(a, 7, -1), -EEXIST);
-	CHECK_IS(luo_session_preserve_fd(a, 8, -1), -EBADF);
-	CHECK_IS(luo_session_preserve_fd(b, 7, two), 0);
-	CHECK_IS(luo_session_preserve_fd(a, UINT64_MAX, three), 0);
+	CHECK_IS(luo_session_preserve_fd(a, one, 7), 0);
+	CHECK_IS(luo_session_preserve_fd(a, two, 7), -EEXIST);
+	CHECK_IS(luo_session_preserve_fd(a, one, 7), -EEXIST);
+	CHECK_IS(luo_session_preserve_fd(a, -1, 7), -EEXIST);
+	CHECK_IS(luo_session_preserve_fd(a, -1, 8), -EBADF);
+	CHECK_IS(luo_session_preserve_fd(b, two, 7), 0);
+	CHECK_IS(luo_session_preserve_fd(a, three, UINT64_MAX), 0);
 	return TAP_OK;
 }
 
@@ -194,11 +194,11 @@ static enum tap_result an_inode_is_preserved_once(void)
 
 	CHECK(a >= 0 && b >= 0 && fd >= 0 && copy >= 0);
 	CHECK_IS(luo_memfd_reopen(fd, O_RDONLY, &again), 0);
-	CHECK_IS(luo_session_preserve_fd(a, 1, fd), 0);
-	CHECK_IS(luo_session_preserve_fd(a, 2, fd), -EBUSY);
-	CHECK_IS(luo_session_preserve_fd(a, 2, copy), -EBUSY);
-	CHECK_IS(luo_session_preserve_fd(a, 2, again), -EBUSY);
-	CHECK_IS(luo_session_preserve_fd(b, 1, again), -EBUSY);
+	CHECK_IS(luo_session_preserve_fd(a, fd, 1), 0);
+	CHECK_IS(luo_session_preserve_fd(a, fd, 2), -EBUSY);
+	CHECK_IS(luo_session_preserve_fd(a, copy, 2), -EBUSY);
+	CHECK_IS(luo_session_preserve_fd(a, again, 2), -EBUSY);
+	CHECK_IS(luo_session_preserve_fd(b, again, 1), -EBUSY);
 	return TAP_OK;
 }
 
@@ -207,11 +207,11 @@ static enum tap_result closing_undoes(void)
 	_cleanup_close_ int a = create_session(NAME_A), b = -EBADF, fd = make_memfd("x", 1, 10);
 
 	CHECK(a >= 0 && fd >= 0);
-	CHECK_IS(luo_session_preserve_fd(a, 1, fd), 0);
+	CHECK_IS(luo_session_preserve_fd(a, fd, 1), 0);
 	a = safe_close(a);
 	b = create_session(NAME_A);
 	CHECK(b >= 0);
-	CHECK_IS(luo_session_preserve_fd(b, 1, fd), 0);
+	CHECK_IS(luo_session_preserve_fd(b, fd, 1), 0);
 	b = safe_close(b);
 	CHECK(has_pattern(fd, 1, 0, 10));
 	CHECK_IS(write_pattern(fd, 1, 0, 20), 0);
@@ -315,7 +315,7 @@ static enum tap_result can_preserve(int fd, const char *what)
 	CHECK(session >= 0);
 	if (fd < 0)
 		return tap_failed(__FILE__, __LINE__, what, fd);
-	r = luo_session_preserve_fd(session, 1, fd);
+	r = luo_session_preserve_fd(session, fd, 1);
 	return r == 0 ? TAP_OK : tap_failed(__FILE__, __LINE__, what, r);
 }
 
@@ -359,12 +359,12 @@ static enum tap_result tmpfs_files_need_to_be_unlinked(void)
 		SKIP("no tmpfs to write to");
 	fd = tmpfs_file(path, sizeof(path));
 	CHECK(fd >= 0);
-	CHECK_IS(luo_session_preserve_fd(session, 1, fd), -ENOENT);
+	CHECK_IS(luo_session_preserve_fd(session, fd, 1), -ENOENT);
 	CHECK_IS(unlink(path), 0);
-	CHECK_IS(luo_session_preserve_fd(session, 1, fd), 0);
+	CHECK_IS(luo_session_preserve_fd(session, fd, 1), 0);
 	tmpfile = open(tmpfs_directory(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	CHECK(tmpfile >= 0);
-	CHECK_IS(luo_session_preserve_fd(session, 2, tmpfile), 0);
+	CHECK_IS(luo_session_preserve_fd(session, tmpfile, 2), 0);
 	return TAP_OK;
 }
 
@@ -385,7 +385,7 @@ static enum tap_result is_refused(int fd, int error, const char *what)
 	CHECK(session >= 0);
 	if (fd < 0)
 		return tap_failed(__FILE__, __LINE__, what, -errno);
-	r = luo_session_preserve_fd(session, 1, fd);
+	r = luo_session_preserve_fd(session, fd, 1);
 	return r == error ? TAP_OK : tap_failed(__FILE__, __LINE__, what, r);
 }
 
@@ -442,7 +442,7 @@ static enum tap_result size_is_frozen_while_preserved(void)
 	if (conformance_on_fake)
 		SKIP("a fake cannot freeze an inode");
 	CHECK(session >= 0 && fd >= 0);
-	CHECK_IS(luo_session_preserve_fd(session, 1, fd), 0);
+	CHECK_IS(luo_session_preserve_fd(session, fd, 1), 0);
 	CHECK_IS(write_pattern(fd, 2, 0, 8192), 0);
 	CHECK_IS(write_pattern(fd, 2, 8192, 1), -EPERM);
 	CHECK(ftruncate(fd, 16384) < 0 && errno == EPERM);
@@ -463,7 +463,7 @@ static enum tap_result write_seal_is_busy_while_preserved(void)
 	if (conformance_on_fake)
 		SKIP("a fake cannot pin pages");
 	CHECK(session >= 0 && fd >= 0);
-	CHECK_IS(luo_session_preserve_fd(session, 1, fd), 0);
+	CHECK_IS(luo_session_preserve_fd(session, fd, 1), 0);
 	CHECK_IS(luo_memfd_add_seals(fd, F_SEAL_WRITE), -EBUSY);
 	CHECK_IS(luo_memfd_add_seals(fd, F_SEAL_GROW), 0);
 	session = safe_close(session);
@@ -479,7 +479,7 @@ static enum tap_result holes_are_filled_by_preserving(void)
 	if (conformance_on_fake)
 		SKIP("the fake fills holes at the kexec");
 	CHECK(session >= 0 && fd >= 0);
-	CHECK_IS(luo_session_preserve_fd(session, 1, fd), 0);
+	CHECK_IS(luo_session_preserve_fd(session, fd, 1), 0);
 	session = safe_close(session);
 	CHECK_IS(fstat(fd, &st), 0);
 	CHECK_IS(st.st_blocks * 512, SPARSE_SIZE);

@@ -44,7 +44,7 @@ static enum tap_result put(int session, uint64_t token, int fd)
 	_cleanup_close_ int mine = fd;
 
 	CHECK(fd >= 0);
-	CHECK_IS(luo_session_preserve_fd(session, token, fd), 0);
+	CHECK_IS(luo_session_preserve_fd(session, fd, token), 0);
 	return TAP_OK;
 }
 
@@ -77,8 +77,8 @@ static enum tap_result leave_changed_later(int session)
 			    moved = make_memfd("moved", FILE_MOVED_LATER, PLAIN_SIZE);
 
 	CHECK(written >= 0 && moved >= 0);
-	CHECK_IS(luo_session_preserve_fd(session, FILE_WRITTEN_LATER, written), 0);
-	CHECK_IS(luo_session_preserve_fd(session, FILE_MOVED_LATER, moved), 0);
+	CHECK_IS(luo_session_preserve_fd(session, written, FILE_WRITTEN_LATER), 0);
+	CHECK_IS(luo_session_preserve_fd(session, moved, FILE_MOVED_LATER), 0);
 	CHECK_IS(write_pattern(written, FILE_WRITTEN_LATER, 0, PLAIN_SIZE), 0);
 	CHECK(lseek(moved, PLAIN_OFFSET, SEEK_SET) == PLAIN_OFFSET);
 	return TAP_OK;
@@ -115,7 +115,7 @@ enum tap_result leave_seals(void)
 	fd = plain_memfd("seal", 0);
 	CHECK_RESULT(put(s, SEALS_SEAL, fd));
 	CHECK_RESULT(put(s, SEALS_ALL, with_seals(make_memfd("all", SEALS_ALL, 100), 0x1f)));
-	CHECK_IS(luo_session_preserve_fd(s, SEALS_LATE, late), 0);
+	CHECK_IS(luo_session_preserve_fd(s, late, SEALS_LATE), 0);
 	CHECK_IS(luo_memfd_add_seals(late, F_SEAL_GROW | F_SEAL_SHRINK), 0);
 	return TAP_OK;
 }
@@ -214,7 +214,7 @@ enum tap_result leave_many(void)
 		int r;
 
 		CHECK(fd >= 0);
-		r = luo_session_preserve_fd(s, i, fd);
+		r = luo_session_preserve_fd(s, fd, i);
 		if (r == -ENOSPC && i == 128)
 			SKIP("128 files in a session at most (kernel before 7.2)");
 		CHECK_IS(r, 0);

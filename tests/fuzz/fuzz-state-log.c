@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 
 #include "tests/fuzz/fuzz.h"
-#include "tools/luod/state.h"
+#include "tools/luod/state-apply.h"
+#include "tools/luod/state-record.h"
 #include "common/util.h"
 
 static char *read_all(int fd, size_t *ret_size)
@@ -43,7 +44,7 @@ static void read_into(struct state *s, const char *text, size_t size,
 	MUST(state_init(s) == 0);
 	MUST(state_log_parse(text, size, state_apply_record, s, report) == 0);
 	MUST(report->end <= size && report->end + report->cut == size);
-	state_applied(s);
+	state_end_reading(s);
 }
 
 static void check(const char *text, size_t size)

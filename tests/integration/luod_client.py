@@ -92,7 +92,7 @@ class Connection:
 
 
 class Luod:
-    """A luod of our own."""
+    """A luod of the test, in its own directory."""
 
     def __init__(self, program, *options, supervise=True, environment=None, log=None):
         self.directory = tempfile.mkdtemp(prefix="luod-test-")
@@ -173,7 +173,7 @@ class Luod:
             s.sendmsg([text.encode()], ancillary)
 
     def barrier(self, timeout=60):
-        """Returns when everything that was sent before has been done."""
+        """Wait until luod has handled everything that was sent before."""
         ours, theirs = os.pipe()
         try:
             self.notify("BARRIER=1", [theirs])
@@ -187,7 +187,7 @@ class Luod:
             raise TimeoutError("luod did not answer a barrier")
 
     def child(self):
-        """The pid of luod proper, below its supervisor; None while there is none."""
+        """The pid of luod, the child of its supervisor; None while there is none."""
         try:
             with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children",
                       encoding="ascii") as children:

@@ -35,7 +35,7 @@ class Keeper:
         threading.Thread(target=self.serve, daemon=True).start()
 
     def same(self, a, b):
-        # F_DUPFD_QUERY where there is, else kcmp is not worth the trouble here.
+        # F_DUPFD_QUERY if the kernel has it; kcmp() is too much for this.
         import fcntl
         try:
             return fcntl.fcntl(a, 1027, b) == 1
@@ -126,7 +126,7 @@ def main():
         contents = {f"n{i}": os.urandom(1000 + i) for i in range(20)}
         fds = [memfd(name, content) for name, content in contents.items()]
         luod.call("io.luo.Store", {"unit": "a.service", "names": list(contents)}, fds)
-        # The same descriptions once more: the keeper takes none of them.
+        # The same descriptions again: the keeper takes none of them.
         luod.call("io.luo.Store", {"unit": "b.service", "names": list(contents)}, fds)
         for fd in fds:
             os.close(fd)
@@ -135,7 +135,7 @@ def main():
             keeper.kill()
             keeper.start()
             assert luod.call("io.luo.Status")["restarts"] == round_number + 1
-            # Killed at once after the answer: it is safe by then.
+            # Killed at once after the answer: the fd is safe by then.
             fd = memfd("late", b"late")
             luod.call("io.luo.Store", {"unit": "c.service", "names": [f"l{round_number}"]}, [fd])
             os.close(fd)
@@ -158,7 +158,7 @@ def main():
         wait_until(lambda: [name[0] for name in keeper.names()] == ["L", "n", "v"], keeper.names)
         assert not luod.call("io.luo.Status")["problems"]
         assert count_fds(keeper.pid) < 30
-        # A log that is damaged: nothing is lost, and it is said.
+        # A damaged log: nothing is lost, and luod reports it.
         fd = memfd("orphan", b"orphan")
         luod.call("io.luo.Store", {"unit": "d.service", "names": ["x"]}, [fd])
         keeper.kill()

@@ -39,7 +39,7 @@ class Worker:
         self.resets = 0
 
     def again(self, method, parameters, fds=(), more=False):
-        """A call that is repeated until luod has answered."""
+        """Repeat a call until luod has answered."""
         deadline = time.monotonic() + 60
         repeated = False
         while True:
@@ -92,7 +92,7 @@ class Worker:
         try:
             self.again("io.luo.Drop", {"name": name})
         except VarlinkError as error:
-            # The answer to an attempt that was done went with a luod that was killed.
+            # An earlier attempt succeeded, but luod was killed before it answered.
             if error.name != "io.luo.NoSuchEntry" or not self.resets:
                 raise
         del self.present[name]
@@ -178,7 +178,7 @@ def start_worker(luod, number, seed, others):
 
 
 def slowness(luod):
-    """How many times longer than usual it takes luod to be there again: with sanitizers, on a busy machine.
+    """How many times longer than usual luod takes to start again: with sanitizers, on a busy machine.
 
     A luod that is killed again and again before it is ready waits longer and longer, as it should.
     """
@@ -202,7 +202,7 @@ def kill_luod(luod, kills, chance, workers):
     done = 0
     slow = slowness(luod)
     while done < kills:
-        # Short pauses hit a luod that is still starting, long ones one that is at work.
+        # A short pause hits a luod that is still starting, a long one a luod that works.
         time.sleep(chance.choice((0.002, 0.01, 0.03, 0.06, 0.12)) * chance.random() * 2 * slow)
         for pid, _, _ in workers:
             if os.waitpid(pid, os.WNOHANG)[0]:
@@ -236,7 +236,7 @@ def check_end(luod, results):
 
 
 def settled(luod):
-    """The fds of luod and of its keeper, once both have come to rest."""
+    """The fds of luod and of its keeper, once both are idle."""
     last, same = None, 0
     while same < 10:
         time.sleep(0.02)
@@ -276,7 +276,7 @@ def main():
         status = luod.call("io.luo.Status")
         assert status["stored"] == entries
         full = settled(luod)
-        # One fd more for each entry, and the registrations are gone.
+        # One fd more for each entry, and no registrations.
         assert full == (empty[0] + entries, empty[1] + entries), (empty, full, entries)
         drop_everything(luod, results)
         end = settled(luod)

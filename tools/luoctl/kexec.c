@@ -20,12 +20,12 @@
 #include "tools/luoctl/abi-compare.h"
 #include "tools/luoctl/cmdline.h"
 #include "tools/luoctl/commit.h"
-#include "tools/luoctl/file.h"
 #include "common/format.h"
 #include "common/json.h"
 #include "manager/manager.h"
 #include "tools/luoctl/machine.h"
 #include "tools/luoctl/systemd.h"
+#include "common/read-file.h"
 #include "common/util.h"
 
 /* How long an undo waits for a luod that has gone; it takes a second or so to be restarted. */
@@ -126,8 +126,7 @@ static int check_formats(struct kexec *k, int kernel_fd)
 	size_t size;
 	int r;
 
-	/* kexec_file_load(2) does not mind where the fd stands. */
-	r = read_fd(kernel_fd, FILE_MAX, &image, &size);
+	r = read_file_fd(kernel_fd, MACHINE_FILE_MAX, &image, &size);
 	if (r < 0) {
 		complain("cannot read %s: %s", k->kernel, strerror(-r));
 		return LUOCTL_FAILED;

@@ -11,13 +11,14 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
-#include "tools/luoctl/file.h"
+#include "tools/luoctl/directory.h"
 #include "tools/luoctl/machine.h"
+#include "common/read-file.h"
 #include "common/util.h"
 
 int machine_read(const char *path, char **ret_data, size_t *ret_size)
 {
-	return read_file(path, ret_data, ret_size);
+	return read_file(path, MACHINE_FILE_MAX, ret_data, ret_size);
 }
 
 /* What KHO shows in debugfs is a page or a few. */
@@ -47,14 +48,11 @@ static int open_debugfs(void)
 
 int machine_read_debugfs(const char *path, char **ret_data, size_t *ret_size)
 {
-	_cleanup_close_ int fd_fs = open_debugfs(), fd = -EBADF;
+	_cleanup_close_ int fd_fs = open_debugfs();
 
 	if (fd_fs < 0)
 		return fd_fs;
-	fd = openat(fd_fs, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	return read_fd(fd, BLOB_MAX, ret_data, ret_size);
+	return read_file_at(fd_fs, path, BLOB_MAX, ret_data, ret_size);
 }
 
 int machine_kexec_file_load(int kernel_fd, int initrd_fd, const char *cmdline)

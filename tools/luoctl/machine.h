@@ -10,7 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The whole of a file of /proc, /sys, /boot; ends with a NUL that does not count. */
+/* Larger than any kernel or initial RAM disk. */
+#define MACHINE_FILE_MAX ((size_t)1 << 30)
+
+/* Reads a whole file of /proc, /sys or /boot, as read_file() does. */
 int machine_read(const char *path, char **ret_data, size_t *ret_size);
 
 /* The same for "kho/out/fdt" and the like, whether or not debugfs is mounted. */

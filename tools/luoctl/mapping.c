@@ -12,19 +12,32 @@
 #include <luo/mapping.h>
 
 #include "common/escape.h"
-#include "tools/luoctl/file.h"
 #include "common/format.h"
 #include "common/json.h"
 #include "tools/luoctl/luoctl.h"
 #include "common/table.h"
 #include "tools/luoctl/text.h"
+#include "common/read-file.h"
 #include "common/util.h"
 
 #define WIDTH 10
 
 /* ---- the text -------------------------------------------------------------------------------- */
 
-static int from_file(const char *path, char **ret_text, size_t *ret_size)
+static int refuse(const struct context *c, const char *from, int error, const char *reason)
+{
+	_cleanup_json_ struct json_object *o = NULL;
+	_cleanup_free_ char *safe = escape(reason ?: strerror(-error));
+
+	if (c->json) {
+		o = json_strings("error", reason ?: strerror(-error), NULL);
+		json_print(o);
+	}
+	complain("%s is no mapping that can be restored: %s", from, safe ?: "?");
+	return LUOCTL_FAILED;
+}
+
+static int from_file(const struct context *c, const char *path, char **ret_text, size_t *ret_size)
 {
 	_cleanup_close_ int opened = -EBADF;
 	int fd = STDIN_FILENO, r;
@@ -36,8 +49,9 @@ static int from_file(const char *path, char **ret_text, size_t *ret_size)
 			return LUOCTL_FAILED;
 		}
 	}
-	/* one byte more than the limit, which the parser then complains about */
-	r = read_fd(fd, LUO_MAPPING_SIZE_MAX + 1, ret_text, ret_size);
+	r = read_stream(fd, LUO_MAPPING_SIZE_MAX, ret_text, ret_size);
+	if (r == -EFBIG)
+		return refuse(c, path, r, "larger than 64 MiB");
 	if (r < 0) {
 		complain("cannot read %s: %s", path, strerror(-r));
 		return LUOCTL_FAILED;
@@ -204,19 +218,6 @@ static int print_json(const struct luo_mapping *m)
 
 /* ---- the verb -------------------------------------------------------------------------------- */
 
-static int refuse(const struct context *c, const char *from, int error, const char *reason)
-{
-	_cleanup_json_ struct json_object *o = NULL;
-	_cleanup_free_ char *safe = escape(reason ?: strerror(-error));
-
-	if (c->json) {
-		o = json_strings("error", reason ?: strerror(-error), NULL);
-		json_print(o);
-	}
-	complain("%s is no mapping that can be restored: %s", from, safe ?: "?");
-	return LUOCTL_FAILED;
-}
-
 static int print(const struct context *c, const char *from, const char *text, size_t size)
 {
 	_cleanup_free_ char *reason = NULL;
@@ -267,7 +268,7 @@ int verb_mapping(struct context *c, int argc, char **argv)
 	path = argv[optind];
 	if (path && session)
 		return usage_error(c, "a file and --session exclude each other");
-	r = path ? from_file(path, &text, &size) : from_luod(c, session, &text, &size);
+	r = path ? from_file(c, path, &text, &size) : from_luod(c, session, &text, &size);
 	if (r != LUOCTL_OK)
 		return r;
 	if (raw)

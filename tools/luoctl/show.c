@@ -68,7 +68,7 @@ int verb_show(struct context *c, int argc, char **argv)
 		(void)manager_add_entries(entries, name);
 	}
 	if (!unit && json_length(entries) == 0) {
-		complain("cannot show the unit: luod knows no unit \"%s\"", name);
+		complain("cannot show the unit: luod does not know the unit \"%s\"", name);
 		return LUOCTL_NO_SUCH;
 	}
 	if (c->json) {

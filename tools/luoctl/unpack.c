@@ -21,8 +21,8 @@
 
 #include <luo/memfd.h>
 
-#include "tools/luoctl/file.h"
 #include "tools/luoctl/unpack.h"
+#include "common/read-file.h"
 #include "common/util.h"
 
 /* ---- libraries ------------------------------------------------------------------------------- */
@@ -314,15 +314,13 @@ static int run(const char *program, const char *data, size_t size, char **ret_da
 	if (r < 0)
 		return r;
 	to = safe_close(to);
-	r = read_fd(out, UNPACKED_MAX + 1, &unpacked, &n);
+	r = read_stream(out, UNPACKED_MAX, &unpacked, &n);
 	out = safe_close(out);
 	waitpid(pid, NULL, 0);
 	if (r < 0)
 		return r;
 	if (n == 0)
 		return -EBADMSG;
-	if (n > UNPACKED_MAX)
-		return -EFBIG;
 	*ret_data = TAKE_PTR(unpacked);
 	*ret_size = n;
 	return 0;

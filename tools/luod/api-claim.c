@@ -2,13 +2,32 @@
 
 /* Claim and OpenEntry: fds go out to their unit. */
 
+#include "tools/luod/api.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "tools/luod/managed.h"
-#include "tools/luod/server.h"
+#include <luo/inspect.h>
+#include <luo/store.h>
 
-static int no_such_unit(struct call *call, const char *unit)
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/call.h"
+#include "tools/luod/connection.h"
+#include "tools/luod/entry-object.h"
+#include "tools/luod/holdings-look.h"
+#include "tools/luod/holdings-take.h"
+#include "tools/luod/holdings.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/managed.h"
+#include "tools/luod/monitor.h"
+#include "tools/luod/publish.h"
+#include "tools/luod/stores.h"
+#include "tools/luod/stream.h"
+#include "tools/luod/vault.h"
+
+static int reply_no_such_unit(struct call *call, const char *unit)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -16,7 +35,7 @@ static int no_such_unit(struct call *call, const char *unit)
 	return call_error(call, "io.luo.NoSuchUnit", o);
 }
 
-static int no_such_entry(struct call *call, const char *unit, const char *name)
+static int reply_no_such_entry(struct call *call, const char *unit, const char *name)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -25,12 +44,12 @@ static int no_such_entry(struct call *call, const char *unit, const char *name)
 	return call_error(call, "io.luo.NoSuchEntry", o);
 }
 
-static int no_room(struct call *call, const char *unit)
+static int reply_no_room(struct call *call, const char *unit)
 {
 	struct json_object *o = json_object_new_object();
-	struct luo_store *store = holdings_store(call->luod);
+	struct luo_store *store = stores_incoming(call->luod);
 	struct luo_unit *u = store ? luo_store_find_unit(store, unit) : NULL;
-	/* The claimer's, if it was in his cgroup. */
+	/* The room of the claimer, if the claim was made in its cgroup. */
 	struct luo_memory_room room = call->luod->room;
 	struct luo_entry *e;
 	const char *limit = "memory.max";
@@ -51,156 +70,18 @@ static int no_room(struct call *call, const char *unit)
 		snprintf(room.limited_by, sizeof(room.limited_by), "%s", room.slowed_by);
 		limit = "memory.high";
 	}
-	snprintf(text, sizeof(text),
-		 "There is no room to restore the holding of %s%s%s%s%.200s; nothing was touched. "
-		 "%s and try again.",
-		 unit, room.limited_by[0] ? " under " : "", room.limited_by[0] ? limit : "",
-		 room.limited_by[0] ? " of cgroup " : "", room.limited_by,
-		 has_sizes
-			 ? "Raise the limit"
-			 : "It is not known how large it is, because systemd has written it down: "
-			   "take the limit away");
+	snprintf(
+		text, sizeof(text),
+		"There is no room to restore the holding of %s%s%s%s%.200s; nothing was touched. %s and try again.",
+		unit, room.limited_by[0] ? " under " : "", room.limited_by[0] ? limit : "",
+		room.limited_by[0] ? " of cgroup " : "", room.limited_by,
+		has_sizes
+			? "Raise the limit"
+			: "Its size is not known, because systemd preserved it: remove the limit");
 	add_string(o, "text", text);
 	add_number(o, "needed", needed);
 	add_number(o, "room", room.bytes == UINT64_MAX ? 0 : room.bytes);
 	return call_error(call, "io.luo.NoRoom", o);
-}
-
-/* ---- sending the store in parts -------------------------------------------------------------- */
-
-static struct luo_entry *find_entry(const struct luo_unit *unit, uint64_t id, size_t hint)
-{
-	struct luo_entry *e;
-
-	if (hint < unit->n_entries && unit->entries[hint]->id == id)
-		return unit->entries[hint];
-	LUO_FOREACH_ENTRY (e, unit)
-		if (e->id == id)
-			return e;
-	return NULL;
-}
-
-static int add_entry_with_fd(struct json_object *entries, const struct luo_entry *e, int *fds,
-			     size_t *n)
-{
-	struct json_object *o = entry_to_object(e, ENTRY_STORED);
-	int fd = fcntl(e->fd, F_DUPFD_CLOEXEC, 3);
-
-	if (!o || fd < 0) {
-		int r = o ? -errno : -ENOMEM;
-
-		json_object_put(o);
-		safe_close(fd);
-		return r;
-	}
-	add_number(o, "fileDescriptor", *n);
-	fds[(*n)++] = fd;
-	json_object_array_add(entries, o);
-	return 0;
-}
-
-static void add_lost(struct luod *l, struct json_object *entries, const char *unit_name,
-		     const char *name)
-{
-	struct luo_unit *unit = luo_store_find_unit(l->state.lost, unit_name);
-	struct luo_entry *e;
-
-	if (unit)
-		LUO_FOREACH_ENTRY (e, unit)
-			if (!name || streq(e->name, name))
-				json_object_array_add(entries, entry_to_object(e, ENTRY_LOST));
-}
-
-/* What goes out with this part goes for good once it is out. */
-static void note_forget(struct connection *c, const struct stream *s, const uint64_t *ids, size_t n)
-{
-	if (!s->forget || n == 0)
-		return;
-	free(c->forget);
-	free(c->forget_unit);
-	c->forget = calloc(n, sizeof(*ids));
-	c->forget_unit = strdup(s->unit);
-	c->n_forget = 0;
-	if (!c->forget || !c->forget_unit)
-		return;
-	memcpy(c->forget, ids, n * sizeof(*ids));
-	c->n_forget = n;
-}
-
-static int send_failed(struct connection *c, const char *name, int error)
-{
-	struct call call = { .luod = c->server->luod, .connection = c };
-	int r;
-
-	r = call_failed(&call, error, "Cannot send \"%s\": %s. It is safe; claim again.", name,
-			strerror(-error));
-	return r < 0 ? r : 0;
-}
-
-static int next_part(struct connection *c, struct stream *s)
-{
-	struct call call = { .luod = c->server->luod, .connection = c };
-	struct luo_unit *unit = luo_store_find_unit(call.luod->state.stored, s->unit);
-	struct json_object *o = json_object_new_object(), *entries = json_object_new_array();
-	uint64_t ids[REPLY_FDS_MAX];
-	int fds[REPLY_FDS_MAX];
-	size_t n = 0;
-	bool last;
-	int r;
-
-	while (s->at < s->n && n < REPLY_FDS_MAX) {
-		struct luo_entry *e = unit ? find_entry(unit, s->ids[s->at], s->at) : NULL;
-
-		/* Removed meanwhile. */
-		if (!e) {
-			s->at++;
-			continue;
-		}
-		ids[n] = e->id;
-		r = add_entry_with_fd(entries, e, fds, &n);
-		if (r < 0) {
-			close_many(fds, n);
-			json_object_put(entries);
-			json_object_put(o);
-			return send_failed(c, e->name, r);
-		}
-		s->at++;
-	}
-	last = s->at >= s->n;
-	if (last)
-		add_lost(call.luod, entries, s->unit, s->name);
-	add_object(o, "entries", entries);
-	r = call_reply_fds(&call, o, fds, n, !last);
-	if (r < 0)
-		return r;
-	note_forget(c, s, ids, n);
-	return last ? 0 : 1;
-}
-
-static int start_stream(struct call *call, const char *unit_name, const char *name, bool keep)
-{
-	struct luo_unit *unit = luo_store_find_unit(call->luod->state.stored, unit_name);
-	struct stream *s = calloc(1, sizeof(*s));
-	struct luo_entry *e;
-
-	if (s) {
-		s->unit = strdup(unit_name);
-		s->name = name ? strdup(name) : NULL;
-		s->ids = calloc(unit ? unit->n_entries + 1 : 1, sizeof(*s->ids));
-	}
-	if (!s || !s->unit || !s->ids || (name && !s->name)) {
-		stream_free(s);
-		return -ENOMEM;
-	}
-	s->next = next_part;
-	s->forget = !keep;
-	if (unit)
-		LUO_FOREACH_ENTRY (e, unit)
-			if (!name || streq(e->name, name))
-				s->ids[s->n++] = e->id;
-	call->connection->stream = s;
-	call->answered = true;
-	return 0;
 }
 
 /* ---- Claim ----------------------------------------------------------------------------------- */
@@ -217,10 +98,10 @@ static uint64_t count_in(const struct luo_store *store, const char *unit_name, c
 	return n;
 }
 
-/* The unit of the store, with what the previous kernel told of it. */
+/* The unit of the store, with the cgroup and the limit that the previous kernel knew. */
 static int unit_for_claim(struct luod *l, const char *from, const char *to, struct luo_unit **ret)
 {
-	struct luo_store *incoming = holdings_store(l);
+	struct luo_store *incoming = stores_incoming(l);
 	struct luo_unit *like = incoming ? luo_store_find_unit(incoming, from) : NULL;
 
 	if (!like)
@@ -228,9 +109,7 @@ static int unit_for_claim(struct luod *l, const char *from, const char *to, stru
 	return vault_unit_like(l, to, streq(from, to) ? like : NULL, ret);
 }
 
-/*
- * Out of the kernel and into the store. 0: the reply can go out; 1: answered with an error.
- */
+/* Moves the holding into the store. 0: the reply can go out; 1: answered with an error. */
 static int take_holding(struct call *call, const char *from, const char *name, const char *to)
 {
 	struct luod *l = call->luod;
@@ -244,33 +123,29 @@ static int take_holding(struct call *call, const char *from, const char *name, c
 	if (r < 0)
 		vault_unit_release(l, to);
 	if (r == -EDQUOT)
-		r = no_room(call, from);
+		r = reply_no_room(call, from);
 	else if (r < 0)
 		r = call_failed(
 			call, r,
-			"Cannot take the holding of %s out of the kernel: %s. What was taken "
-			"is safe, the rest too; claim again.",
+			"Cannot restore the holding of %s: %s. Nothing was lost; claim again.",
 			from, strerror(-r));
 	else
 		return 0;
 	return r < 0 ? r : 1;
 }
 
-/*
- * It is not known yet what the previous kernel left for the unit: "nothing" would be a lie that
- * makes a service start empty.
- */
-static int not_looked(struct call *call, const char *unit)
+/* With the answer "nothing" the service would start without its state. */
+static int reply_not_retrieved(struct call *call, const char *unit)
 {
 	char text[512];
 
 	snprintf(text, sizeof(text),
-		 "What the previous kernel left for %s could not be looked for yet: %s. Try again.",
-		 unit, strerror(-call->luod->look_error));
+		 "It is not known yet what the previous kernel left for %s: %s. Try again.", unit,
+		 strerror(-call->luod->look_error));
 	return call_error_text(call, "io.luo.Busy", text);
 }
 
-static int needs_more(struct call *call, uint64_t entries)
+static int reply_needs_more(struct call *call, uint64_t entries)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -278,45 +153,40 @@ static int needs_more(struct call *call, uint64_t entries)
 	return call_error(call, "io.luo.NeedsMore", o);
 }
 
-static int claim(struct call *call, const char *from, const char *name, const char *to, bool keep)
+static int claim_holding(struct call *call, const char *from, const char *name, const char *to,
+			 bool keep)
 {
 	struct luod *l = call->luod;
 	uint64_t held =
-		count_in(holdings_store(l), from, name) + count_in(l->state.held, from, name);
+		count_in(stores_incoming(l), from, name) + count_in(l->state.held, from, name);
 	uint64_t stored = count_in(l->state.stored, to, name);
 	int r;
 
 	if (!call->more && held + stored > REPLY_FDS_MAX)
-		return needs_more(call, held + stored);
+		return reply_needs_more(call, held + stored);
 	if (held > 0) {
 		r = take_holding(call, from, name, to);
 		if (r != 0)
 			return r < 0 ? r : 0;
-		log_info("%s: claimed %llu fds from the previous kernel.", to,
-			 (unsigned long long)held);
+		log_info("%s: claimed %llu %s from the previous kernel.", to,
+			 (unsigned long long)held, plural(held, "fd", "fds"));
 		monitor_emit(l, "claimed", to, name, NULL);
 	}
-	return call->oneway ? 0 : start_stream(call, to, name, keep);
+	return call->oneway ? 0 : stream_start(call, to, name, keep);
 }
 
 /* ---- giving to another unit of PID 1's ------------------------------------------------------- */
 
-static bool is_managed_in(const struct luo_store *store, const char *name)
-{
-	struct luo_unit *unit = store ? luo_store_find_unit(store, name) : NULL;
-
-	return unit && unit_is_managed(unit);
-}
-
 static bool holding_is_managed(const struct luod *l, const char *name)
 {
-	return is_managed_in(holdings_store(l), name) || is_managed_in(l->state.held, name);
+	return unit_is_managed_in(stores_incoming(l), name) ||
+	       unit_is_managed_in(l->state.held, name);
 }
 
 static int give_from_kernel(struct luod *l, const char *from, const char *name, const char *to,
 			    struct json_object *entries)
 {
-	struct luo_store *store = holdings_store(l);
+	struct luo_store *store = stores_incoming(l);
 	struct luo_unit *unit = store ? luo_store_find_unit(store, from) : NULL;
 	size_t left = unit ? unit->n_entries : 0;
 
@@ -346,7 +216,7 @@ static int give_held(struct luod *l, const char *from, const char *name, const c
 	if (left == 0)
 		return 0;
 	r = vault_unit_like(l, to, unit, &target);
-	/* What else is known of it may have been told before. */
+	/* The unit may have further keys already. */
 	if (r >= 0)
 		r = unit_set_managed(target);
 	if (r > 0)
@@ -365,8 +235,8 @@ static int give_held(struct luod *l, const char *from, const char *name, const c
 	return r;
 }
 
-/* Its memory stays where it is until the unit starts, which then pays for it. */
-static int give(struct call *call, const char *from, const char *name, const char *to)
+/* The memory stays in the kernel until the unit starts; then its cgroup is charged. */
+static int give_holding(struct call *call, const char *from, const char *name, const char *to)
 {
 	struct json_object *o = json_object_new_object(), *entries = json_object_new_array();
 	struct luod *l = call->luod;
@@ -379,12 +249,12 @@ static int give(struct call *call, const char *from, const char *name, const cha
 	publish_now(l);
 	if (r < 0) {
 		json_object_put(o);
-		return call_failed(call, r,
-				   "Cannot give the holding of %s to %s: %s. Nothing was lost; try "
-				   "again.",
-				   from, to, strerror(-r));
+		return call_failed(
+			call, r,
+			"Cannot give the holding of %s to %s: %s. Nothing was lost; try again.",
+			from, to, strerror(-r));
 	}
-	log_info("%s: what the previous kernel left for it is now of %s.", from, to);
+	log_info("%s: its holding belongs to %s now.", from, to);
 	monitor_emit(l, "claimed", to, name, NULL);
 	return call_reply(call, o);
 }
@@ -410,27 +280,27 @@ int api_claim(struct call *call)
 	if (r != 0)
 		return r < 0 ? r : 0;
 	if (holdings_look(call->luod, 0) < 0 && count_in(call->luod->state.stored, to, name) == 0)
-		return not_looked(call, from);
+		return reply_not_retrieved(call, from);
 	if (!unit_is_known(call->luod, from))
-		return no_such_unit(call, from);
+		return reply_no_such_unit(call, from);
 	if (name && count_in(call->luod->state.stored, to, name) == 0 &&
 	    count_in(call->luod->state.held, from, name) == 0 &&
-	    count_in(holdings_store(call->luod), from, name) == 0)
-		return no_such_entry(call, from, name);
+	    count_in(stores_incoming(call->luod), from, name) == 0)
+		return reply_no_such_entry(call, from, name);
 	if (!streq(from, to) && holding_is_managed(call->luod, from))
-		return give(call, from, name, to);
-	return claim(call, from, name, to, keep);
+		return give_holding(call, from, name, to);
+	return claim_holding(call, from, name, to, keep);
 }
 
 /* ---- OpenEntry ------------------------------------------------------------------------------- */
 
-/* The nth of that name: what is stored, then what is held. */
+/* The nth entry of that name: stored entries first, then held ones. */
 static struct luo_entry *find_nth(struct luod *l, const char *unit_name, const char *name,
 				  uint64_t nth, enum entry_state *ret_state)
 {
 	struct luo_store *store;
 
-	for (size_t i = 0; luod_store_at(l, i, &store, ret_state); i++) {
+	for (size_t i = 0; stores_at(l, i, &store, ret_state); i++) {
 		struct luo_unit *unit = luo_store_find_unit(store, unit_name);
 		struct luo_entry *e;
 
@@ -442,15 +312,14 @@ static struct luo_entry *find_nth(struct luod *l, const char *unit_name, const c
 	return NULL;
 }
 
-static int open_failed(struct call *call, const struct luo_entry *e, int error)
+static int reply_open_failed(struct call *call, const struct luo_entry *e, int error)
 {
 	struct json_object *o;
 
 	if (error == -EDQUOT)
-		return no_room(call, e->unit->name);
+		return reply_no_room(call, e->unit->name);
 	if (e->failed == 0)
-		return call_failed(call, error,
-				   "Cannot open \"%s\" of %s: %s. It may be tried again.", e->name,
+		return call_failed(call, error, "Cannot open \"%s\" of %s: %s. Try again.", e->name,
 				   e->unit->name, strerror(-error));
 	o = json_object_new_object();
 	add_string(o, "unit", e->unit->name);
@@ -480,13 +349,13 @@ int api_open_entry(struct call *call)
 	if (r != 0)
 		return r < 0 ? r : 0;
 	if (!unit_is_known(call->luod, unit))
-		return no_such_unit(call, unit);
+		return reply_no_such_unit(call, unit);
 	e = find_nth(call->luod, unit, name, nth, &state);
 	if (!e)
-		return no_such_entry(call, unit, name);
+		return reply_no_such_entry(call, unit, name);
 	if (e->failed < 0)
-		return open_failed(call, e, e->failed);
-	/* Nothing is claimed: what lies in the kernel stays there, and can be had again. */
+		return reply_open_failed(call, e, e->failed);
+	/* An entry in the kernel stays a holding, and can be opened again. */
 	if (e->fd < 0)
 		r = holdings_open(call->luod, e, &call->connection->peer, &fd);
 	else {
@@ -494,7 +363,7 @@ int api_open_entry(struct call *call)
 		r = fd < 0 ? -errno : 0;
 	}
 	if (r < 0)
-		return open_failed(call, e, r);
+		return reply_open_failed(call, e, r);
 	entry = entry_to_object(e, state);
 	add_number(entry, "fileDescriptor", 0);
 	o = json_object_new_object();

@@ -2,13 +2,26 @@
 
 /* Commit, Abort, GetMapping: for root. */
 
+#include "tools/luod/api.h"
+
 #include <stdio.h>
-#include <sys/stat.h>
 
-#include "tools/luod/server.h"
+#include <luo/handover.h>
+#include <luo/session.h>
 
-static int commit_failed(struct call *call, const char *session, int error,
-			 const struct commit_report *report)
+#include "common/json-writer.h"
+#include "common/read-file.h"
+#include "common/util.h"
+#include "tools/luod/call.h"
+#include "tools/luod/commit-report.h"
+#include "tools/luod/commit.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/managed.h"
+#include "tools/luod/mapping-preview.h"
+
+static int reply_commit_failed(struct call *call, const char *session, int error,
+			       const struct commit_report *report)
 {
 	const char *text = report->text ? report->text : strerror(-error);
 	struct json_object *o;
@@ -69,7 +82,7 @@ int api_commit(struct call *call)
 
 	r = commit_make(call->luod, &request, &report);
 	if (r < 0)
-		r = commit_failed(call, session, r, &report);
+		r = reply_commit_failed(call, session, r, &report);
 	else {
 		o = json_object_new_object();
 		add_string(o, "sessionName", report.session_name);
@@ -107,21 +120,9 @@ int api_abort(struct call *call)
 
 static int read_text(int fd, char **ret)
 {
-	_cleanup_free_ char *text = NULL;
-	struct stat st;
+	size_t size;
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_size < 0 || (uint64_t)st.st_size > LUO_MAPPING_SIZE_MAX)
-		return -EFBIG;
-	text = malloc((size_t)st.st_size + 1);
-	if (!text)
-		return -ENOMEM;
-	if (pread(fd, text, (size_t)st.st_size, 0) != st.st_size)
-		return -EIO;
-	text[st.st_size] = 0;
-	*ret = TAKE_PTR(text);
-	return 0;
+	return read_file_fd(fd, LUO_MAPPING_SIZE_MAX, ret, &size);
 }
 
 static int find_session(const struct luo_incoming *incoming, const char *name)
@@ -141,7 +142,7 @@ static int find_session(const struct luo_incoming *incoming, const char *name)
 	return -ENOENT;
 }
 
-/* What the previous kernel left, as it stands: also one that is not understood. */
+/* The mapping of an incoming session as it is, even if the session is unreadable. */
 static int incoming_text(struct luod *l, const char *session, char **ret)
 {
 	_cleanup_close_ int fd = -EBADF;
@@ -151,7 +152,7 @@ static int incoming_text(struct luod *l, const char *session, char **ret)
 		session_fd = find_session(l->waiting[i], session);
 	if (session_fd < 0)
 		return session_fd;
-	r = luo_session_restore_fd(session_fd, LUO_TOKEN_MAPPING, &fd);
+	r = luo_session_retrieve_fd(session_fd, LUO_TOKEN_MAPPING, &fd);
 	return r < 0 ? r : read_text(fd, ret);
 }
 
@@ -180,13 +181,13 @@ int api_get_mapping(struct call *call)
 	if (r == -ENOENT)
 		return call_failed(
 			call, r,
-			"There is no session \"%s\" of the previous kernel: it was finished, "
-			"or never came.",
+			"There is no session \"%s\" of the previous kernel: it is finished, or did not come in.",
 			session);
 	if (r < 0)
 		return r;
 	if (!utf8_is_valid(text))
-		return call_failed(call, -EBADMSG, "The mapping is not UTF-8, it cannot be shown.");
+		return call_failed(call, -EBADMSG,
+				   "Cannot show the mapping: it is not valid UTF-8.");
 	o = json_object_new_object();
 	add_string(o, "mapping", text);
 	return call_reply(call, o);

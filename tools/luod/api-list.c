@@ -2,37 +2,22 @@
 
 /* ListUnits, ListEntries, ListHoldings. */
 
+#include "tools/luod/api.h"
+
 #include <sys/stat.h>
 
-#include "tools/luod/server.h"
+#include <luo/store.h>
 
-/* With "more", so many entries in one reply. */
+#include "common/util.h"
+#include "tools/luod/call.h"
+#include "tools/luod/entry-object.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/state.h"
+#include "tools/luod/stores.h"
+
+/* With "more", a reply has at most so many entries. */
 #define ENTRIES_PER_REPLY 500
-
-bool luod_store_at(const struct luod *l, size_t i, struct luo_store **ret,
-		   enum entry_state *ret_state)
-{
-	switch (i) {
-	case 0:
-		*ret = l->state.stored;
-		*ret_state = ENTRY_STORED;
-		return true;
-	case 1:
-		*ret = l->state.held;
-		*ret_state = ENTRY_HELD;
-		return true;
-	case 2:
-		*ret = l->state.lost;
-		*ret_state = ENTRY_LOST;
-		return true;
-	case 3:
-		*ret = holdings_store(l);
-		*ret_state = ENTRY_HELD;
-		return *ret != NULL;
-	default:
-		return false;
-	}
-}
 
 /* ---- units ----------------------------------------------------------------------------------- */
 
@@ -40,7 +25,7 @@ struct sums {
 	uint64_t stored, held, bytes;
 };
 
-static void sum_up(const struct luo_unit *unit, enum entry_state state, struct sums *sums)
+static void add_sums(const struct luo_unit *unit, enum entry_state state, struct sums *sums)
 {
 	struct luo_entry *e;
 
@@ -81,7 +66,7 @@ static struct json_object *unit_to_object(const struct luod *l, const char *name
 	struct luo_store *store;
 	unsigned max = l->options.fdstore_max;
 
-	for (size_t i = 0; luod_store_at(l, i, &store, &state); i++) {
+	for (size_t i = 0; stores_at(l, i, &store, &state); i++) {
 		const struct luo_unit *unit = luo_store_find_unit(store, name);
 
 		if (!unit)
@@ -90,7 +75,7 @@ static struct json_object *unit_to_object(const struct luod *l, const char *name
 			stored = unit;
 		if (!cgroup)
 			cgroup = unit->cgroup;
-		sum_up(unit, state, &sums);
+		add_sums(unit, state, &sums);
 	}
 	if (stored)
 		max = unit_max(l, stored);
@@ -109,13 +94,13 @@ static struct json_object *unit_to_object(const struct luod *l, const char *name
 	return o;
 }
 
-/* A unit may be in several stores; it is listed where it is first. */
+/* A unit that is in several stores is listed once, at the first of them. */
 static bool is_before(const struct luod *l, size_t i, const char *name)
 {
 	enum entry_state state;
 	struct luo_store *store;
 
-	for (size_t k = 0; k < i && luod_store_at(l, k, &store, &state); k++)
+	for (size_t k = 0; k < i && stores_at(l, k, &store, &state); k++)
 		if (luo_store_find_unit(store, name))
 			return true;
 	return false;
@@ -146,7 +131,7 @@ int api_list_units(struct call *call)
 		return call_error(call, "io.luo.NoSuchUnit", o);
 	}
 	units = json_object_new_array();
-	for (size_t i = 0; luod_store_at(l, i, &store, &state); i++)
+	for (size_t i = 0; stores_at(l, i, &store, &state); i++)
 		LUO_FOREACH_UNIT (unit, store)
 			if ((!unit_name || streq(unit_name, unit->name)) &&
 			    !is_before(l, i, unit->name))
@@ -182,7 +167,7 @@ static int list_entries(struct call *call, const char *unit_name, const char *wa
 	struct luo_entry *e;
 	struct luo_unit *u;
 
-	for (size_t i = 0; luod_store_at(call->luod, i, &store, &state); i++)
+	for (size_t i = 0; stores_at(call->luod, i, &store, &state); i++)
 		LUO_FOREACH_UNIT (u, store) {
 			if (unit_name && !streq(unit_name, u->name))
 				continue;
@@ -203,7 +188,7 @@ static int list_entries(struct call *call, const char *unit_name, const char *wa
 	return reply_entries(call, entries, false);
 }
 
-static int list(struct call *call, const char *asked, const char *wanted)
+static int reply_list(struct call *call, const char *asked, const char *wanted)
 {
 	_cleanup_free_ char *unit = NULL;
 	int r;
@@ -234,7 +219,7 @@ int api_list_entries(struct call *call)
 		return r < 0 ? r : 0;
 	if (state && !streq(state, "stored") && !streq(state, "held") && !streq(state, "lost"))
 		return call_invalid(call, "state");
-	return list(call, unit, state);
+	return reply_list(call, unit, state);
 }
 
 int api_list_holdings(struct call *call)
@@ -246,5 +231,5 @@ int api_list_holdings(struct call *call)
 	int r;
 
 	r = call_parameters(call, table, ELEMENTSOF(table));
-	return r != 0 ? (r < 0 ? r : 0) : list(call, unit, "held");
+	return r != 0 ? (r < 0 ? r : 0) : reply_list(call, unit, "held");
 }

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* org.varlink.service: what is served here, and how it looks. */
+/* org.varlink.service: which interfaces luod has, and their descriptions. */
 
-#include "tools/luod/server.h"
+#include "tools/luod/api.h"
+
+#include "common/util.h"
+#include "tools/luod/call.h"
+#include "tools/luod/json-build.h"
 
 int api_get_info(struct call *call)
 {

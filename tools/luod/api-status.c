@@ -2,11 +2,26 @@
 
 /* Status and Monitor. */
 
+#include "tools/luod/api.h"
+
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
-#include "tools/luod/server.h"
+#include <luo/handover.h>
+#include <luo/session.h>
+#include <luo/store.h>
+
+#include "common/json-writer.h"
+#include "common/util.h"
+#include "tools/luod/call.h"
+#include "tools/luod/connection.h"
+#include "tools/luod/holdings.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/last-shutdown.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/stores.h"
 
 static const char *support_to_string(enum luo_support support)
 {
@@ -80,7 +95,7 @@ static void add_sessions(struct json_object *status, const struct luod *l)
 		if (l->sessions[i].fd < 0)
 			continue;
 		o = new_session(l->sessions[i].name, "incoming", "unreadable");
-		add_string(o, "reason", "it belongs to nobody that luod knows");
+		add_string(o, "reason", "luod does not know its name");
 		add_mapping(o, NULL, 0);
 		json_object_array_add(sessions, o);
 	}
@@ -95,7 +110,7 @@ static void add_sessions(struct json_object *status, const struct luod *l)
 	add_object(status, "sessions", sessions);
 }
 
-/* Bytes of memory, each file once, however many entries have it. */
+/* The memory of all entries; a file counts once, however many entries have it. */
 struct file_size {
 	dev_t device;
 	ino_t inode;
@@ -135,7 +150,7 @@ static size_t count_entries(const struct luod *l)
 	struct luo_store *store;
 	size_t n = 0;
 
-	for (size_t i = 0; luod_store_at(l, i, &store, &state); i++)
+	for (size_t i = 0; stores_at(l, i, &store, &state); i++)
 		n += luo_store_n_entries(store);
 	return n;
 }
@@ -149,9 +164,9 @@ static void add_numbers(struct json_object *status, const struct luod *l)
 	struct luo_entry *e;
 	struct luo_unit *u;
 
-	for (size_t i = 0; luod_store_at(l, i, &store, &state); i++)
+	for (size_t i = 0; stores_at(l, i, &store, &state); i++)
 		LUO_FOREACH_UNIT (u, store) {
-			/* Counted where it is seen first. */
+			/* A unit counts at the first store that has it. */
 			units += i == 0 || !luo_store_find_unit(l->state.stored, u->name);
 			LUO_FOREACH_ENTRY (e, u) {
 				struct stat st;
@@ -183,7 +198,7 @@ static void add_problems(struct json_object *status, const struct luod *l, bool 
 {
 	struct json_object *problems = json_object_new_array();
 
-	/* They name the units of others. */
+	/* The problems name the units of other users. */
 	for (size_t i = 0; root && i < l->n_problems; i++)
 		json_object_array_add(problems, json_object_new_string(utf8_is_valid(l->problems[i])
 									       ? l->problems[i]
@@ -192,8 +207,7 @@ static void add_problems(struct json_object *status, const struct luod *l, bool 
 		char text[200];
 
 		snprintf(text, sizeof(text),
-			 "What the previous kernel left could not be looked for yet: %s. It is "
-			 "tried again.",
+			 "It is not known yet what the previous kernel left: %s. luod tries again.",
 			 strerror(-l->look_error));
 		json_object_array_add(problems, json_object_new_string(text));
 	}
@@ -259,6 +273,6 @@ int api_monitor(struct call *call)
 	c->monitoring = true;
 	o = json_object_new_object();
 	add_string(o, "event", "hello");
-	add_number(o, "at", now_realtime());
+	add_number(o, "at", now_usec(CLOCK_REALTIME));
 	return call_reply_fds(call, o, NULL, 0, true);
 }

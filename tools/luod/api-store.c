@@ -1,14 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Register, Store, Drop: each is answered when it would survive a kill. */
+/* Register, Store and Drop. Each is answered when its effect would survive a kill. */
+
+#include "tools/luod/api.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "tools/luod/managed.h"
-#include "tools/luod/server.h"
+#include <luo/store.h>
 
-static int no_such(struct call *call, const char *unit, const char *name)
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/call.h"
+#include "tools/luod/connection.h"
+#include "tools/luod/holdings-take.h"
+#include "tools/luod/holdings.h"
+#include "tools/luod/identity.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/managed.h"
+#include "tools/luod/monitor.h"
+#include "tools/luod/registration.h"
+#include "tools/luod/stores.h"
+#include "tools/luod/vault.h"
+
+static int reply_no_such(struct call *call, const char *unit, const char *name)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -21,7 +38,10 @@ static int no_such(struct call *call, const char *unit, const char *name)
 
 /* ---- Register -------------------------------------------------------------------------------- */
 
-/* A cgroup is the unit's own only if it bears its name; a shell's would make all in it the unit. */
+/*
+ * A cgroup belongs to the unit only if it has the name of the unit: with the cgroup of a shell,
+ * every process in it would belong to the unit.
+ */
 static void note_cgroup(struct luod *l, struct luo_unit *unit, const struct peer *peer)
 {
 	_cleanup_free_ char *path = NULL, *name = NULL;
@@ -30,7 +50,7 @@ static void note_cgroup(struct luod *l, struct luo_unit *unit, const struct peer
 	if (proc_cgroup(peer->pid, &path) < 0 || cgroup_to_unit(path, &name) < 0 ||
 	    !streq(name, unit->name) || !pidfd_is_there(peer->pidfd))
 		return;
-	/* The directory of the unit, not one below it. */
+	/* The cgroup of the unit itself, not one below it. */
 	for (char *p = strstr(path, name); p; p = strstr(p + 1, name))
 		if (p > path && p[-1] == '/' && (p[strlen(name)] == '/' || !p[strlen(name)])) {
 			p[strlen(name)] = 0;
@@ -41,7 +61,7 @@ static void note_cgroup(struct luod *l, struct luo_unit *unit, const struct peer
 
 static uint64_t count_held(const struct luod *l, const char *name)
 {
-	struct luo_store *store = holdings_store(l);
+	struct luo_store *store = stores_incoming(l);
 	struct luo_unit *unit = store ? luo_store_find_unit(store, name) : NULL;
 	uint64_t n = unit ? unit->n_entries : 0;
 
@@ -49,7 +69,10 @@ static uint64_t count_held(const struct luod *l, const char *name)
 	return n + (unit ? unit->n_entries : 0);
 }
 
-/* Not root: only what its cgroup says, or what it is registered as already. */
+/*
+ * A caller that is not root may register only as the unit of its cgroup, or as the unit that it is
+ * registered as already.
+ */
 static int may_register(struct call *call, const char *unit)
 {
 	_cleanup_free_ char *own = NULL;
@@ -103,19 +126,18 @@ int api_register(struct call *call)
 
 /* ---- Store ----------------------------------------------------------------------------------- */
 
-static int store_failed(struct call *call, const char *unit, const char *name, int error)
+static int reply_store_failed(struct call *call, const char *unit, const char *name, int error)
 {
 	monitor_emit(call->luod, "refused", unit, name, strerror(-error));
 	if (error == -EDQUOT)
-		return call_failed(call, error,
-				   "The store of %s is full; \"%s\" and what came after it is not "
-				   "stored.",
-				   unit, name);
+		return call_failed(
+			call, error,
+			"The store of %s is full: \"%s\" and the fds after it were not stored.",
+			unit, name);
 	if (error == -ENOSPC)
 		return call_failed(
 			call, error,
-			"luod is full (--fdstore-max-total=%u); \"%s\" and what came after "
-			"it is not stored.",
+			"luod is full (--fdstore-max-total=%u): \"%s\" and the fds after it were not stored.",
 			call->luod->options.fdstore_max_total, name);
 	return call_failed(call, error, "Cannot store \"%s\" of %s: %s.", name, unit,
 			   strerror(-error));
@@ -136,7 +158,7 @@ static int store_all(struct call *call, struct luo_unit *unit, struct json_objec
 		else
 			r = vault_add_fd(call->luod, unit, name, fd, poll);
 		if (r < 0)
-			return store_failed(call, unit->name, name, r);
+			return reply_store_failed(call, unit->name, name, r);
 		stored += r == VAULT_ADDED;
 	}
 	o = json_object_new_object();
@@ -145,8 +167,8 @@ static int store_all(struct call *call, struct luo_unit *unit, struct json_objec
 }
 
 /*
- * Inside the blackout, and PID 1 still has all of them: that our copies are safe is made sure of
- * once for all. Who is not answered, because luod was killed, sends them again.
+ * This is in the blackout, and PID 1 still has all of the fds: so the keeper is waited for once, at
+ * the end. A client without an answer, because luod was killed, sends them again.
  */
 static int store_from_manager(struct call *call, struct luo_unit *unit, struct json_object *names,
 			      bool poll)
@@ -189,7 +211,7 @@ int api_store(struct call *call)
 		r = call_unit_to_change(call, asked, &unit_name);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	/* Nothing is stored if anything is wrong. */
+	/* If anything is wrong, nothing is stored. */
 	if (json_object_array_length(names) != call->n_fds)
 		return call_invalid(call, "names");
 	for (size_t i = 0; i < call->n_fds; i++)
@@ -198,7 +220,7 @@ int api_store(struct call *call)
 			return call_invalid(call, "names");
 	if (manager && !call_is_root(call))
 		return call_error_text(call, "io.luo.NotPermitted",
-				       "Only root can say what the service manager has.");
+				       "Only root may store fds of the service manager.");
 	r = vault_unit(call->luod, unit_name, &unit);
 	if (r < 0)
 		return r;
@@ -226,7 +248,7 @@ static uint64_t bytes_of(const struct luo_entry *e)
 	return 0;
 }
 
-/* The unit may go with its last entry, so it is counted before. */
+/* The unit may be freed with its last entry, so its entries are counted first. */
 static int drop_from(struct luod *l, struct luo_store *store, const char *unit_name,
 		     struct drop *drop)
 {
@@ -242,8 +264,8 @@ static int drop_from(struct luod *l, struct luo_store *store, const char *unit_n
 			i++;
 			continue;
 		}
-		r = store == holdings_store(l) ? holdings_drop(l, entry, &bytes)
-					       : vault_remove(l, entry);
+		r = store == stores_incoming(l) ? holdings_drop(l, entry, &bytes)
+						: vault_remove(l, entry);
 		if (r < 0)
 			return r;
 		drop->dropped++;
@@ -274,13 +296,13 @@ int api_drop(struct call *call)
 	if (state && !streq(state, "stored") && !streq(state, "held") && !streq(state, "lost"))
 		return call_invalid(call, "state");
 	if (!unit_is_known(l, unit))
-		return no_such(call, unit, NULL);
+		return reply_no_such(call, unit, NULL);
 	if (!state || streq(state, "stored"))
 		r = drop_from(l, l->state.stored, unit, &drop);
 	if (r >= 0 && (!state || streq(state, "held")))
 		r = drop_from(l, l->state.held, unit, &drop);
 	if (r >= 0 && (!state || streq(state, "held")))
-		r = drop_from(l, holdings_store(l), unit, &drop);
+		r = drop_from(l, stores_incoming(l), unit, &drop);
 	if (r >= 0 && (!state || streq(state, "lost")))
 		r = drop_from(l, l->state.lost, unit, &drop);
 	holdings_settle(l);
@@ -288,7 +310,7 @@ int api_drop(struct call *call)
 	if (r < 0)
 		return r;
 	if (drop.dropped == 0 && drop.name)
-		return no_such(call, unit, drop.name);
+		return reply_no_such(call, unit, drop.name);
 	if (drop.dropped > 0)
 		monitor_emit(l, "dropped", unit, drop.name, NULL);
 	o = json_object_new_object();

@@ -1,12 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* One call: which method, what parameters, and the answer. */
+/* Parameters, the unit of the caller, and the answers. */
+
+#include "tools/luod/call.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
+#include <luo/store.h>
+
+#include "common/util.h"
+#include "common/varlink.h"
+#include "tools/luod/connection.h"
+#include "tools/luod/identity.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/luod.h"
 #include "tools/luod/managed.h"
-#include "tools/luod/server.h"
+#include "tools/luod/resolve.h"
+#include "tools/luod/stores.h"
 
 /* ---- answering ------------------------------------------------------------------------------- */
 
@@ -62,8 +73,7 @@ int call_error(struct call *call, const char *error, struct json_object *paramet
 	return r < 0 ? r : send_message(call, message, NULL, 0);
 }
 
-static int call_error_string(struct call *call, const char *error, const char *key,
-			     const char *value)
+int call_error_string(struct call *call, const char *error, const char *key, const char *value)
 {
 	struct json_object *parameters = json_object_new_object();
 
@@ -98,7 +108,7 @@ int call_failed(struct call *call, int error, const char *format, ...)
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 
-static bool has_no_nul(struct json_object *o)
+bool json_has_no_nul(struct json_object *o)
 {
 	return strlen(json_object_get_string(o)) == (size_t)json_object_get_string_len(o);
 }
@@ -108,7 +118,7 @@ static bool strings_are_valid(struct json_object *o)
 	for (size_t i = 0; i < json_object_array_length(o); i++) {
 		struct json_object *s = json_object_array_get_idx(o, i);
 
-		if (!json_object_is_type(s, json_type_string) || !has_no_nul(s))
+		if (!json_object_is_type(s, json_type_string) || !json_has_no_nul(s))
 			return false;
 	}
 	return true;
@@ -118,7 +128,7 @@ static bool take_parameter(const struct parameter *p, struct json_object *value)
 {
 	switch (p->type) {
 	case PARAMETER_STRING:
-		if (!json_object_is_type(value, json_type_string) || !has_no_nul(value))
+		if (!json_object_is_type(value, json_type_string) || !json_has_no_nul(value))
 			return false;
 		*(const char **)p->to = json_object_get_string(value);
 		return true;
@@ -191,7 +201,7 @@ bool call_is_root(const struct call *call)
 	return peer_is_trusted(&call->connection->peer);
 }
 
-static int answered(int r)
+static int as_answered(int r)
 {
 	return r < 0 ? r : 1;
 }
@@ -202,47 +212,33 @@ int call_unit(struct call *call, const char *asked, char **ret_unit)
 	int r;
 
 	if (asked && !luo_unit_name_is_valid(asked))
-		return answered(call_invalid(call, "unit"));
+		return as_answered(call_invalid(call, "unit"));
 	if (asked && call_is_root(call)) {
 		*ret_unit = strdup(asked);
 		return *ret_unit ? 0 : -ENOMEM;
 	}
 	r = resolve_unit(call->luod, &call->connection->peer, &own, NULL);
 	if (r == -ESRCH || r == -ESTALE)
-		return answered(call_error_text(
+		return as_answered(call_error_text(
 			call, "io.luo.UnknownCaller",
 			r == -ESTALE
-				? "The process that has opened this connection is gone."
-				: "There is no telling which unit the caller belongs to: it is in "
-				  "no "
-				  "cgroup of a unit, and neither it nor a process above it was "
-				  "registered. Start it with luo-run, or as a service."));
+				? "The process that opened this connection is gone."
+				: "The unit of the caller is not known: its cgroup is not that of a unit, and neither it nor a process above it is registered. Start it with luo-run, or as a service."));
 	if (r < 0)
 		return r;
 	if (asked && !streq(asked, own)) {
 		char text[3 * LUO_UNIT_NAME_MAX];
 
-		snprintf(text, sizeof(text),
-			 "The caller belongs to %s and may not ask for %s; only root may name any "
-			 "unit.",
-			 own, asked);
-		return answered(call_error_text(call, "io.luo.NotPermitted", text));
+		snprintf(
+			text, sizeof(text),
+			"The caller belongs to %s and may not name %s; only root may name any unit.",
+			own, asked);
+		return as_answered(call_error_text(call, "io.luo.NotPermitted", text));
 	}
 	*ret_unit = TAKE_PTR(own);
 	return 0;
 }
 
-static bool is_managed_in(const struct luo_store *store, const char *name)
-{
-	struct luo_unit *unit = store ? luo_store_find_unit(store, name) : NULL;
-
-	return unit && unit_is_managed(unit);
-}
-
-/*
- * systemd lets only those processes of a unit speak for it that NotifyAccess= names, and luod knows
- * nothing of that: so what goes back to PID 1 is for root, which runs the restore helper.
- */
 int call_unit_to_change(struct call *call, const char *asked, char **ret_unit)
 {
 	_cleanup_free_ char *unit = NULL;
@@ -253,12 +249,11 @@ int call_unit_to_change(struct call *call, const char *asked, char **ret_unit)
 	if (r != 0)
 		return r;
 	if (!call_is_root(call) &&
-	    (is_managed_in(l->state.stored, unit) || is_managed_in(l->state.held, unit) ||
-	     is_managed_in(holdings_store(l), unit)))
-		return answered(call_error_text(
+	    (unit_is_managed_in(l->state.stored, unit) || unit_is_managed_in(l->state.held, unit) ||
+	     unit_is_managed_in(stores_incoming(l), unit)))
+		return as_answered(call_error_text(
 			call, "io.luo.NotPermitted",
-			"The fd store of the unit is the service manager's, and goes back there; "
-			"only root may touch it here."));
+			"The service manager owns the fd store of this unit and gets it back; only root may change it here."));
 	*ret_unit = TAKE_PTR(unit);
 	return 0;
 }
@@ -270,105 +265,4 @@ int call_unit_or_all(struct call *call, const char *asked, char **ret_unit)
 		return 0;
 	}
 	return call_unit(call, asked, ret_unit);
-}
-
-/* ---- the method ------------------------------------------------------------------------------ */
-
-static const struct method {
-	const char *name;
-	int (*function)(struct call *call);
-	bool root, needs_more;
-} methods[] = {
-	{ "io.luo.Status", api_status, false, false },
-	{ "io.luo.ListUnits", api_list_units, false, false },
-	{ "io.luo.ListEntries", api_list_entries, false, false },
-	{ "io.luo.ListHoldings", api_list_holdings, false, false },
-	{ "io.luo.Register", api_register, false, false },
-	{ "io.luo.Claim", api_claim, false, false },
-	{ "io.luo.OpenEntry", api_open_entry, false, false },
-	{ "io.luo.Store", api_store, false, false },
-	{ "io.luo.Drop", api_drop, false, false },
-	{ "io.luo.Commit", api_commit, true, false },
-	{ "io.luo.Abort", api_abort, true, false },
-	{ "io.luo.GetMapping", api_get_mapping, true, false },
-	{ "io.luo.Monitor", api_monitor, false, true },
-	{ "org.varlink.service.GetInfo", api_get_info, false, false },
-	{ "org.varlink.service.GetInterfaceDescription", api_get_interface_description, false,
-	  false },
-};
-
-static int unknown_method(struct call *call, const char *name)
-{
-	const char *dot = strrchr(name, '.');
-	_cleanup_free_ char *interface = NULL;
-
-	if (!dot || dot == name)
-		return call_invalid(call, "method");
-	interface = strndup(name, (size_t)(dot - name));
-	if (!interface)
-		return -ENOMEM;
-	if (!streq(interface, "io.luo") && !streq(interface, "org.varlink.service"))
-		return call_error_string(call, "org.varlink.service.InterfaceNotFound", "interface",
-					 interface);
-	return call_error_string(call, "org.varlink.service.MethodNotFound", "method", name);
-}
-
-static int run(struct call *call, const char *name)
-{
-	for (size_t i = 0; i < ELEMENTSOF(methods); i++) {
-		const struct method *m = &methods[i];
-
-		if (!streq(m->name, name))
-			continue;
-		if (m->root && !call_is_root(call))
-			return call_error_text(call, "io.luo.NotPermitted",
-					       "Only root may do this.");
-		if (m->needs_more && !call->more)
-			return call_error(call, "org.varlink.service.ExpectedMore", NULL);
-		return m->function(call);
-	}
-	return unknown_method(call, name);
-}
-
-static bool get_flag(struct json_object *o, const char *key, bool *ret)
-{
-	struct json_object *value;
-
-	*ret = false;
-	if (!json_object_object_get_ex(o, key, &value) || !value)
-		return true;
-	*ret = json_object_get_boolean(value);
-	return json_object_is_type(value, json_type_boolean);
-}
-
-int dispatch(struct connection *c, struct luo_varlink_message *message)
-{
-	struct call call = {
-		.luod = c->server->luod,
-		.connection = c,
-		.fds = message->fds,
-		.n_fds = message->n_fds,
-	};
-	struct json_object *method;
-	bool upgrade;
-	int r;
-
-	if (!json_object_object_get_ex(message->object, "method", &method) ||
-	    !json_object_is_type(method, json_type_string) || !has_no_nul(method) ||
-	    !get_flag(message->object, "more", &call.more) ||
-	    !get_flag(message->object, "oneway", &call.oneway) ||
-	    !get_flag(message->object, "upgrade", &upgrade))
-		return -EBADMSG;
-	if (json_object_object_get_ex(message->object, "parameters", &call.parameters) &&
-	    call.parameters && !json_object_is_type(call.parameters, json_type_object))
-		return -EBADMSG;
-	if (call.oneway && call.more)
-		return -EBADMSG;
-
-	r = upgrade ? call_invalid(&call, "upgrade") : run(&call, json_object_get_string(method));
-	if (r < 0 && !call.answered)
-		r = call_failed(&call, r, "%s failed: %s.", json_object_get_string(method),
-				strerror(-r));
-	/* What it sent and nobody wanted is closed with the message. */
-	return r < 0 ? r : 0;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * A grandchild holds such fds, and nothing else, while we close ours; so ours are not the last.
- * Then it exits. A process that exits does not linger at a socket, and if it hangs in another file
- * system, it is only this process. Nobody has to wait for it: its parent is gone by then.
+ * A grandchild keeps such fds open, and no others, while luod closes its own: so the close in luod
+ * is not the last one. Then the grandchild exits. The exit of a process does not wait for a socket,
+ * and if it hangs in another file system, only this process hangs. Its parent is gone by then, so
+ * luod does not have to reap it.
  */
 
 #include "tools/luod/close-foreign.h"
@@ -14,12 +15,12 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "common/util.h"
 #include "common/log.h"
+#include "common/util.h"
 
 #define BATCH 256
 
-/* Memory and pipes; whatever asks the file system itself, as fstat() does, may hang as well. */
+/* Memory and pipes. A call that asks the file system, such as fstat(), may hang too. */
 static bool is_harmless(int fd)
 {
 	return fcntl(fd, F_GET_SEALS) >= 0 || fcntl(fd, F_GETPIPE_SZ) >= 0;
@@ -30,7 +31,7 @@ static int compare(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* All but @fds, which are in order. Our parent has all of them too: this cannot hang. */
+/* Closes all fds but @fds, which are sorted. luod has all of them open too, so this cannot hang. */
 static void close_others(const int *fds, size_t n)
 {
 	unsigned from = 0;
@@ -43,7 +44,7 @@ static void close_others(const int *fds, size_t n)
 	(void)syscall(SYS_close_range, from, ~0U, 0);
 }
 
-static void be_child(int *fds, size_t n, int wait_fd)
+static void run_child(int *fds, size_t n, int wait_fd)
 {
 	char byte;
 
@@ -58,8 +59,8 @@ static void be_child(int *fds, size_t n, int wait_fd)
 	_exit(0);
 }
 
-/* Has room for one more. */
-static int hand_over(int *fds, size_t n)
+/* @fds has room for one more. */
+static int close_in_child(int *fds, size_t n)
 {
 	int ends[2], r = 0;
 	pid_t pid;
@@ -68,7 +69,7 @@ static int hand_over(int *fds, size_t n)
 		return -errno;
 	pid = fork();
 	if (pid == 0)
-		be_child(fds, n, ends[0]);
+		run_child(fds, n, ends[0]);
 	if (pid < 0)
 		r = -errno;
 	else
@@ -77,7 +78,7 @@ static int hand_over(int *fds, size_t n)
 	if (r >= 0)
 		close_many(fds, n);
 	close(ends[0]);
-	/* Now the other one goes on. */
+	/* Now the grandchild goes on. */
 	close(ends[1]);
 	return r;
 }
@@ -94,9 +95,10 @@ void close_foreign_many(const int *fds, size_t n)
 			slow[n_slow++] = fds[i];
 		if (n_slow == 0 || (n_slow < BATCH && i + 1 < n))
 			continue;
-		/* Better a few too many open than to hang. */
-		if (hand_over(slow, n_slow) < 0)
-			log_limited(LOG_ERR, "Cannot fork; %zu fds stay open.", n_slow);
+		/* A few open fds are better than a daemon that hangs. */
+		if (close_in_child(slow, n_slow) < 0)
+			log_limited(LOG_ERR, "Cannot fork: leaving %zu %s open.", n_slow,
+				    plural(n_slow, "fd", "fds"));
 		n_slow = 0;
 	}
 	errno = saved;

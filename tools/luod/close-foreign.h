@@ -5,9 +5,9 @@
 #include <stddef.h>
 
 /*
- * Closes fds that came from outside. close() of a file of FUSE, or of a TCP socket with SO_LINGER,
- * may take as long as somebody else likes; what may do that is left to a child to close. Negative
- * ones are skipped, errno stays.
+ * Closes fds that came from outside. A close() of a FUSE file, or of a TCP socket with SO_LINGER,
+ * can take as long as another process wants; a child closes such files, so luod never waits.
+ * Negative fds are skipped, and errno is kept.
  */
 void close_foreign_many(const int *fds, size_t n);
 void close_foreign(int fd);

@@ -6,7 +6,11 @@
 #include <stdio.h>
 
 #include <luo/memfd.h>
+#include <luo/session.h>
+#include <luo/store.h>
 
+#include "common/util.h"
+#include "tools/luod/commit-report.h"
 #include "tools/luod/commit-split.h"
 #include "tools/luod/json-build.h"
 #include "tools/luod/managed.h"
@@ -14,7 +18,7 @@
 #define INDEX_VERSION 1
 #define PROBLEMS_MAX  20
 
-/* -1: nothing of it goes along; 0: something is in luod's own session; 1: all is in PID 1's. */
+/* -1: no entry is carried over; 0: some are in luod's own session; 1: all are in that of PID 1. */
 static int is_native(const struct luo_unit *unit, struct split *split)
 {
 	struct luo_entry *entry;
@@ -49,7 +53,7 @@ static struct json_object *list_units(struct luo_store *const *stores, size_t n_
 	return list;
 }
 
-/* Names and reasons for what does not go along, as far as there is room. */
+/* Entries that are not carried over, with their reasons, as far as there is room. */
 static struct json_object *list_problems(const struct commit_report *report)
 {
 	struct json_object *list = json_object_new_array();
@@ -72,7 +76,7 @@ static struct json_object *list_problems(const struct commit_report *report)
 		name = json_object_get_string(v);
 		if (json_object_object_get_ex(o, "reason", &v))
 			reason = json_object_get_string(v);
-		snprintf(text, sizeof(text), "%s: \"%s\" does not go along: %s", unit, name,
+		snprintf(text, sizeof(text), "%s: \"%s\" is not carried over: %s", unit, name,
 			 reason);
 		json_object_array_add(list, json_object_new_string(text));
 	}
@@ -90,7 +94,7 @@ static char *index_text(struct luo_store *const *stores, size_t n_stores, struct
 	add_number(r, "lost", report->summary.lost);
 	add_number(r, "bytes", report->summary.bytes);
 	add_number(r, "usec", report->summary.usec);
-	add_number(r, "when", now_realtime());
+	add_number(r, "when", now_usec(CLOCK_REALTIME));
 	add_object(r, "problems", list_problems(report));
 	add_number(o, "version", INDEX_VERSION);
 	add_object(o, "units", list_units(stores, n_stores, split));
@@ -115,7 +119,7 @@ int index_commit(struct luo_store *const *stores, size_t n_stores, struct split 
 	if (r >= 0)
 		r = luo_session_create(device, INDEX_SESSION, &session);
 	if (r >= 0)
-		r = luo_session_preserve_fd(session, LUO_TOKEN_MAPPING, fd);
+		r = luo_session_preserve_fd(session, fd, LUO_TOKEN_MAPPING);
 	if (r < 0)
 		return r;
 	*ret_fd = TAKE_FD(session);

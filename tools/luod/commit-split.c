@@ -2,6 +2,12 @@
 
 #include "tools/luod/commit-split.h"
 
+#include <luo/handover.h>
+#include <luo/inspect.h>
+#include <luo/session.h>
+#include <luo/store.h>
+
+#include "common/util.h"
 #include "libluo/handover/commit-plan.h"
 #include "tools/luod/managed.h"
 
@@ -38,7 +44,7 @@ static int find_shared(struct split *split)
 	return 0;
 }
 
-/* PID 1 >= 261 refuses a session of that name in a store: it is its own. */
+/* PID 1 (systemd >= 261) refuses a session of that name in a store: it is the name of its own. */
 static bool is_refused_session(const struct luo_entry *entry)
 {
 	_cleanup_free_ char *name = NULL;
@@ -78,7 +84,7 @@ bool split_is_own(const struct luo_entry *entry, void *split)
 	return split_is_tried_again(split, entry) || !goes_to_manager(split, entry);
 }
 
-/* All entries that are the file go along with it, they have failed like it. */
+/* Every entry of a file has the result of the file, so all of them are tried again. */
 int split_note_failed(struct split *split, const struct luo_commit *manager)
 {
 	const struct luo_commit_result *results;

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* An entry as callers see it: type Entry of io.luo. */
+/* An entry as clients see it: type Entry of io.luo. */
+
+#include "tools/luod/entry-object.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "tools/luod/server.h"
+#include <luo/inspect.h>
+#include <luo/store.h>
+
+#include "common/util.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/stores.h"
 
 static void add_seals(struct json_object *o, unsigned seals)
 {
@@ -42,7 +49,7 @@ static void add_meta(struct json_object *o, const struct luo_entry_meta *m)
 	}
 }
 
-/* "memfd", or the name that a memfd had before the kexec, which the kernel has forgotten. */
+/* The name of a memfd. The kernel forgets it at a kexec, so the mapping has it. */
 static void add_names(struct json_object *o, const struct luo_entry *e,
 		      const struct luo_fd_info *info)
 {

@@ -1,13 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Looking for what the previous kernel left. Only one process can have the device, so it may be
- * that it cannot be done at once. Until it is, luod does not know what there is: who has nothing
- * stored is told to come back, and nothing is committed, because the next kexec frees what stays
- * behind.
+ * Only one process can have the device, so the first attempt may fail. A unit with stored fds gets
+ * them in any case. Nothing is committed before the sessions are retrieved, because the next kexec
+ * frees what is left in the kernel.
  */
 
+#include "tools/luod/holdings-look.h"
+
+#include <luo/handover.h>
+
+#include "common/json-writer.h"
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/holdings.h"
+#include "tools/luod/journal.h"
+#include "tools/luod/keeper.h"
 #include "tools/luod/luod.h"
+#include "tools/luod/problem.h"
+#include "tools/luod/retrieve.h"
+#include "tools/luod/state-record.h"
 
 #define AGAIN_USEC (2 * USEC_PER_SEC)
 
@@ -24,23 +36,23 @@ static void on_session(int fd, void *userdata)
 	int r;
 
 	if (rt->n >= ELEMENTSOF(rt->sessions)) {
-		/* Rather leaked than freed. */
-		log_error("More sessions came in than luod can count; one is only held.");
+		/* It stays open: a leaked fd is better than freed memory. */
+		log_error("Too many sessions came in: one of them is only held.");
 		return;
 	}
 	r = keeper_push(&rt->luod->keeper, keeper_name('i', rt->n, name), fd);
 	if (r >= 0)
 		r = keeper_settle(&rt->luod->keeper);
 	if (r < 0)
-		luod_problem(rt->luod,
-			     "Cannot hand a session of the previous kernel to the keeper: %s. If "
-			     "luod dies, what is in it is gone.",
-			     strerror(-r));
+		problem_report(
+			rt->luod,
+			"Cannot hand a session of the previous kernel to the keeper: %s. If luod ends, what is in the session is lost.",
+			strerror(-r));
 	rt->sessions[rt->n] = (struct kept_session){ .number = rt->n, .fd = fd };
 	rt->n++;
 }
 
-static bool goes_away(int error)
+static bool error_is_temporary(int error)
 {
 	switch (error) {
 	case -EBUSY:
@@ -55,7 +67,7 @@ static bool goes_away(int error)
 	}
 }
 
-static int retrieve(struct luod *l, uint64_t timeout_usec)
+static int retrieve_incoming(struct luod *l, uint64_t timeout_usec)
 {
 	struct retrieving *rt;
 	int r;
@@ -67,17 +79,17 @@ static int retrieve(struct luod *l, uint64_t timeout_usec)
 	r = retrieve_sessions(l->options.session, timeout_usec, on_session, rt);
 	if (rt->n > 0)
 		holdings_adopt(l, rt->sessions, rt->n);
-	if (r < 0 && (rt->n > 0 || !goes_away(r))) {
+	if (r < 0 && (rt->n > 0 || !error_is_temporary(r))) {
 		if (r != -ENODEV && r != -EOPNOTSUPP)
-			luod_problem(l, "Cannot take over what the previous kernel left: %s.",
-				     strerror(-r));
+			problem_report(l, "Cannot retrieve what the previous kernel left: %s.",
+				       strerror(-r));
 		r = 0;
 	}
 	free(rt);
 	return MIN2(r, 0);
 }
 
-static void note_looked(struct luod *l)
+static void record_retrieved(struct luod *l)
 {
 	struct json_writer w = { 0 };
 
@@ -87,7 +99,7 @@ static void note_looked(struct luod *l)
 		return;
 	l->state.looked = true;
 	record_looked(&w);
-	journal_must(l, &w);
+	journal_must_write(l, &w);
 }
 
 int holdings_look(struct luod *l, uint64_t timeout_usec)
@@ -97,18 +109,18 @@ int holdings_look(struct luod *l, uint64_t timeout_usec)
 
 	if (l->look_error == 0)
 		return 0;
-	r = retrieve(l, timeout_usec);
+	r = retrieve_incoming(l, timeout_usec);
 	if (r < 0) {
 		l->look_error = r;
 		return r;
 	}
-	note_looked(l);
+	record_retrieved(l);
 	if (again)
-		log_notice("What the previous kernel left could be looked for now.");
+		log_notice("It is known now what the previous kernel left.");
 	return 0;
 }
 
-static int on_time(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct luod *l = userdata;
 
@@ -120,31 +132,31 @@ static int on_time(sd_event_source *source, uint64_t usec, void *userdata)
 
 void holdings_look_start(struct luod *l)
 {
-	/* Whom the supervisor has started need not wait: that has waited for the device already. */
+	/* The supervisor has waited for the device already. */
 	bool wait = l->state.restarts == 0 && l->keeper.kind != KEEPER_SUPERVISOR;
 	int r;
 
 	if (l->state.looked)
 		return;
 	if (l->state.incoming_name || l->n_sessions > 0) {
-		note_looked(l);
+		record_retrieved(l);
 		return;
 	}
 	/*
-	 * Also where the supervisor has found nothing: if it could not look, it is for us to do it.
-	 * Then there is no second holder between the ioctl and the push. That is short, and better
-	 * than what is never retrieved at all.
+	 * Also if the supervisor has found nothing: it may have failed to look. Then no second
+	 * process has the fd between the ioctl and the push. That is a short time, and better than
+	 * a session that is never retrieved.
 	 */
 	l->look_error = -EBUSY;
 	r = holdings_look(l, wait ? RETRIEVE_TIMEOUT_USEC : 0);
 	if (r >= 0)
 		return;
-	log_error("What the previous kernel left could not be looked for: %s. It is tried again; "
-		  "until then nothing is committed, and units without stored fds must wait.",
-		  strerror(-r));
+	log_error(
+		"Cannot retrieve what the previous kernel left: %s. luod tries again; until then it commits nothing, and units without stored fds have to wait.",
+		strerror(-r));
 	r = sd_event_add_time(l->event, &l->look_source, CLOCK_MONOTONIC,
-			      now_usec(CLOCK_MONOTONIC) + AGAIN_USEC, 0, on_time, l);
+			      now_usec(CLOCK_MONOTONIC) + AGAIN_USEC, 0, on_timer, l);
 	if (r < 0)
-		log_error("Cannot set a timer: %s. It is tried again at a claim or commit.",
+		log_error("Cannot set a timer: %s. luod tries again at the next claim or commit.",
 			  strerror(-r));
 }

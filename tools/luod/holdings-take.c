@@ -2,16 +2,32 @@
 
 /* Holdings leave the kernel: claimed, restored for a commit, or dropped. */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/holdings-take.h"
 
 #include <sys/stat.h>
 
+#include <luo/handover.h>
+#include <luo/inspect.h>
+#include <luo/store.h>
+
+#include "common/json-writer.h"
+#include "common/log.h"
+#include "common/util.h"
+#include "libluo/handover/incoming.h"
+#include "tools/luod/holdings.h"
+#include "tools/luod/identity.h"
+#include "tools/luod/journal.h"
+#include "tools/luod/luod.h"
 #include "tools/luod/retrieve-in.h"
+#include "tools/luod/state-record.h"
+#include "tools/luod/state.h"
+#include "tools/luod/stores.h"
+#include "tools/luod/vault.h"
 
 /* ---- taking out ------------------------------------------------------------------------------ */
 
-/* 0: it has its fd; 1: it is lost for ever, and moved; negative: may be tried again. */
-static int restore(struct luod *l, struct luo_entry *entry)
+/* 0: the entry has its fd; 1: it is lost, and moved; negative: may be tried again. */
+static int restore_entry(struct luod *l, struct luo_entry *entry)
 {
 	int r;
 
@@ -20,8 +36,7 @@ static int restore(struct luod *l, struct luo_entry *entry)
 		if (r >= 0)
 			return 0;
 		if (entry->failed == 0) {
-			log_warning("%s: cannot take \"%s\" out of the kernel: %s. It may be tried "
-				    "again.",
+			log_warning("%s: cannot restore \"%s\": %s. It stays in the kernel.",
 				    entry->unit->name, entry->name, strerror(-r));
 			return r;
 		}
@@ -30,7 +45,7 @@ static int restore(struct luod *l, struct luo_entry *entry)
 	return r < 0 ? r : 1;
 }
 
-/* The claimer pays: see retrieve-in.h. 0 also where that cannot be done. */
+/* In the cgroup of the claimer: see retrieve-in.h. Also 0 if that cannot be done. */
 static int restore_for(struct luod *l, struct luo_entry **entries, size_t n,
 		       const struct peer *claimer)
 {
@@ -40,7 +55,7 @@ static int restore_for(struct luod *l, struct luo_entry **entries, size_t n,
 	if (!claimer || claimer->pid <= 0)
 		return 0;
 	r = proc_cgroup(claimer->pid, &cgroup);
-	/* Who asks and ends at once would have us pay. */
+	/* A claimer that ends at once would make luod pay. */
 	if (!pidfd_is_running(claimer->pidfd))
 		return -ESRCH;
 	if (r < 0)
@@ -93,7 +108,7 @@ static int claim_from_kernel(struct luod *l, struct luo_unit *unit, const char *
 	if (r < 0)
 		return r;
 
-	/* The unit goes with its last entry, so count down instead of looking at it. */
+	/* The unit is freed with its last entry, so count down instead of reading its count. */
 	while (left-- > 0) {
 		struct luo_entry *entry = unit->entries[i];
 
@@ -101,7 +116,7 @@ static int claim_from_kernel(struct luod *l, struct luo_unit *unit, const char *
 			i++;
 			continue;
 		}
-		r = restore(l, entry);
+		r = restore_entry(l, entry);
 		if (r == 0)
 			r = vault_adopt(l, entry, to, RECORD_STORED);
 		if (r < 0)
@@ -113,7 +128,7 @@ static int claim_from_kernel(struct luod *l, struct luo_unit *unit, const char *
 int holdings_claim(struct luod *l, const char *unit_name, const char *name, struct luo_unit *to,
 		   const struct peer *claimer)
 {
-	struct luo_store *incoming = holdings_store(l);
+	struct luo_store *incoming = stores_incoming(l);
 	struct luo_unit *unit = incoming ? luo_store_find_unit(incoming, unit_name) : NULL;
 	size_t left;
 	int r = 0;
@@ -143,9 +158,8 @@ int holdings_restore_all(struct luod *l)
 {
 	struct luo_store *store;
 
-	/* When the last one is out, the session is finished, and the next one comes into its place.
-	 */
-	while ((store = holdings_store(l)) && luo_store_n_units(store) > 0) {
+	/* When the last entry is out, the session is finished, and the next one takes its place. */
+	while ((store = stores_incoming(l)) && luo_store_n_units(store) > 0) {
 		struct luo_unit *unit = luo_store_unit_at(store, 0), *to;
 		size_t left = unit->n_entries;
 		int r;
@@ -160,7 +174,7 @@ int holdings_restore_all(struct luod *l)
 		while (left-- > 0) {
 			struct luo_entry *entry = unit->entries[0];
 
-			r = restore(l, entry);
+			r = restore_entry(l, entry);
 			if (r == 0)
 				r = vault_adopt(l, entry, to, RECORD_HELD);
 			if (r < 0)
@@ -168,8 +182,8 @@ int holdings_restore_all(struct luod *l)
 		}
 		holdings_settle(l);
 	}
-	/* It has not been finished, so nothing that was in it could be preserved. */
-	return holdings_store(l) ? -EDQUOT : 0;
+	/* The session is not finished, so the kernel would refuse to preserve its files again. */
+	return stores_incoming(l) ? -EDQUOT : 0;
 }
 
 /* ---- dropping -------------------------------------------------------------------------------- */
@@ -200,8 +214,8 @@ static bool others_have_token(const struct luo_store *store, const struct luo_en
 }
 
 /*
- * The session holds a reference to the file until it is finished, which may be long: others have
- * something in it. The memory comes back at once if the file is emptied.
+ * The session has a reference to the file until it is finished, and that may take long: other units
+ * have entries in it. The memory is freed at once if the file is emptied.
  */
 static void empty_file(struct luod *l, struct luo_entry *entry)
 {
@@ -209,7 +223,7 @@ static void empty_file(struct luod *l, struct luo_entry *entry)
 	struct stat st;
 	int r;
 
-	if (entry->type != LUO_ENTRY_FD || others_have_token(holdings_store(l), entry))
+	if (entry->type != LUO_ENTRY_FD || others_have_token(stores_incoming(l), entry))
 		return;
 	r = luo_incoming_fetch(l->incoming, entry, &fd);
 	if (r >= 0 && fstat(fd, &st) < 0)
@@ -221,8 +235,7 @@ static void empty_file(struct luod *l, struct luo_entry *entry)
 		r = -errno;
 	if (r < 0)
 		log_notice(
-			"%s: \"%s\" was dropped, but its memory comes back only when the rest of "
-			"session \"%s\" was claimed or dropped: %s.",
+			"%s: \"%s\" was dropped, but its memory is freed only when the rest of session \"%s\" is claimed or dropped: %s.",
 			entry->unit->name, entry->name, luo_incoming_name(l->incoming),
 			strerror(-r));
 }
@@ -235,13 +248,13 @@ int holdings_drop(struct luod *l, struct luo_entry *entry, uint64_t *ret_bytes)
 
 	*ret_bytes = entry->alias ? 0 : entry->meta.size;
 	record_gone(&w, &gone);
-	r = journal(l, &w);
+	r = journal_write(l, &w);
 	if (r >= 0)
 		r = state_add_gone(&l->state, gone.holding, 0);
 	if (r < 0)
 		return r;
 	l->state.stale = true;
-	if (luo_store_n_entries(holdings_store(l)) > 1 && entry->failed == 0)
+	if (luo_store_n_entries(stores_incoming(l)) > 1 && entry->failed == 0)
 		empty_file(l, entry);
 	holdings_remove_entry(entry);
 	return 0;

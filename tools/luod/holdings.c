@@ -1,30 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * What came from the previous kernel and is unclaimed. It lies in the kernel until somebody wants
- * it; as long as anything does, the session fds stay open. A session that is not understood stays
- * open for ever: closing it would free what is in it.
- */
+/* Adopting sessions that came in, and finishing them. */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/holdings.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 
+#include <luo/handover.h>
+#include <luo/session.h>
+#include <luo/store.h>
+
+#include "common/json-writer.h"
+#include "common/log.h"
+#include "common/util.h"
 #include "libluo/handover/incoming.h"
 #include "tools/luod/commit-index.h"
+#include "tools/luod/journal.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/luod.h"
 #include "tools/luod/managed.h"
-
-struct luo_store *holdings_store(const struct luod *l)
-{
-	struct luo_mapping *mapping = l->incoming ? luo_incoming_mapping(l->incoming) : NULL;
-
-	return mapping ? mapping->store : NULL;
-}
+#include "tools/luod/monitor.h"
+#include "tools/luod/problem.h"
+#include "tools/luod/state-record.h"
+#include "tools/luod/state.h"
+#include "tools/luod/stores.h"
+#include "tools/luod/vault.h"
 
 /* ---- taking over ----------------------------------------------------------------------------- */
 
-/* Entries that came in have their place in the mapping as number. */
+/* The number of an entry in the kernel is its place in the mapping, from 1. */
 static int number_entries(struct luo_store *store, struct luo_entry ***ret, size_t *ret_n)
 {
 	struct luo_entry **list, *e;
@@ -56,7 +61,7 @@ static struct luo_entry *find_id(const struct luo_store *store, uint64_t id)
 	return NULL;
 }
 
-/* Aliases of what was claimed before the restart must become the same file again. */
+/* An alias of an entry that was claimed before the restart must become the same file again. */
 static void remember_claimed(struct luod *l, struct luo_entry *entry, uint64_t id)
 {
 	struct luo_entry *claimed;
@@ -80,8 +85,8 @@ void holdings_remove_entry(struct luo_entry *entry)
 		luo_unit_remove(unit);
 }
 
-/* To another unit, which will go back to PID 1 too; the entry stays where it is in the kernel. */
-static int move_lazy(struct luo_store *store, struct luo_entry *entry, const char *unit_name)
+/* To another unit of PID 1; the entry stays in the kernel. */
+static int move_in_kernel(struct luo_store *store, struct luo_entry *entry, const char *unit_name)
 {
 	struct luo_unit *from = entry->unit, *to;
 	int r;
@@ -106,16 +111,16 @@ int holdings_move(struct luod *l, struct luo_entry *entry, const char *unit_name
 	if (r < 0)
 		return r;
 	record_moved(&w, holding, unit_name);
-	r = journal(l, &w);
+	r = journal_write(l, &w);
 	if (r < 0)
 		return r;
 	l->state.stale = true;
-	return move_lazy(holdings_store(l), entry, unit_name);
+	return move_in_kernel(stores_incoming(l), entry, unit_name);
 }
 
 /*
- * A systemd >= 261 has had them as what luod.service had stored. They have come by their names, and
- * the generator has read the index; nobody else claims them.
+ * A systemd >= 261 preserved these sessions as what luod.service had stored. luod has retrieved
+ * them by their names, and the generator has read the index: no unit claims them.
  */
 static bool is_own_session(const struct luod *l, const struct luo_entry *entry)
 {
@@ -125,7 +130,7 @@ static bool is_own_session(const struct luod *l, const struct luo_entry *entry)
 		streq(entry->session_name, INDEX_SESSION));
 }
 
-/* What the log says was claimed or dropped before the restart. */
+/* Removes what was claimed or dropped before the restart, according to the log. */
 static int remove_gone(struct luod *l, struct luo_store *store)
 {
 	_cleanup_free_ struct luo_entry **list = NULL;
@@ -154,7 +159,7 @@ static int remove_gone(struct luod *l, struct luo_store *store)
 		const struct state_moved *moved = &l->state.moved[i];
 
 		if (moved->holding <= n && list[moved->holding - 1])
-			(void)move_lazy(store, list[moved->holding - 1], moved->unit);
+			(void)move_in_kernel(store, list[moved->holding - 1], moved->unit);
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (!list[i])
@@ -174,20 +179,23 @@ static void report_issues(struct luod *l, const struct luo_mapping *mapping)
 			    luo_incoming_name(l->incoming), mapping->issues[i].where,
 			    mapping->issues[i].what);
 	if (mapping->n_all_issues > 0)
-		luod_problem(l,
-			     "%zu entries of the mapping of session \"%s\" made no sense and were "
-			     "skipped; their files are not restored.",
-			     mapping->n_all_issues, luo_incoming_name(l->incoming));
+		problem_report(
+			l,
+			"Skipped %zu invalid %s in the mapping of session \"%s\"; their files are not restored.",
+			mapping->n_all_issues, plural(mapping->n_all_issues, "entry", "entries"),
+			luo_incoming_name(l->incoming));
 }
 
-static void note_previous(struct luod *l, const struct luo_mapping_state *previous)
+static void keep_newest_state(struct luod *l, const struct luo_mapping_state *previous)
 {
 	if (!l->state.previous.have_kexec_count ||
 	    previous->kexec_count > l->state.previous.kexec_count)
 		l->state.previous = *previous;
 }
 
-/* What holdings come from, in one string: "luod/systemd". No session has a slash in its name. */
+/*
+ * The names of all sessions that holdings come from: "luod/systemd". A session name has no slash.
+ */
 static char *joined_names(const struct luo_incoming *incoming)
 {
 	char *text = NULL;
@@ -207,11 +215,13 @@ static char *joined_names(const struct luo_incoming *incoming)
 
 static void adopt_mapping(struct luod *l, struct luo_mapping *mapping)
 {
+	size_t entries = luo_store_n_entries(mapping->store);
+	size_t units = luo_store_n_units(mapping->store);
 	_cleanup_free_ char *names = joined_names(l->incoming);
 	struct json_writer w = { 0 };
 
 	if (!names) {
-		luod_problem(l, "Not enough memory to look into what the previous kernel left.");
+		problem_report(l, "Cannot read what the previous kernel left: not enough memory.");
 		return;
 	}
 	if (!l->state.incoming_name || !streq(l->state.incoming_name, names) ||
@@ -222,18 +232,23 @@ static void adopt_mapping(struct luod *l, struct luo_mapping *mapping)
 		l->state.n_gone = 0;
 		l->state.n_moved = 0;
 		record_incoming(&w, &l->state);
-		journal_must(l, &w);
+		journal_must_write(l, &w);
 		report_issues(l, mapping);
-		log_info("The previous kernel left %zu file descriptors of %zu units.",
-			 luo_store_n_entries(mapping->store), luo_store_n_units(mapping->store));
+		log_info("The previous kernel left %zu file %s of %zu %s.", entries,
+			 plural(entries, "descriptor", "descriptors"), units,
+			 plural(units, "unit", "units"));
 		monitor_emit(l, "restored", NULL, NULL, NULL);
 	}
 	if (remove_gone(l, mapping->store) < 0)
-		luod_problem(l,
-			     "Not enough memory to sort out what came from the previous kernel.");
+		problem_report(
+			l,
+			"Cannot compare what the previous kernel left with the state log: not enough memory.");
 }
 
-/* For the generator; where PID 1 was quicker than that, it has come to us. Nothing is in it. */
+/*
+ * The index is for the generator. If PID 1 retrieved it first, it comes to luod, and has no
+ * entries.
+ */
 static bool is_index(struct luod *l, struct kept_session *session)
 {
 	char name[KEEPER_NAME_SIZE];
@@ -246,15 +261,15 @@ static bool is_index(struct luod *l, struct kept_session *session)
 	return true;
 }
 
-static void hold_stranger(struct luod *l, struct kept_session *session)
+static void report_unknown_session(struct luod *l, struct kept_session *session)
 {
-	luod_problem(l,
-		     "Session \"%s\" came from the previous kernel and belongs to nobody that luod "
-		     "knows. It is held, not freed.",
-		     session->name ? session->name : "?");
+	problem_report(
+		l,
+		"Session \"%s\" of the previous kernel has a name that luod does not know. luod holds it and does not free it.",
+		session->name ? session->name : "?");
 }
 
-/* Takes the sessions of one group out, the main one first. */
+/* Takes the sessions of one group out of the list, the main session first. */
 static size_t take_group(struct luod *l, const char *main_name, int *ret_fds)
 {
 	size_t n = 0;
@@ -286,13 +301,15 @@ static struct luo_incoming *adopt_group(struct luod *l, const char *name)
 		return NULL;
 	r = luo_incoming_adopt(fds, n, &incoming);
 	if (r < 0) {
-		luod_problem(l, "Cannot look into session \"%s\": %s. It is held, not freed.", name,
-			     strerror(-r));
+		problem_report(
+			l, "Cannot read session \"%s\": %s. luod holds it and does not free it.",
+			name, strerror(-r));
 		return NULL;
 	}
 	if (luo_incoming_problem(incoming))
-		luod_problem(l, "Session \"%s\" is not understood: %s. It is held, not freed.",
-			     name, luo_incoming_problem(incoming));
+		problem_report(
+			l, "Session \"%s\" is unreadable: %s. luod holds it and does not free it.",
+			name, luo_incoming_problem(incoming));
 	return incoming;
 }
 
@@ -311,11 +328,21 @@ struct luo_incoming *holdings_unreadable(const struct luod *l, size_t i)
 	return NULL;
 }
 
+bool holdings_has_unreadable(const struct luod *l, const char *name)
+{
+	struct luo_incoming *unreadable;
+
+	for (size_t i = 0; (unreadable = holdings_unreadable(l, i)); i++)
+		if (streq(luo_incoming_name(unreadable), name))
+			return true;
+	return false;
+}
+
 /*
- * What is understood becomes one. What cannot be (see luo_incoming_merge()) comes when the rest is
- * finished.
+ * Merges the readable sessions into one. A session that cannot be merged (see luo_incoming_merge())
+ * comes when the others are finished.
  */
-static void take_next(struct luod *l)
+static void merge_waiting(struct luod *l)
 {
 	if (l->incoming)
 		return;
@@ -331,7 +358,7 @@ static void take_next(struct luod *l)
 		adopt_mapping(l, luo_incoming_mapping(l->incoming));
 }
 
-/* What is meant for PID 1 goes back there. It says so itself only if it is one of ours. */
+/* Units of PID 1's session go back to PID 1. The mapping says so only if luod wrote it. */
 static void mark_managed(struct luod *l, const struct luo_incoming *incoming)
 {
 	struct luo_mapping *mapping = luo_incoming_mapping(incoming);
@@ -341,8 +368,9 @@ static void mark_managed(struct luod *l, const struct luo_incoming *incoming)
 		return;
 	LUO_FOREACH_UNIT (unit, mapping->store)
 		if (unit_set_managed(unit) < 0)
-			luod_problem(l, "Not enough memory to note that %s is PID 1's.",
-				     unit->name);
+			problem_report(l,
+				       "Cannot note that %s belongs to PID 1: not enough memory.",
+				       unit->name);
 }
 
 void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t n)
@@ -351,9 +379,9 @@ void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t 
 
 	l->sessions = calloc(n + 1, sizeof(*l->sessions));
 	if (!l->sessions) {
-		luod_problem(l,
-			     "Not enough memory to look into what came from the previous kernel. "
-			     "It is held.");
+		problem_report(
+			l,
+			"Cannot read what the previous kernel left: not enough memory. luod holds it.");
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -372,11 +400,11 @@ void holdings_adopt(struct luod *l, const struct kept_session *sessions, size_t 
 	}
 	for (size_t i = 0; i < ELEMENTSOF(l->waiting); i++)
 		if (l->waiting[i] && luo_incoming_mapping(l->waiting[i]))
-			note_previous(l, &luo_incoming_mapping(l->waiting[i])->state);
+			keep_newest_state(l, &luo_incoming_mapping(l->waiting[i])->state);
 	for (size_t i = 0; i < n; i++)
 		if (l->sessions[i].fd >= 0 && !is_index(l, &l->sessions[i]))
-			hold_stranger(l, &l->sessions[i]);
-	take_next(l);
+			report_unknown_session(l, &l->sessions[i]);
+	merge_waiting(l);
 	holdings_settle(l);
 }
 
@@ -412,8 +440,8 @@ static void remove_at_keeper(struct luod *l, const char *names)
 	l->n_sessions = left;
 }
 
-/* What entries that made no sense may have meant is taken out, before it would be freed. */
-static int rescue(struct luod *l)
+/* Restores the files that invalid entries may have meant, before the kernel frees them. */
+static int rescue_unnamed_files(struct luod *l)
 {
 	struct luo_unit *unit;
 	size_t n;
@@ -429,12 +457,13 @@ static int rescue(struct luod *l)
 	vault_unit_release(l, ORPHANS_UNIT);
 	if (r >= 0 && n > 0)
 		log_notice(
-			"%zu files that no valid entry of session \"%s\" names are in the unit %s.",
-			n, luo_incoming_name(l->incoming), ORPHANS_UNIT);
+			"Moved %zu %s of session \"%s\" that no valid entry names to the unit %s.",
+			n, plural(n, "file", "files"), luo_incoming_name(l->incoming),
+			ORPHANS_UNIT);
 	return r;
 }
 
-static int finish(struct luod *l)
+static int finish_session(struct luod *l)
 {
 	_cleanup_free_ char *name = joined_names(l->incoming);
 	struct json_writer w = { 0 };
@@ -442,17 +471,20 @@ static int finish(struct luod *l)
 
 	if (!name)
 		return -ENOMEM;
-	r = rescue(l);
+	r = rescue_unnamed_files(l);
 	if (r < 0) {
-		log_limited(LOG_WARNING,
-			    "Session \"%s\" stays open: what its skipped entries may have meant "
-			    "cannot be taken out: %s.",
-			    name, strerror(-r));
+		log_limited(
+			LOG_WARNING,
+			"Session \"%s\" stays open: cannot restore the files of its invalid entries: %s.",
+			name, strerror(-r));
 		return r;
 	}
-	/* First the word that nothing in it is needed: one that is half finished tells no tale. */
+	/*
+	 * Record first that nothing in the session is needed: after a kill in the middle of
+	 * finishing, its content would be misleading.
+	 */
 	record_finished(&w);
-	journal_must(l, &w);
+	journal_must_write(l, &w);
 	l->state.incoming_finished = true;
 	l->state.n_gone = 0;
 	l->state.n_moved = 0;
@@ -460,7 +492,7 @@ static int finish(struct luod *l)
 	if (r < 0)
 		log_warning("Cannot finish session \"%s\": %s. Closing it instead.", name,
 			    strerror(-r));
-	log_info("Session \"%s\" is finished: nothing of it lies in the kernel any more.", name);
+	log_info("Session \"%s\" is finished: nothing of it is left in the kernel.", name);
 	l->incoming = luo_incoming_free(l->incoming);
 	remove_at_keeper(l, name);
 	return 0;
@@ -470,9 +502,9 @@ void holdings_settle(struct luod *l)
 {
 	struct luo_store *store;
 
-	while ((store = holdings_store(l)) && luo_store_n_entries(store) == 0) {
-		if (finish(l) < 0)
+	while ((store = stores_incoming(l)) && luo_store_n_entries(store) == 0) {
+		if (finish_session(l) < 0)
 			return;
-		take_next(l);
+		merge_waiting(l);
 	}
 }

@@ -13,8 +13,9 @@
 
 #include <luo/store.h>
 
-#include "libluo/store/internal.h"
+#include "common/read-file.h"
 #include "common/util.h"
+#include "libluo/store/internal.h"
 
 /* Linux 6.5; the headers of the build host may be older. */
 #ifndef SO_PEERPIDFD
@@ -25,7 +26,8 @@
 #endif
 #define PIDFS_MAGIC 0x50494446 /* Linux 6.9 */
 
-#define PROC_FILE_MAX 16384
+/* "status" lists the groups of the process: up to 65536, with at most 11 bytes each. */
+#define PROC_FILE_MAX ((size_t)1 << 20)
 
 int pidfd_open_process(pid_t pid)
 {
@@ -39,7 +41,7 @@ int pidfd_open_process(pid_t pid)
 
 bool pidfd_is_there(int pidfd)
 {
-	/* EPERM: it is there, and not ours to signal. */
+	/* EPERM: the process is there, but luod may not signal it. */
 	return pidfd >= 0 &&
 	       (syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0 || errno == EPERM);
 }
@@ -142,45 +144,26 @@ void peer_done(struct peer *peer)
 
 static int read_proc(pid_t pid, const char *what, char **ret)
 {
-	_cleanup_close_ int fd = -EBADF;
-	_cleanup_free_ char *text = NULL;
-	size_t done = 0;
 	char path[64];
+	size_t size;
+	int r;
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, what);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
-	text = malloc(PROC_FILE_MAX + 1);
-	if (!text)
-		return -ENOMEM;
-	while (done < PROC_FILE_MAX) {
-		ssize_t n = read(fd, text + done, PROC_FILE_MAX - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	text[done] = 0;
-	*ret = TAKE_PTR(text);
-	return 0;
+	r = read_file(path, PROC_FILE_MAX, ret, &size);
+	return r == -ENOENT ? -ESRCH : r;
 }
 
 int stat_parse(const char *text, pid_t *ret_parent, uint64_t *ret_start)
 {
-	/* The name of the program stands in parentheses and may contain any byte, ")" too. */
+	/* The name of the program is in parentheses and may contain any byte, ")" too. */
 	const char *p = strrchr(text, ')');
 	unsigned long long start;
 	int parent;
 
-	if (!p || sscanf(p,
-			 ") %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
-			 "%*d %llu",
-			 &parent, &start) != 2)
+	if (!p ||
+	    sscanf(p,
+		   ") %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+		   &parent, &start) != 2)
 		return -EBADMSG;
 	*ret_parent = parent;
 	*ret_start = start;
@@ -233,7 +216,7 @@ int cgroup_parse(const char *text, char **ret_path)
 			copy = strndup(path, n);
 			if (!copy)
 				return -ENOMEM;
-			/* "/../x": outside of our cgroup namespace. */
+			/* "/../x" is outside of the cgroup namespace of luod. */
 			if (!streq(copy, "/") && !luo_cgroup_is_valid(copy)) {
 				free(copy);
 				return -ENOENT;
@@ -287,7 +270,7 @@ int cgroup_to_unit(const char *path, char **ret_unit)
 		p += n;
 		if (has_suffix(name, n, ".slice"))
 			continue;
-		/* A name that systemd had to escape, because it looks like one of the kernel's. */
+		/* systemd escapes a name that looks like one of the kernel's. */
 		if (n > 1 && name[0] == '_') {
 			name++;
 			n--;

@@ -1,8 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The state log at work: appending, and writing it anew when most of it is history. */
+/* Appends to the state log, and writes it anew when most of it is history. */
 
+#include "tools/luod/journal.h"
+
+#include "common/json-writer.h"
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/keeper.h"
 #include "tools/luod/luod.h"
+#include "tools/luod/problem.h"
+#include "tools/luod/state-log.h"
+#include "tools/luod/state-record.h"
+#include "tools/luod/state.h"
 
 #define COMPACT_MIN (256 * 1024)
 
@@ -14,8 +24,9 @@ static int push_log(struct luod *l, int fd, uint64_t generation)
 }
 
 /*
- * The new log is complete before the keeper has it, and the old one goes after that: at any moment
- * the keeper has one that is right. If it has both, they say the same, and the newer counts.
+ * The new log is complete before the keeper gets it, and the old one is removed after that: the
+ * keeper has a correct log at any moment. If it has both, they say the same, and the newer one
+ * counts.
  */
 int journal_compact(struct luod *l)
 {
@@ -34,7 +45,7 @@ int journal_compact(struct luod *l)
 	if (r >= 0)
 		r = keeper_settle(&l->keeper);
 	if (r < 0) {
-		/* What the keeper may have of it must not be taken for the newest later. */
+		/* The keeper may have it already, and it must not count as the newest log later. */
 		(void)keeper_remove(&l->keeper, keeper_name('L', l->state.generation, name));
 		l->state.generation = old;
 		state_log_close(&fresh);
@@ -49,18 +60,18 @@ int journal_compact(struct luod *l)
 	return 0;
 }
 
-/* From the loop, when no change is half-way. */
+/* Called by the loop, so never in the middle of a change. */
 static int on_compact(sd_event_source *source, void *userdata)
 {
 	struct luod *l = userdata;
 	int r;
 
-	/* PID 1 would bring a new log into the next kernel, where it is about nothing. */
+	/* PID 1 would bring the new log into the next kernel, where it means nothing. */
 	if (l->outgoing.handed_over)
 		return 0;
 	r = journal_compact(l);
 	if (r < 0)
-		log_limited(LOG_WARNING, "Cannot write the state log anew: %s. It goes on growing.",
+		log_limited(LOG_WARNING, "Cannot rewrite the state log: %s. It continues to grow.",
 			    strerror(-r));
 	return 0;
 }
@@ -78,7 +89,14 @@ int journal_start(struct luod *l)
 	return r;
 }
 
-int journal(struct luod *l, struct json_writer *w)
+/* publish.c writes the list of units when the loop comes to its source. */
+static void wake_publish(struct luod *l)
+{
+	if (l->publish_source)
+		(void)sd_event_source_set_enabled(l->publish_source, SD_EVENT_ONESHOT);
+}
+
+int journal_write(struct luod *l, struct json_writer *w)
 {
 	int r = state_write(&l->log, w);
 
@@ -88,23 +106,23 @@ int journal(struct luod *l, struct json_writer *w)
 		return r;
 	}
 	l->state.stale = true;
-	publish_later(l);
+	wake_publish(l);
 	if (l->log.end >= l->log_compact_at && l->compact_source)
 		(void)sd_event_source_set_enabled(l->compact_source, SD_EVENT_ONESHOT);
 	return 0;
 }
 
-void journal_must(struct luod *l, struct json_writer *w)
+void journal_must_write(struct luod *l, struct json_writer *w)
 {
 	int r = state_write(&l->log, w);
 
-	publish_later(l);
+	wake_publish(l);
 	if (r < 0 && !l->log_broken) {
 		l->log_broken = true;
-		luod_problem(l,
-			     "Cannot write to the state log: %s. If luod were killed now, it would "
-			     "remember an older state. It tries to write the log anew.",
-			     strerror(-r));
+		problem_report(
+			l,
+			"Cannot write to the state log: %s. After a kill, luod would start with an older state. luod tries to rewrite the log.",
+			strerror(-r));
 	}
 	if ((r < 0 || l->log.end >= l->log_compact_at) && l->compact_source)
 		(void)sd_event_source_set_enabled(l->compact_source, SD_EVENT_ONESHOT);

@@ -19,7 +19,7 @@ static inline void add_object(struct json_object *o, const char *key, struct jso
 		json_object_put(value);
 }
 
-/* What is no UTF-8 must not get into a reply, the whole of it would be no JSON. */
+/* A string that is not UTF-8 would make the whole reply invalid JSON. */
 static inline void add_string(struct json_object *o, const char *key, const char *value)
 {
 	add_object(o, key, json_object_new_string(utf8_is_valid(value) ? value : "?"));

@@ -154,14 +154,17 @@ static int keeper_send(struct keeper *keeper, const char *text, int fd)
 		control.header.cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
 	}
-	/* Blocks while the keeper is busy: there is nothing that could be done without it. */
+	/* Blocks while the keeper is busy: luod can do nothing without it. */
 	while (sendmsg(keeper->fd, &mh, MSG_NOSIGNAL) < 0) {
 		/* The supervisor was killed; luod says so when it sees the hang-up. */
 		if (keeper->kind == KEEPER_SUPERVISOR && (errno == EPIPE || errno == ECONNRESET)) {
 			keeper->kind = KEEPER_NONE;
 			return 0;
 		}
-		/* PID 1 has become systemd-shutdown: from now on nobody else has our fds. */
+		/*
+		 * PID 1 has become systemd-shutdown: from now on no other process has the fds of
+		 * luod.
+		 */
 		if (keeper->kind == KEEPER_SYSTEMD &&
 		    (errno == ECONNREFUSED || errno == ENOTCONN)) {
 			keeper->kind = KEEPER_NONE;

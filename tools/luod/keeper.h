@@ -3,18 +3,18 @@
 #define LUOD_KEEPER_H
 
 /*
- * The keeper is the process that has a copy of each of luod's fds, and gives them all back when
- * luod was killed and starts again. It speaks sd_notify's FDSTORE=1 in the one direction and
- * LISTEN_FDS in the other: systemd, where luod.service has FileDescriptorStoreMax=, or luod's own
- * parent (luod --supervise).
+ * The keeper is the process that has a copy of each of luod's fds, and gives all of them back when
+ * luod starts again after a kill. It is systemd, if luod.service has FileDescriptorStoreMax=, or
+ * the parent of luod (luod --supervise). luod sends it fds with FDSTORE=1 as in sd_notify(3), and
+ * gets them back with LISTEN_FDS.
  *
- * Names of what is kept, short because they all stand in one environment string:
+ * The names of kept fds are short, because one environment string has all of them:
  *   notify, varlink   the listening sockets
  *   L<generation>     the state log
  *   e<file>           a file of the store
  *   i<n>              a session that came in
  *   o<number>.<n>     a session of a commit
- * Numbers are written in base 62.
+ * The numbers are in base 62.
  */
 
 #include <stdbool.h>
@@ -30,34 +30,38 @@ enum keeper_kind {
 struct keeper {
 	enum keeper_kind kind;
 	int fd;
-	bool lazy; /* keeper_settle() is put off: somebody else still has what is pushed */
+	bool lazy; /* keeper_settle() does nothing: another process still has what is pushed */
 };
 
-/* A kept fd that came back. */
+/* An fd that the keeper gave back. */
 struct kept {
 	char *name;
-	int fd; /* owned until it is taken: then -EBADF */
+	int fd; /* owned, unless it is taken: then -EBADF */
 };
 
-/* Looks at the environment, and cleans it. */
+/* Finds the keeper in the environment, and removes the variables. */
 int keeper_open(struct keeper *ret);
 const char *keeper_to_string(const struct keeper *keeper);
 
-/* Reads $LISTEN_FDS and $LISTEN_FDNAMES, makes the fds close-on-exec, cleans the environment. */
+/*
+ * Takes the fds of $LISTEN_FDS and $LISTEN_FDNAMES, makes them close-on-exec, and removes the
+ * variables.
+ */
 int keeper_take(struct kept **ret, size_t *ret_n);
 void kept_free(struct kept *kept, size_t n);
 
-/* A copy of @fd goes to the keeper. */
+/* Gives the keeper a copy of @fd. */
 int keeper_push(struct keeper *keeper, const char *name, int fd);
 int keeper_remove(struct keeper *keeper, const char *name);
 /*
- * After it, what was pushed will outlive us. systemd finds out by the pid who has sent a message,
- * so it must have read it before we may die; the supervisor's queue outlives us anyway.
+ * After this call, what was pushed outlives luod. systemd finds the sender of a message by its pid,
+ * so it must read the message before luod may end. The queue of the supervisor outlives luod
+ * anyway.
  */
 int keeper_settle(struct keeper *keeper);
-/* Waits until the keeper has done everything it was told. */
+/* Waits until the keeper has handled every message. */
 int keeper_barrier(struct keeper *keeper);
-/* A plain message: READY=1. */
+/* Sends a message without an fd: READY=1. */
 int keeper_notify(struct keeper *keeper, const char *text);
 
 #define KEEPER_NAME_SIZE 32

@@ -1,50 +1,37 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * What others wrote down about shutdowns, in small files: the generator what the index session of
- * the previous kernel said (RUNTIME_DIR/index.json), and luo-harvest when this one began
- * (RUNTIME_DIR/shutdown-start). Both are root's, but one has crossed a kexec.
+ * The generator writes what the index session of the previous kernel said (RUNTIME_DIR/index.json);
+ * luo-harvest writes when the current shutdown began (RUNTIME_DIR/shutdown-start). Both files
+ * belong to root, but the text of the first came over a kexec, so it is checked.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/last-shutdown.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <json-c/json.h>
-#include <limits.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
-#include "tools/luod/json-build.h"
 #include "common/json-scan.h"
+#include "common/json-writer.h"
+#include "common/read-file.h"
+#include "common/util.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/luod.h"
 
 #define FILE_SIZE_MAX (UINT64_C(1) << 20)
 #define PROBLEMS_MAX  20
 #define TEXT_MAX      1024
 
-static char *read_file(const struct luod *l, const char *name, size_t *ret_size)
+static char *read_runtime_file(const struct luod *l, const char *name, size_t *ret_size)
 {
-	_cleanup_close_ int fd = -EBADF;
-	char path[PATH_MAX];
-	struct stat st;
-	char *text;
+	_cleanup_close_ int directory =
+		open(l->options.runtime_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char *text = NULL;
 
-	if (snprintf(path, sizeof(path), "%s/%s", l->options.runtime_dir, name) >=
-	    (int)sizeof(path))
+	if (directory < 0 || read_file_at(directory, name, FILE_SIZE_MAX, &text, ret_size) < 0)
 		return NULL;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    (uint64_t)st.st_size > FILE_SIZE_MAX)
-		return NULL;
-	text = malloc((size_t)st.st_size + 1);
-	if (!text)
-		return NULL;
-	if (read(fd, text, (size_t)st.st_size) != st.st_size) {
-		free(text);
-		return NULL;
-	}
-	text[st.st_size] = 0;
-	*ret_size = (size_t)st.st_size;
 	return text;
 }
 
@@ -55,7 +42,7 @@ static struct json_object *parse_index(const struct luod *l)
 	const char *reason;
 	size_t size, at;
 
-	text = read_file(l, "index.json", &size);
+	text = read_runtime_file(l, "index.json", &size);
 	if (!text || json_scan(text, size, &limits, &reason, &at) < 0)
 		return NULL;
 	return json_tokener_parse(text);
@@ -82,7 +69,7 @@ static bool copy_text(struct json_object *v, struct json_object **ret)
 	if (!utf8_is_valid(text))
 		return false;
 	n = strnlen(text, TEXT_MAX);
-	/* Not in the middle of a character. */
+	/* Do not cut in the middle of a character. */
 	while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
 		n--;
 	*ret = json_object_new_string_len(text, (int)n);
@@ -134,7 +121,7 @@ static struct luo_timestamp read_moment(const struct luod *l, const char *name)
 	struct luo_timestamp t = { 0 };
 	size_t size;
 
-	text = read_file(l, name, &size);
+	text = read_runtime_file(l, name, &size);
 	if (!text || sscanf(text, "%" SCNu64 " %" SCNu64, &t.realtime, &t.monotonic) != 2)
 		return (struct luo_timestamp){ 0 };
 	return t;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Setting luod up, and the signals that end it. */
+/* Sets luod up, and handles the signals that end it. */
 
 #include "tools/luod/luod.h"
 
@@ -11,45 +11,36 @@
 #include <sys/resource.h>
 #include <sys/utsname.h>
 
-#include "manager/manager.h"
+#include <luo/session.h>
+#include <luo/store.h>
 
-#define PROBLEMS_MAX 100
-/* For RestartForceExitStatus= in luod.service; the supervisor starts us again in any case. */
+#include "common/log.h"
+#include "common/util.h"
+#include "manager/manager.h"
+#include "tools/luod/holdings-look.h"
+#include "tools/luod/holdings.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/notify.h"
+#include "tools/luod/options.h"
+#include "tools/luod/outgoing.h"
+#include "tools/luod/problem.h"
+#include "tools/luod/publish.h"
+#include "tools/luod/recover.h"
+#include "tools/luod/registration.h"
+#include "tools/luod/server.h"
+#include "tools/luod/sockets.h"
+#include "tools/luod/state-log.h"
+#include "tools/luod/state.h"
+#include "tools/luod/stores.h"
+#include "tools/luod/vault.h"
+
+/* For RestartForceExitStatus= in luod.service. The supervisor starts luod again in any case. */
 #define EXIT_RESTART 133
-/* Beside the store: sockets, connections, what is on its way through them, sessions. */
+/* Fds beside the store: sockets, connections, fds on their way through them, sessions. */
 #define FDS_BESIDE 65536
 #define FDS_LEAST  1024
 
-uint64_t now_realtime(void)
-{
-	return now_usec(CLOCK_REALTIME);
-}
-
-void luod_problem(struct luod *l, const char *format, ...)
-{
-	char **grown;
-	char *text;
-	va_list ap;
-	int n;
-
-	va_start(ap, format);
-	n = vasprintf(&text, format, ap);
-	va_end(ap);
-	if (n < 0)
-		return;
-	log_error("%s", text);
-	grown = l->n_problems < PROBLEMS_MAX
-			? reallocarray(l->problems, l->n_problems + 1, sizeof(char *))
-			: NULL;
-	if (!grown) {
-		free(text);
-		return;
-	}
-	l->problems = grown;
-	l->problems[l->n_problems++] = text;
-}
-
-/* Every stored fd is one of ours, and what goes out to clients is for a moment another. */
+/* luod has one fd for each stored fd, and briefly a second one that goes out to a client. */
 static void raise_fd_limit(struct luod *l)
 {
 	rlim_t want = 2 * (rlim_t)l->options.fdstore_max_total + FDS_BESIDE;
@@ -63,13 +54,12 @@ static void raise_fd_limit(struct luod *l)
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 	} else
 		limit = more;
-	/* Full is better than out of fds. */
+	/* A full luod is better than one that is out of fds. */
 	room = limit.rlim_cur > 2 * FDS_LEAST ? limit.rlim_cur - FDS_LEAST : limit.rlim_cur / 2;
 	if (l->options.fdstore_max_total <= room)
 		return;
 	log_warning(
-		"Only %llu fds can be open (RLIMIT_NOFILE): luod stores at most %llu, not the %u "
-		"of --fdstore-max-total.",
+		"Only %llu fds can be open (RLIMIT_NOFILE): luod stores at most %llu, not %u (--fdstore-max-total).",
 		(unsigned long long)limit.rlim_cur, (unsigned long long)room,
 		l->options.fdstore_max_total);
 	l->options.fdstore_max_total = (unsigned)room;
@@ -78,43 +68,47 @@ static void raise_fd_limit(struct luod *l)
 static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
 	struct luod *l = userdata;
-	struct luo_store *incoming = holdings_store(l);
+	struct luo_store *incoming = stores_incoming(l);
 	size_t n = luo_store_n_entries(l->state.stored) + luo_store_n_entries(l->state.held);
 
-	/* Who ends us for good decides about the fds; the supervisor's end is the end of them. */
+	/*
+	 * Under systemd, systemd decides what happens to the fds; the supervisor ends together with
+	 * luod.
+	 */
 	if (l->keeper.kind == KEEPER_NONE && (n > 0 || incoming))
-		log_warning("Ending; the %zu fds that nobody else holds go with it.", n);
+		log_warning("Ending. There is no keeper: freeing %zu stored %s.", n,
+			    plural(n, "fd", "fds"));
 	else
 		log_info("Ending.");
 	return sd_event_exit(l->event, 0);
 }
 
-/* SIGHUP: start again, with the program as it is on disk now. Only who is kept can do that. */
+/* SIGHUP restarts luod with the program that is on disk now. That needs a keeper. */
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
 	struct luod *l = userdata;
 
 	if (l->keeper.kind == KEEPER_NONE) {
-		log_warning("SIGHUP is ignored: there is no keeper that would start luod again.");
+		log_warning("Ignoring SIGHUP: there is no keeper that starts luod again.");
 		return 0;
 	}
 	log_info("Starting again.");
 	return sd_event_exit(l->event, l->keeper.kind == KEEPER_SYSTEMD ? EXIT_RESTART : 0);
 }
 
-/* luod goes on: what it has is still there. But nobody would start it again. */
+/* luod continues, and still has every fd, but no process would start it again. */
 static int on_keeper_gone(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	struct luod *l = userdata;
 
 	l->keeper.kind = KEEPER_NONE;
-	luod_problem(
-		l, "The supervisor is gone. luod still has every fd, but if it ends now, they are "
-		   "lost. Commit, or let the services store them with a new luod.");
+	problem_report(
+		l,
+		"The supervisor is gone. luod still has every fd, but they are lost if luod ends. Commit, or start a new luod and let the services store them again.");
 	return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
 
-/* What a large message has needed goes back to the system. */
+/* Gives memory that a large message needed back to the system. */
 static void trim(void)
 {
 #ifdef __GLIBC__
@@ -156,7 +150,7 @@ static int setup_events(struct luod *l)
 	return r;
 }
 
-static void look_at_kernel(struct luod *l)
+static void check_kernel(struct luod *l)
 {
 	l->support = l->options.no_live_update ? LUO_SUPPORT_NONE : luo_support();
 	if (l->support == LUO_SUPPORT_ON)
@@ -164,13 +158,14 @@ static void look_at_kernel(struct luod *l)
 	if (l->state.restarts > 0)
 		return;
 	if (l->options.no_live_update)
-		log_info("Live update is switched off by --no-live-update: a plain fd store.");
+		log_info(
+			"Live update is switched off (--no-live-update): luod is a plain fd store.");
 	else if (l->support == LUO_SUPPORT_NONE)
-		log_notice("This kernel has no live update (CONFIG_LIVEUPDATE): a plain fd store, "
-			   "nothing is kept over a reboot.");
+		log_notice(
+			"This kernel has no live update (CONFIG_LIVEUPDATE): luod is a plain fd store, and nothing survives a reboot.");
 	else if (l->support == LUO_SUPPORT_OFF)
-		log_notice("Live update is off in this kernel (kho=on liveupdate=on on its command "
-			   "line): a plain fd store, nothing is kept over a reboot.");
+		log_notice(
+			"Live update is off in this kernel (it needs kho=on liveupdate=on on its command line): luod is a plain fd store, and nothing survives a reboot.");
 }
 
 static int setup(struct luod *l)
@@ -184,8 +179,7 @@ static int setup(struct luod *l)
 		log_warning("Cannot talk to the keeper: %s.", strerror(-r));
 	if (l->keeper.kind == KEEPER_NONE)
 		log_warning(
-			"Nobody keeps luod's fds: if it is killed, they are gone. Start it with "
-			"--supervise, or from systemd with FileDescriptorStoreMax=.");
+			"There is no keeper: if luod is killed, all fds are lost. Start it with --supervise, or from systemd with FileDescriptorStoreMax=.");
 	raise_fd_limit(l);
 	r = setup_events(l);
 	if (r >= 0)
@@ -199,7 +193,7 @@ static int setup(struct luod *l)
 		return r;
 	if (l->keeper.kind == KEEPER_SUPERVISOR)
 		(void)sd_event_add_io(l->event, NULL, l->keeper.fd, 0, on_keeper_gone, l);
-	look_at_kernel(l);
+	check_kernel(l);
 	r = publish_start(l);
 	if (r >= 0)
 		r = notify_start(l);
@@ -210,7 +204,7 @@ static int setup(struct luod *l)
 	return r;
 }
 
-static void clear(struct luod *l)
+static void free_all(struct luod *l)
 {
 	struct luo_unit *unit;
 	struct luo_entry *entry;
@@ -223,15 +217,10 @@ static void clear(struct luod *l)
 			LUO_FOREACH_ENTRY (entry, unit)
 				vault_unwatch(entry);
 	holdings_free(l);
-	close_many(l->outgoing.fds, l->outgoing.n);
-	free(l->outgoing.fds);
-	safe_close(l->outgoing.mapping_fd);
-	safe_close(l->outgoing.manager_mapping_fd);
+	outgoing_free(l);
 	state_log_close(&l->log);
 	state_clear(&l->state);
-	for (size_t i = 0; i < l->n_problems; i++)
-		free(l->problems[i]);
-	free(l->problems);
+	problems_free(l);
 	free(l->published);
 	sd_event_source_disable_unref(l->publish_source);
 	sd_event_source_disable_unref(l->look_source);
@@ -262,6 +251,6 @@ int luod_run(const struct options *options)
 		if (r < 0)
 			log_error("The event loop failed: %s.", strerror(-r));
 	}
-	clear(&l);
+	free_all(&l);
 	return r;
 }

@@ -2,7 +2,10 @@
 
 #include <stdlib.h>
 
+#include "common/log.h"
 #include "tools/luod/luod.h"
+#include "tools/luod/options.h"
+#include "tools/luod/supervise.h"
 
 int main(int argc, char *argv[])
 {

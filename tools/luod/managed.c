@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <luo/store.h>
+
 #include "common/util.h"
 
 #define KEY "manager"
@@ -27,7 +29,7 @@ bool unit_is_managed(const struct luo_unit *unit)
 	struct json_object *o, *value;
 	bool managed;
 
-	/* Nearly no unit has any such keys. */
+	/* Almost no unit has such keys. */
 	if (!unit->extra || !strstr(unit->extra, "\"" KEY "\""))
 		return false;
 	o = parse_extra(unit);
@@ -35,6 +37,13 @@ bool unit_is_managed(const struct luo_unit *unit)
 		  json_object_is_type(value, json_type_boolean) && json_object_get_boolean(value);
 	json_object_put(o);
 	return managed;
+}
+
+bool unit_is_managed_in(const struct luo_store *store, const char *name)
+{
+	struct luo_unit *unit = store ? luo_store_find_unit(store, name) : NULL;
+
+	return unit && unit_is_managed(unit);
 }
 
 int unit_set_managed(struct luo_unit *unit)

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * The mapping as a commit would write it, without a commit: what cannot be preserved is left out,
- * tokens are counted in the order in which a commit would give them. How a file travels (packed, or
- * as a copy) and in which session is only decided by a commit.
- */
+/* Tokens are counted in the order in which a commit would give them. */
 
+#include "tools/luod/mapping-preview.h"
+
+#include <luo/handover.h>
+#include <luo/inspect.h>
+#include <luo/store.h>
+
+#include "common/util.h"
 #include "tools/luod/luod.h"
+#include "tools/luod/stores.h"
 
-/* An entry that is there already and will be preserved as the same file. */
+/* An entry in @store that will be preserved as the same file. */
 static const struct luo_entry *find_file(const struct luo_store *store,
 					 const struct luo_fd_info *info)
 {
@@ -109,7 +113,7 @@ int mapping_preview(struct luod *l, char **ret_text)
 	if (r >= 0)
 		r = preview_store(mapping, l->state.held, &token);
 	if (r >= 0)
-		r = preview_store(mapping, holdings_store(l), &token);
+		r = preview_store(mapping, stores_incoming(l), &token);
 	if (r >= 0)
 		r = luo_mapping_format(mapping, LUO_MAPPING_FORMAT_PRETTY, ret_text, NULL);
 	luo_mapping_free(mapping);

@@ -2,14 +2,14 @@
 
 #include "tools/luod/notify-parse.h"
 
+#include <stdio.h>
+
 #include "common/json-writer.h"
 #include "common/util.h"
 
-#include <stdio.h>
-
 #define STATUS_MAX 1024
 
-/* What goes to terminals and into JSON later. */
+/* The status goes to terminals and into JSON later. */
 static bool status_is_valid(const char *s)
 {
 	if (strlen(s) > STATUS_MAX || !utf8_is_valid(s))
@@ -39,7 +39,7 @@ static bool parse_pid(const char *s, pid_t *ret)
 	return true;
 }
 
-/* A key that takes only the value 1. */
+/* A key whose only valid value is 1. */
 static bool take_flag(struct notify_message *m, const char *value, bool *flag)
 {
 	if (streq(value, "1"))
@@ -110,7 +110,7 @@ int notify_parse(char *text, size_t size, struct notify_message *ret)
 
 	if (size > NOTIFY_SIZE_MAX)
 		return -EMSGSIZE;
-	/* Some senders count the NUL that ends the string. */
+	/* Some senders include the NUL at the end of the string. */
 	if (size > 0 && text[size - 1] == 0)
 		size--;
 	if (memchr(text, 0, size))

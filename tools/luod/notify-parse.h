@@ -2,30 +2,32 @@
 #ifndef LUOD_NOTIFY_PARSE_H
 #define LUOD_NOTIFY_PARSE_H
 
-/* The text of an sd_notify(3) datagram. Pure: looks at bytes, changes nothing else. */
+/*
+ * Parses the text of an sd_notify(3) datagram, and does nothing else. An invalid assignment does
+ * not affect the others.
+ */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
-/* As systemd: one page. A longer datagram is refused whole. */
+/* As in systemd, one page. A longer datagram is refused. */
 #define NOTIFY_SIZE_MAX 4096
 
 struct notify_message {
 	bool fdstore, fdstore_remove, barrier;
 	bool no_poll; /* FDPOLL=0 */
 	bool ready, stopping, reloading;
-	const char *fdname; /* NULL: not said. Not checked: the store does */
-	const char *status; /* NULL: not said. Valid UTF-8 without control characters */
-	pid_t mainpid;      /* 0: not said */
-	unsigned unknown;   /* assignments that we do not know */
-	unsigned bad;       /* ones that we know, with a value that makes no sense */
+	const char *fdname; /* NULL: absent. Not checked: the store does that */
+	const char *status; /* NULL: absent. Valid UTF-8 without control characters */
+	pid_t mainpid;      /* 0: absent */
+	unsigned unknown;   /* unknown assignments */
+	unsigned bad;       /* known assignments with an invalid value */
 };
 
 /*
- * @text: @size bytes, and room for one more: it is cut into strings, which the message points to.
- * -EBADMSG if there is a NUL in the middle, -EMSGSIZE over NOTIFY_SIZE_MAX. What is wrong in one
- * assignment is counted and does not spoil the others.
+ * @text: @size bytes, and room for one more. It is cut into strings, and the message points to
+ * them. -EBADMSG if there is a NUL in the middle; -EMSGSIZE over NOTIFY_SIZE_MAX.
  */
 int notify_parse(char *text, size_t size, struct notify_message *ret);
 

@@ -1,24 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The socket "notify": sd_notify(3) datagrams.
- *
- * Exactly once, also if luod is killed: a datagram is first only peeked at, which gives copies of
- * its fds; what it asks for is done and made safe; and only then it is taken from the queue. If a
- * kill comes between, the next luod sees it again, and everything here is the same when it is done
- * twice. The BARRIER=1 of a sender hangs on an fd in the queued datagram, so it opens at exactly
- * the moment when the datagram is taken.
+ * A datagram takes effect once, even if luod is killed. luod peeks at it first, which gives copies
+ * of its fds; does what it asks for, and makes that safe; and only then takes it from the queue.
+ * After a kill in between, the next luod sees the datagram again, and everything that it asks for
+ * can be done twice. The BARRIER=1 of a sender depends on an fd in the queued datagram, so it opens
+ * exactly when the datagram is taken.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/notify.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <luo/store.h>
+
+#include "common/log.h"
+#include "common/util.h"
 #include "tools/luod/close-foreign.h"
+#include "tools/luod/identity.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/monitor.h"
 #include "tools/luod/notify-parse.h"
+#include "tools/luod/problem.h"
+#include "tools/luod/registration.h"
+#include "tools/luod/resolve.h"
+#include "tools/luod/state.h"
+#include "tools/luod/vault.h"
 
 /* Linux 6.5; the headers of the build host may be older. */
 #ifndef SCM_PIDFD
@@ -86,7 +96,7 @@ static void take_control(struct datagram *d, struct cmsghdr *c)
 }
 
 /* 1: there is one; 0: none. */
-static int peek(int fd, struct datagram *d)
+static int peek_datagram(int fd, struct datagram *d)
 {
 	union {
 		struct cmsghdr header;
@@ -116,10 +126,10 @@ static int peek(int fd, struct datagram *d)
 }
 
 /*
- * Without room for its fds, the kernel closes them: whoever has peeked keeps his copies until
- * then, because the last close of a stranger's fd may hang.
+ * Takes the datagram from the queue without its fds, so the kernel closes them. The caller closes
+ * its copies later: the last close of a foreign fd may hang.
  */
-static void dequeue(int fd)
+static void dequeue_datagram(int fd)
 {
 	char byte;
 	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
@@ -132,7 +142,7 @@ static void dequeue(int fd)
 
 /* ---- what it asks for ------------------------------------------------------------------------ */
 
-static void refused(struct luod *l, const char *unit, const char *name, int error)
+static void report_refused(struct luod *l, const char *unit, const char *name, int error)
 {
 	char text[128];
 
@@ -142,10 +152,10 @@ static void refused(struct luod *l, const char *unit, const char *name, int erro
 		snprintf(text, sizeof(text), "luod is full (--fdstore-max-total=%u)",
 			 l->options.fdstore_max_total);
 	else if (error == -EINVAL)
-		snprintf(text, sizeof(text), "the name is not valid");
+		snprintf(text, sizeof(text), "the name is invalid");
 	else
 		snprintf(text, sizeof(text), "%s", strerror(-error));
-	log_limited(LOG_WARNING, "%s: not storing \"%s\": %s. What was stored before stays.", unit,
+	log_limited(LOG_WARNING, "%s: cannot store \"%s\": %s. What was stored before stays.", unit,
 		    name, text);
 	monitor_emit(l, "refused", unit, luo_fdname_is_valid(name) ? name : NULL, text);
 }
@@ -161,14 +171,14 @@ static void store_fds(struct luod *l, struct luo_unit *unit, const struct notify
 		int fd = fcntl(d->fds[i], F_DUPFD_CLOEXEC, 0);
 		int r = fd < 0 ? -errno : vault_add_fd(l, unit, name, fd, !m->no_poll);
 
-		/* If it is stored, closing ours is harmless. */
+		/* The entry has a copy, so this close is not the last one. */
 		if (r >= 0)
 			safe_close(TAKE_FD(d->fds[i]));
 		if (r < 0)
-			refused(l, unit->name, name, r);
+			report_refused(l, unit->name, name, r);
 		else
 			log_debug("%s: \"%s\" is %s.", unit->name, name,
-				  r == VAULT_ADDED ? "stored" : "there already");
+				  r == VAULT_ADDED ? "stored" : "stored already");
 	}
 }
 
@@ -218,7 +228,7 @@ static void note_status(struct luod *l, struct luo_unit *unit, const struct noti
 		monitor_emit(l, "status", unit->name, NULL, m->status ? m->status : "stopping");
 }
 
-/* Another process is the main one now: of the same unit, or root says so. */
+/* Another process of the same unit is the main process from now on; root may name any process. */
 static void set_mainpid(struct luod *l, const char *unit, const struct datagram *d, pid_t pid)
 {
 	struct peer peer = { .pid = pid, .pidfd = pidfd_open_process(pid) };
@@ -226,7 +236,7 @@ static void set_mainpid(struct luod *l, const char *unit, const struct datagram 
 	int r = peer.pidfd < 0 ? peer.pidfd : 0;
 
 	if (r >= 0 && !peer_is_trusted(&d->peer)) {
-		/* Whose it is counts as it would if that process had come itself. */
+		/* The process must belong to the unit, as if it had sent the message itself. */
 		r = proc_uid(pid, &peer.uid);
 		if (r >= 0)
 			r = resolve_unit(l, &peer, &its_unit, NULL);
@@ -241,23 +251,23 @@ static void set_mainpid(struct luod *l, const char *unit, const struct datagram 
 	peer_done(&peer);
 }
 
-static void act(struct luod *l, const char *unit_name, const struct notify_message *m,
-		struct datagram *d)
+static void apply_message(struct luod *l, const char *unit_name, const struct notify_message *m,
+			  struct datagram *d)
 {
 	struct luo_unit *unit;
 	int r;
 
 	if (m->bad > 0)
-		log_limited(LOG_WARNING, "%s: %u assignments of its notification make no sense.",
-			    unit_name, m->bad);
+		log_limited(LOG_WARNING, "%s: its notification has %u invalid %s.", unit_name,
+			    m->bad, plural(m->bad, "assignment", "assignments"));
 	if (m->mainpid > 0)
 		set_mainpid(l, unit_name, d, m->mainpid);
 	if (!m->fdstore && !m->fdstore_remove && !m->ready && !m->stopping && !m->status)
 		return;
 	r = vault_unit(l, unit_name, &unit);
 	if (r < 0) {
-		log_limited(LOG_WARNING, "Cannot make a store for %s: %s. %zu fds are dropped.",
-			    unit_name, strerror(-r), d->n_fds);
+		log_limited(LOG_WARNING, "Cannot make a store for %s: %s. Dropping %zu %s.",
+			    unit_name, strerror(-r), d->n_fds, plural(d->n_fds, "fd", "fds"));
 		return;
 	}
 	if (m->fdstore_remove) {
@@ -272,33 +282,33 @@ static void act(struct luod *l, const char *unit_name, const struct notify_messa
 	vault_unit_release(l, unit_name);
 }
 
-static void process(struct luod *l, struct datagram *d)
+static void handle_datagram(struct luod *l, struct datagram *d)
 {
 	_cleanup_free_ char *unit = NULL;
 	struct notify_message m;
 	int r;
 
 	if (!d->have_peer || d->truncated || d->fds_truncated) {
-		log_limited(LOG_ERR,
-			    "A notification of process %d is dropped with its %zu fds: %s.",
-			    (int)d->peer.pid, d->n_fds,
-			    !d->have_peer  ? "the kernel does not say who sent it"
+		log_limited(LOG_ERR, "Dropping a notification of process %d with %zu %s: %s.",
+			    (int)d->peer.pid, d->n_fds, plural(d->n_fds, "fd", "fds"),
+			    !d->have_peer  ? "its sender is not known"
 			    : d->truncated ? "it is too long"
 					   : "not all of its fds could be received");
 		return;
 	}
 	r = notify_parse(d->text, d->size, &m);
 	if (r < 0) {
-		log_limited(LOG_WARNING, "A notification of process %d is dropped: it is no text.",
+		log_limited(LOG_WARNING, "Dropping a notification of process %d: not valid text.",
 			    (int)d->peer.pid);
 		return;
 	}
-	/* A barrier is about the queue alone: whoever sends it need not be known. */
+	/* A barrier is about the queue alone: its sender need not be known. */
 	if (m.barrier && !m.fdstore && !m.fdstore_remove && !m.ready && !m.status && !m.stopping &&
 	    m.mainpid == 0) {
 		if (d->n_fds != 1)
-			log_limited(LOG_WARNING, "A barrier of process %d came with %zu fds.",
-				    (int)d->peer.pid, d->n_fds);
+			log_limited(LOG_WARNING,
+				    "A barrier of process %d came with %zu %s, not with 1.",
+				    (int)d->peer.pid, d->n_fds, plural(d->n_fds, "fd", "fds"));
 		return;
 	}
 	if (!d->have_pidfd)
@@ -307,16 +317,17 @@ static void process(struct luod *l, struct datagram *d)
 	if (r < 0) {
 		log_limited(
 			LOG_WARNING,
-			"A notification of process %d (uid %u) is dropped with its %zu fds: %s.",
+			"Dropping a notification of process %d (uid %u) with %zu %s: %s.",
 			(int)d->peer.pid, (unsigned)d->peer.uid, d->n_fds,
-			r == -ESTALE  ? "the process is gone; it should wait with "
-					"sd_notify_barrier() before it exits"
-			: r == -ESRCH ? "there is no telling which unit it belongs to; start it "
-					"with luo-run, or in a cgroup of its own"
-				      : strerror(-r));
+			plural(d->n_fds, "fd", "fds"),
+			r == -ESTALE
+				? "the process is gone; it should wait with sd_notify_barrier() before it exits"
+			: r == -ESRCH
+				? "its unit is not known; start it with luo-run, or in a cgroup of its own"
+				: strerror(-r));
 		return;
 	}
-	act(l, unit, &m, d);
+	apply_message(l, unit, &m, d);
 }
 
 /* 1: one was handled; 0: there is none. */
@@ -325,11 +336,11 @@ static int handle_one(struct luod *l)
 	struct datagram d;
 	int r;
 
-	r = peek(l->notify_fd, &d);
+	r = peek_datagram(l->notify_fd, &d);
 	if (r <= 0)
 		return r;
-	process(l, &d);
-	dequeue(l->notify_fd);
+	handle_datagram(l, &d);
+	dequeue_datagram(l->notify_fd);
 	close_foreign_many(d.fds, d.n_fds);
 	peer_done(&d.peer);
 	return 1;
@@ -353,23 +364,23 @@ static int on_notify(sd_event_source *source, int fd, uint32_t revents, void *us
 }
 
 /*
- * A datagram that makes luod crash would be there again after each restart. The supervisor counts,
- * and at the third time in a row the one at the head goes unread.
+ * A datagram that makes luod crash would do so after each restart. The supervisor counts crashes;
+ * after the third in a row, luod drops the first datagram in the queue unread.
  */
-static void drop_poison(struct luod *l)
+static void drop_crashing_datagram(struct luod *l)
 {
 	const char *crashes = getenv("LUOD_CRASHES");
 	struct datagram d;
 
 	if (!crashes || atoi(crashes) < CRASHES_MAX)
 		return;
-	luod_problem(l,
-		     "luod has crashed %s times in a row; the notification at the head of the "
-		     "queue is dropped unread.",
-		     crashes);
-	if (peek(l->notify_fd, &d) <= 0)
+	problem_report(
+		l,
+		"luod crashed %s times in a row: dropping the first notification in the queue unread.",
+		crashes);
+	if (peek_datagram(l->notify_fd, &d) <= 0)
 		return;
-	dequeue(l->notify_fd);
+	dequeue_datagram(l->notify_fd);
 	close_foreign_many(d.fds, d.n_fds);
 	peer_done(&d.peer);
 }
@@ -378,10 +389,12 @@ int notify_start(struct luod *l)
 {
 	int r;
 
-	drop_poison(l);
+	drop_crashing_datagram(l);
 
-	/* The datagram at the head may have been done before we were killed. Nobody may change
-	 * anything between that and its repetition. */
+	/*
+	 * The last luod may have handled the first datagram before it was killed. It must be
+	 * repeated before anything else changes.
+	 */
 	r = handle_one(l);
 	if (r < 0)
 		log_error("Cannot read from the notify socket: %s.", strerror(-r));

@@ -11,25 +11,26 @@
 #include <luo/handover.h>
 #include <luo/session.h>
 
-#include "common/util.h"
 #include "common/log.h"
+#include "common/util.h"
 
 static const char help[] =
 	"Usage: luod [OPTION]...\n"
 	"\n"
-	"Keeps the file descriptors of services, through a kernel live update too.\n"
+	"Keep the file descriptors of services, also over a kernel live update.\n"
 	"\n"
-	"  --supervise              restart luod when it dies, and keep every fd meanwhile.\n"
-	"                           Not needed under systemd with FileDescriptorStoreMax=\n"
-	"  --session=NAME           of the session in the kernel (" LUO_DEFAULT_SESSION ")\n"
-	"  --runtime-dir=DIR        where the sockets \"notify\" and \"io.luo\" are made\n"
+	"  --supervise              restart luod when it ends, and keep every fd meanwhile;\n"
+	"                           not needed under systemd with FileDescriptorStoreMax=\n"
+	"  --session=NAME           use NAME for the session in the kernel (" LUO_DEFAULT_SESSION
+	")\n"
+	"  --runtime-dir=DIR        make the sockets \"notify\" and \"io.luo\" in DIR\n"
 	"                           ($LUO_RUNTIME_DIR, else " LUO_RUNTIME_DIR ")\n"
-	"  --fdstore-max-total=N    fds over all units (16384, at most 18000)\n"
-	"  --fdstore-max=N          fds of a unit that did not register with another number "
-	"(1024)\n"
-	"  --no-live-update         leave the kernel's live update alone: be a plain fd store\n"
-	"  --log-level=LEVEL        error, warning, notice, info or debug (info)\n"
-	"  -h, --help               show this\n"
+	"  --fdstore-max-total=N    store at most N fds of all units (16384, at most 18000)\n"
+	"  --fdstore-max=N          store at most N fds of a unit that sets no limit (1024)\n"
+	"  --no-live-update         be a plain fd store: do not use the kernel's live update\n"
+	"  --log-level=LEVEL        log messages from this level up: error, warning, notice,\n"
+	"                           info or debug (info)\n"
+	"  -h, --help               show this help\n"
 	"  -V, --version            show the version\n"
 	"\n"
 	"See luod(8).\n";
@@ -42,7 +43,7 @@ static int parse_count(const char *option, const char *text, unsigned max, unsig
 	errno = 0;
 	n = strtoul(text, &end, 10);
 	if (errno || *end || end == text || text[0] == '-' || n < 1 || n > max) {
-		fprintf(stderr, "luod: --%s=%s: not a number between 1 and %u.\n", option, text,
+		fprintf(stderr, "luod: invalid --%s=%s: use a number from 1 to %u\n", option, text,
 			max);
 		return -EINVAL;
 	}
@@ -63,14 +64,14 @@ static int usage_error(const char *format, const char *text)
 
 enum { OPT_SESSION = 256, OPT_RUNTIME_DIR, OPT_TOTAL, OPT_MAX, OPT_SUPERVISE, OPT_NO_LUO, OPT_LOG };
 
-static int apply(struct options *o, int c, const char *value)
+static int apply_option(struct options *o, int c, const char *value)
 {
 	switch (c) {
 	case OPT_SESSION:
 		if (!luo_session_name_is_valid(value))
-			return usage_error("--session=%s: a session has a name of 1 to 63 "
-					   "printable bytes without a slash.",
-					   value);
+			return usage_error(
+				"invalid --session=%s: use 1 to 63 printable bytes without a slash",
+				value);
 		o->session = value;
 		return 1;
 	case OPT_RUNTIME_DIR:
@@ -96,7 +97,7 @@ static int apply(struct options *o, int c, const char *value)
 		o->log_level = log_level_parse(value);
 		if (o->log_level < 0)
 			return usage_error(
-				"--log-level=%s: one of error, warning, notice, info, debug.",
+				"invalid --log-level=%s: use error, warning, notice, info or debug",
 				value);
 		return 1;
 	case 'h':
@@ -136,13 +137,13 @@ int options_parse(int argc, char *argv[], struct options *ret)
 	int c;
 
 	while ((c = getopt_long(argc, argv, "hV", longs, NULL)) >= 0) {
-		int r = apply(&o, c, optarg);
+		int r = apply_option(&o, c, optarg);
 
 		if (r <= 0)
 			return r;
 	}
 	if (optind < argc)
-		return usage_error("\"%s\": luod takes no arguments.", argv[optind]);
+		return usage_error("unexpected argument \"%s\"", argv[optind]);
 	*ret = o;
 	return 1;
 }

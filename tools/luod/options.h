@@ -5,8 +5,8 @@
 #include <stdbool.h>
 
 /*
- * The names of all kept fds travel in one string of the environment, which the kernel limits to
- * 128 KiB; at seven bytes a name this is what fits, with some to spare for luod's own.
+ * One environment string has the names of all kept fds, and the kernel limits it to 128 KiB. At
+ * seven bytes a name, so many fit, with some left for the other fds of luod.
  */
 #define FDSTORE_MAX_TOTAL_LIMIT   18000
 #define FDSTORE_MAX_TOTAL_DEFAULT 16384
@@ -22,7 +22,10 @@ struct options {
 	int log_level;
 };
 
-/* 1: go on; 0: all is said and done, exit 0; negative: wrong usage, said so on stderr. */
+/*
+ * 1: continue; 0: the help or the version was printed, exit 0; negative: wrong usage, which was
+ * reported on stderr.
+ */
 int options_parse(int argc, char *argv[], struct options *ret);
 
 #endif

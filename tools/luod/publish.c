@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * RUNTIME_DIR/units: one line for each unit with holdings that go back into the fd store of PID 1.
- * The generator makes a drop-in for each of them, also when it runs again because of a
- * daemon-reload; and the restore helper of a unit that is not in it has nothing to do. On a machine
- * without systemd there is no such file.
+ * One line for each unit. The generator makes a drop-in for each of them, also when it runs again
+ * because of a daemon-reload. The restore helper of a unit that is not listed has nothing to do. On
+ * a machine without systemd there is no such file.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/publish.h"
 
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 
+#include <luo/store.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/luod.h"
 #include "tools/luod/managed.h"
+#include "tools/luod/stores.h"
 
 static bool is_listed(const struct luo_store *store, const char *name)
 {
@@ -43,7 +48,7 @@ static char *list_units(struct luod *l)
 		return NULL;
 	list_store(f, l->state.stored, NULL);
 	list_store(f, l->state.held, l->state.stored);
-	list_store(f, holdings_store(l), l->state.stored);
+	list_store(f, stores_incoming(l), l->state.stored);
 	if (fclose(f) != 0) {
 		free(text);
 		return NULL;
@@ -66,8 +71,8 @@ static int write_all(int fd, const char *text)
 	return 0;
 }
 
-/* Whoever reads it sees the old list or the new one, never a part. */
-static int replace(const struct luod *l, const char *text)
+/* Replaces the file at once, by a rename. */
+static int replace_file(const struct luod *l, const char *text)
 {
 	char path[PATH_MAX], fresh[PATH_MAX + 8];
 	_cleanup_close_ int fd = -EBADF;
@@ -97,7 +102,7 @@ void publish_now(struct luod *l)
 		free(text);
 		return;
 	}
-	r = replace(l, text);
+	r = replace_file(l, text);
 	if (r < 0) {
 		log_limited(LOG_WARNING, "Cannot write %s/units: %s.", l->options.runtime_dir,
 			    strerror(-r));
@@ -114,12 +119,6 @@ static int on_publish(sd_event_source *source, void *userdata)
 	return 0;
 }
 
-void publish_later(struct luod *l)
-{
-	if (l->publish_source)
-		(void)sd_event_source_set_enabled(l->publish_source, SD_EVENT_ONESHOT);
-}
-
 int publish_start(struct luod *l)
 {
 	int r;
@@ -131,7 +130,7 @@ int publish_start(struct luod *l)
 		r = sd_event_source_set_enabled(l->publish_source, SD_EVENT_OFF);
 	if (r < 0)
 		return r;
-	/* Before anybody is told that luod is ready. */
+	/* Before luod reports that it is ready. */
 	publish_now(l);
 	return 0;
 }

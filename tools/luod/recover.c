@@ -1,24 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The start after a kill: joining what the keeper has with what the log says.
+ * The start after a kill joins the files that the keeper has with the entries of the log:
  *
  *  - a file that an entry of the log names belongs to it;
- *  - a file that the log does not name was never acknowledged, or was deleted: it goes. Unless the
- *    log is damaged: then it may be anybody's, and is put into a unit of its own, for root;
- *  - an entry whose file is not there is lost, and that is an error of the keeper.
+ *  - a file that the log does not name was never acknowledged, or was removed: luod closes it. If
+ *    the log is damaged, the file may belong to any unit: it goes into a unit of its own, for root;
+ *  - an entry whose file is missing is lost. That is an error of the keeper.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/recover.h"
 
 #include <fcntl.h>
 #include <stdio.h>
+
+#include <luo/session.h>
+#include <luo/store.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/holdings.h"
+#include "tools/luod/journal.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/outgoing.h"
+#include "tools/luod/problem.h"
+#include "tools/luod/registration.h"
+#include "tools/luod/sockets.h"
+#include "tools/luod/state-apply.h"
+#include "tools/luod/state-log.h"
+#include "tools/luod/state.h"
+#include "tools/luod/vault.h"
 
 struct recovery {
 	struct kept *kept;
 	size_t n;
 	bool have_log, damaged;
-	size_t *by_file; /* indices of kept "e..." sorted by number */
+	size_t *by_file; /* indices of the kept "e...", sorted by number */
 	size_t n_files;
 };
 
@@ -38,26 +56,28 @@ static int read_log(struct luod *l, struct recovery *rc, struct kept *kept)
 	int r;
 
 	r = state_log_open(kept->fd, state_apply_record, &l->state, &log, &report);
-	state_applied(&l->state);
+	state_end_reading(&l->state);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
 		rc->damaged = true;
-		luod_problem(l, "Cannot read the state log: %s.", strerror(-r));
+		problem_report(l, "Cannot read the state log: %s.", strerror(-r));
 		return 0;
 	}
-	/* The header is the first record; without it this is another format, or nothing. */
+	/* The header is the first record; a log without it has another format, or is empty. */
 	if (report.damaged > 0 || l->state.ignored > 0 || l->state.started_at == 0) {
 		rc->damaged = true;
-		luod_problem(
-			l, "The state log is damaged: %llu lines and %llu records make no sense.",
-			(unsigned long long)report.damaged, (unsigned long long)l->state.ignored);
+		problem_report(l, "The state log is damaged: %llu invalid %s, %llu invalid %s.",
+			       (unsigned long long)report.damaged,
+			       plural(report.damaged, "line", "lines"),
+			       (unsigned long long)l->state.ignored,
+			       plural(l->state.ignored, "record", "records"));
 	}
 	if (report.cut > 0)
-		log_debug("A record of %llu bytes was not finished, cutting it off.",
-			  (unsigned long long)report.cut);
+		log_debug("Cutting off an unfinished record of %llu %s.",
+			  (unsigned long long)report.cut, plural(report.cut, "byte", "bytes"));
 	rc->have_log = true;
-	/* journal_start() writes it anew as the next generation, and has this one removed. */
+	/* journal_start() writes the log anew as the next generation, and removes this one. */
 	l->log = log;
 	TAKE_FD(kept->fd);
 	return 0;
@@ -173,8 +193,8 @@ static int join_store(struct luod *l, struct recovery *rc, struct luo_store *sto
 				k++;
 				continue;
 			}
-			luod_problem(
-				l, "%s: \"%s\" is gone, the keeper (%s) did not give it back: %s.",
+			problem_report(
+				l, "%s: \"%s\" is lost: the keeper (%s) did not give it back: %s.",
 				unit->name, entry->name, keeper_to_string(&l->keeper),
 				strerror(-r));
 			luo_entry_remove(entry);
@@ -195,9 +215,9 @@ static void adopt_orphan(struct luod *l, struct kept *kept)
 	if (r >= 0)
 		r = luo_unit_add_fd(unit, name, kept->fd, &entry);
 	if (r < 0) {
-		luod_problem(l, "Cannot take \"%s\" back from the keeper: %s.", kept->name,
-			     strerror(-r));
-		/* Rather leaked than freed: the keeper has it, and the next start may do better. */
+		problem_report(l, "Cannot take \"%s\" back from the keeper: %s.", kept->name,
+			       strerror(-r));
+		/* It stays open: the keeper has it, and the next start may succeed. */
 		TAKE_FD(kept->fd);
 		return;
 	}
@@ -207,7 +227,7 @@ static void adopt_orphan(struct luod *l, struct kept *kept)
 	entry->poll = false;
 }
 
-static void sort_out_rest(struct luod *l, struct recovery *rc, struct luo_entry **owners)
+static void handle_unused_files(struct luod *l, struct recovery *rc, struct luo_entry **owners)
 {
 	size_t orphans = 0;
 
@@ -221,7 +241,7 @@ static void sort_out_rest(struct luod *l, struct recovery *rc, struct luo_entry 
 		if (owners[rc->by_file[i]] || kept->fd < 0)
 			continue;
 		if (rc->have_log && !rc->damaged) {
-			log_debug("\"%s\" was not stored to the end, or was removed: dropping it.",
+			log_debug("Dropping \"%s\": it was never acknowledged, or was removed.",
 				  kept->name);
 			kept->fd = safe_close(kept->fd);
 			(void)keeper_remove(&l->keeper, kept->name);
@@ -231,8 +251,8 @@ static void sort_out_rest(struct luod *l, struct recovery *rc, struct luo_entry 
 		orphans++;
 	}
 	if (orphans > 0)
-		luod_problem(l, "%zu fds belong to nobody any more, they are kept in the unit %s.",
-			     orphans, ORPHANS_UNIT);
+		problem_report(l, "Kept %zu %s whose unit is not known in the unit %s.", orphans,
+			       plural(orphans, "fd", "fds"), ORPHANS_UNIT);
 }
 
 static int join_files(struct luod *l, struct recovery *rc)
@@ -248,7 +268,7 @@ static int join_files(struct luod *l, struct recovery *rc)
 	if (r >= 0)
 		r = join_store(l, rc, l->state.held, owners);
 	if (r >= 0)
-		sort_out_rest(l, rc, owners);
+		handle_unused_files(l, rc, owners);
 	return r;
 }
 
@@ -274,11 +294,11 @@ static void join_outgoing(struct luod *l, struct recovery *rc)
 	}
 	l->outgoing.n = n;
 	if (l->state.commit_name && n < l->state.commit_sessions) {
-		luod_problem(l,
-			     "The commit \"%s\" is incomplete: %zu of its %llu sessions came "
-			     "back. It is undone; commit again.",
-			     l->state.commit_name, n, (unsigned long long)l->state.commit_sessions);
-		commit_forget(l);
+		problem_report(
+			l,
+			"The commit \"%s\" is incomplete: %zu of its %llu sessions came back. It is undone; commit again.",
+			l->state.commit_name, n, (unsigned long long)l->state.commit_sessions);
+		outgoing_release(l);
 	}
 	for (size_t i = 0; i < rc->n; i++)
 		if (rc->kept[i].fd >= 0 && keeper_name_parse(rc->kept[i].name, 'o', &number) >= 0) {
@@ -300,7 +320,8 @@ static void join_incoming(struct luod *l, struct recovery *rc)
 
 		if (kept->fd < 0 || keeper_name_parse(kept->name, 'i', &number) < 0)
 			continue;
-		/* Said to be finished, but killed before it was done. Others are not ours to end.
+		/*
+		 * luod was killed while it finished this session. Other sessions stay as they are.
 		 */
 		if (l->state.incoming_finished && l->state.incoming_name &&
 		    luo_session_get_name(kept->fd, &name) >= 0 &&
@@ -318,14 +339,14 @@ static void join_incoming(struct luod *l, struct recovery *rc)
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-static void keep_unknown(struct luod *l, struct recovery *rc)
+static void report_unknown(struct luod *l, struct recovery *rc)
 {
 	for (size_t i = 0; i < rc->n; i++)
 		if (rc->kept[i].fd >= 0) {
-			luod_problem(l,
-				     "The keeper gave back \"%s\", which luod does not know. It is "
-				     "left there.",
-				     rc->kept[i].name);
+			problem_report(
+				l,
+				"The keeper gave back \"%s\", which luod does not know. luod leaves it there.",
+				rc->kept[i].name);
 			rc->kept[i].fd = safe_close(rc->kept[i].fd);
 		}
 }
@@ -335,7 +356,17 @@ static void count_start(struct luod *l, const struct recovery *rc)
 	if (rc->have_log)
 		l->state.restarts++;
 	if (l->state.started_at == 0)
-		l->state.started_at = now_realtime();
+		l->state.started_at = now_usec(CLOCK_REALTIME);
+}
+
+static void log_restart(const struct luod *l)
+{
+	size_t fds = luo_store_n_entries(l->state.stored) + luo_store_n_entries(l->state.held);
+	size_t units = luo_store_n_units(l->state.stored), processes = l->state.n_registrations;
+
+	log_info("Restarted with %zu %s of %zu %s, %zu registered %s.", fds,
+		 plural(fds, "fd", "fds"), units, plural(units, "unit", "units"), processes,
+		 plural(processes, "process", "processes"));
 }
 
 static int recover_all(struct luod *l, struct recovery *rc)
@@ -359,11 +390,9 @@ static int recover_all(struct luod *l, struct recovery *rc)
 		return r;
 	}
 	join_incoming(l, rc);
-	keep_unknown(l, rc);
+	report_unknown(l, rc);
 	if (rc->have_log)
-		log_info("Back again: %zu fds of %zu units, %zu registered processes.",
-			 luo_store_n_entries(l->state.stored) + luo_store_n_entries(l->state.held),
-			 luo_store_n_units(l->state.stored), l->state.n_registrations);
+		log_restart(l);
 	return 0;
 }
 
@@ -374,7 +403,7 @@ int recover(struct luod *l)
 
 	r = keeper_take(&rc.kept, &rc.n);
 	if (r < 0) {
-		log_error("Cannot read what the keeper (%s) gives back: %s.",
+		log_error("Cannot take the fds from the keeper (%s): %s.",
 			  keeper_to_string(&l->keeper), strerror(-r));
 		return r;
 	}

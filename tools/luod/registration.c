@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * The main processes of units, told apart by pidfd. A registration ends with its process; what the
- * unit has stored stays.
- */
+/* A registration is a record in the state and a watcher of the pidfd. */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/registration.h"
 
 #include <fcntl.h>
 #include <sys/epoll.h>
 
-/* Below the sockets: what a process sent last is read before it is forgotten. */
+#include "common/json-writer.h"
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/identity.h"
+#include "tools/luod/journal.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/monitor.h"
+#include "tools/luod/state-record.h"
+#include "tools/luod/state.h"
+#include "tools/luod/vault.h"
+
+/* Lower than that of the sockets: what a process sent last is read before it is removed. */
 #define PRIORITY_EXIT (SD_EVENT_PRIORITY_NORMAL + 10)
 #define WATCHERS_MAX  4096
 #define PER_UNIT_MAX  16 /* root may have more */
@@ -41,25 +49,25 @@ static const char *unit_of(const struct luod *l, const struct watcher *watcher)
 	return NULL;
 }
 
-static void forget(struct luod *l, pid_t pid, uint64_t start)
+static void remove_registration(struct luod *l, pid_t pid, uint64_t start)
 {
 	struct json_writer w = { 0 };
 
 	state_remove_registration(&l->state, pid, start);
 	record_unregistered(&w, pid, start);
-	journal_must(l, &w);
+	journal_must_write(l, &w);
 }
 
-static int on_exit_of(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+static int on_process_exit(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	struct watcher *watcher = userdata;
 	struct luod *l = watcher->luod;
 	const char *known = unit_of(l, watcher);
 	_cleanup_free_ char *unit = known ? strdup(known) : NULL;
 
-	forget(l, watcher->pid, watcher->start);
+	remove_registration(l, watcher->pid, watcher->start);
 	if (unit) {
-		log_info("%s: its process %d is gone, the store stays.", unit, (int)watcher->pid);
+		log_info("%s: process %d has exited, the store stays.", unit, (int)watcher->pid);
 		monitor_emit(l, "gone", unit, NULL, NULL);
 		vault_unit_release(l, unit);
 	}
@@ -69,7 +77,7 @@ static int on_exit_of(sd_event_source *source, int fd, uint32_t revents, void *u
 }
 
 /* Takes over the pidfd. */
-static int watch(struct luod *l, pid_t pid, uint64_t start, int pidfd, bool named)
+static int watch_process(struct luod *l, pid_t pid, uint64_t start, int pidfd, bool named)
 {
 	struct watcher *watcher = calloc(1, sizeof(*watcher));
 	int r;
@@ -83,7 +91,7 @@ static int watch(struct luod *l, pid_t pid, uint64_t start, int pidfd, bool name
 	};
 	if (pidfd_inode(pidfd, &watcher->inode) < 0)
 		watcher->inode = 0;
-	r = sd_event_add_io(l->event, &watcher->source, pidfd, EPOLLIN, on_exit_of, watcher);
+	r = sd_event_add_io(l->event, &watcher->source, pidfd, EPOLLIN, on_process_exit, watcher);
 	if (r >= 0)
 		r = sd_event_source_set_priority(watcher->source, PRIORITY_EXIT);
 	if (r < 0) {
@@ -106,7 +114,7 @@ static struct watcher *find_watcher(struct luod *l, pid_t pid, uint64_t start, s
 	return found;
 }
 
-/* The process whose registration goes first when the unit has too many. */
+/* The process that is removed first if the unit has too many. */
 static struct watcher *oldest_named(struct luod *l, const char *unit, size_t *ret_n)
 {
 	struct watcher *oldest = NULL;
@@ -130,16 +138,17 @@ static int make_room(struct luod *l, const char *unit)
 	size_t n;
 
 	while ((oldest = oldest_named(l, unit, &n)) && n >= PER_UNIT_MAX) {
-		log_debug("%s: process %d is not registered any more, others came later.", unit,
-			  (int)oldest->pid);
-		forget(l, oldest->pid, oldest->start);
+		log_debug("%s: process %d is no longer registered: newer ones took its place.",
+			  unit, (int)oldest->pid);
+		remove_registration(l, oldest->pid, oldest->start);
 		watcher_unlink(oldest);
 		watcher_free(oldest);
 	}
 	return n >= PER_UNIT_MAX ? -ENOSPC : 0;
 }
 
-static int add(struct luod *l, const char *unit, const struct peer *peer, bool named, bool limited)
+static int add_registration(struct luod *l, const char *unit, const struct peer *peer, bool named,
+			    bool limited)
 {
 	struct state_registration record = { .unit = (char *)unit, .pid = peer->pid };
 	struct json_writer w = { 0 };
@@ -152,12 +161,12 @@ static int add(struct luod *l, const char *unit, const struct peer *peer, bool n
 	r = proc_stat(peer->pid, &parent, &record.start);
 	if (r < 0)
 		return r;
-	/* Only now it is known that /proc spoke of this process. */
+	/* Only now it is known that /proc described this process. */
 	if (!pidfd_is_running(peer->pidfd))
 		return -ESRCH;
 	watcher = find_watcher(l, peer->pid, record.start, &n);
 	its = watcher ? unit_of(l, watcher) : NULL;
-	/* Nothing is new, and nothing is written. */
+	/* Nothing changes, so nothing is recorded. */
 	if (its && streq(its, unit)) {
 		watcher->named = watcher->named && named;
 		return 0;
@@ -173,7 +182,7 @@ static int add(struct luod *l, const char *unit, const struct peer *peer, bool n
 		pidfd = fcntl(peer->pidfd, F_DUPFD_CLOEXEC, 3);
 		if (pidfd < 0)
 			return -errno;
-		r = watch(l, peer->pid, record.start, pidfd, named);
+		r = watch_process(l, peer->pid, record.start, pidfd, named);
 		if (r < 0)
 			return r;
 	}
@@ -181,20 +190,23 @@ static int add(struct luod *l, const char *unit, const struct peer *peer, bool n
 	if (r < 0)
 		return r;
 	record_registered(&w, &record);
-	return journal(l, &w);
+	return journal_write(l, &w);
 }
 
 int registration_add_caller(struct luod *l, const char *unit, const struct peer *caller)
 {
-	return add(l, unit, caller, false, !peer_is_trusted(caller));
+	return add_registration(l, unit, caller, false, !peer_is_trusted(caller));
 }
 
 int registration_add(struct luod *l, const char *unit, const struct peer *process)
 {
-	return add(l, unit, process, true, true);
+	return add_registration(l, unit, process, true, true);
 }
 
-/* It is not written down who was named; the oldest process of a unit probably came itself. */
+/*
+ * The log does not say which process was named. The oldest process of a unit probably registered
+ * itself.
+ */
 static bool is_oldest(const struct luod *l, const struct state_registration *one)
 {
 	for (size_t i = 0; i < l->state.n_registrations; i++)
@@ -213,13 +225,13 @@ void registrations_resume(struct luod *l)
 
 		r = pidfd < 0 ? pidfd : proc_stat(pid, &parent, &now);
 		if (r >= 0 && now == start &&
-		    watch(l, pid, start, TAKE_FD(pidfd),
-			  !is_oldest(l, &l->state.registrations[i])) >= 0) {
+		    watch_process(l, pid, start, TAKE_FD(pidfd),
+				  !is_oldest(l, &l->state.registrations[i])) >= 0) {
 			i++;
 			continue;
 		}
 		safe_close(pidfd);
-		log_debug("%s: its process %d went while luod was not there.",
+		log_debug("%s: process %d exited while luod was not running.",
 			  l->state.registrations[i].unit, (int)pid);
 		state_remove_registration(&l->state, pid, start);
 	}

@@ -1,21 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Which unit is a process of?
+ * The unit of a process, in this order:
  *
  *  1. it, or one of its ancestors, is registered as the main process of a unit;
- *  2. its cgroup is, or lies below, the cgroup of a unit that we know;
+ *  2. its cgroup is that of a known unit, or is below it;
  *  3. its cgroup has the name of a unit in it, as systemd and OpenRC give them.
  *
- * All users' sessions are below sshd, and a cgroup may have processes of several users in it. So
- * an ancestor or a cgroup makes somebody a part of the unit only if he is trusted, or has the same
- * uid as a registered process of it. Where nothing is registered, the name of the cgroup counts:
- * whoever made it has put him there.
+ * All sessions of users are below sshd, and a cgroup may have processes of several users in it. So
+ * an ancestor or a cgroup counts only for a trusted process, or for one with the same uid as a
+ * registered process of the unit. If no process is registered, the name of the cgroup counts: the
+ * process that made the cgroup has put this process there.
  *
- * All of it is read from /proc by pid, and holds only if the process is still there afterwards.
+ * All of it is read from /proc by pid, and counts only if the process is still there afterwards.
  */
 
+#include "tools/luod/resolve.h"
+
+#include <luo/store.h>
+
+#include "common/util.h"
+#include "tools/luod/identity.h"
 #include "tools/luod/luod.h"
+#include "tools/luod/registration.h"
+#include "tools/luod/state.h"
+#include "tools/luod/stores.h"
 
 #define ANCESTORS_MAX 64
 
@@ -28,7 +37,7 @@ static const char *registered_unit(const struct luod *l, pid_t pid, uint64_t sta
 	return NULL;
 }
 
-/* A process that was reaped has no /proc any more, but its pidfd still says which one it was. */
+/* A process that was reaped is not in /proc, but its pidfd still identifies it. */
 static const char *registered_pidfd(const struct luod *l, int pidfd)
 {
 	uint64_t inode;
@@ -54,7 +63,7 @@ static bool has_uid(const struct luod *l, pid_t pid, uint64_t start, uid_t uid)
 	const struct watcher *w = find_watcher(l, pid, start);
 	uid_t its;
 
-	/* In this order: only then /proc spoke of this process. */
+	/* In this order: the pidfd says whether /proc described this process. */
 	return w && proc_uid(pid, &its) >= 0 && pidfd_is_there(w->pidfd) && its == uid;
 }
 
@@ -72,10 +81,10 @@ static const char *registered_ancestor(const struct luod *l, const struct peer *
 
 		if (proc_stat(pid, &parent, &start) < 0)
 			return NULL;
-		/* Everybody descends from init: that says nothing. */
+		/* Every process descends from init, so that says nothing. */
 		if (pid == 1 && i > 0)
 			return NULL;
-		/* Nobody is younger than his child: this pid went to somebody else meanwhile. */
+		/* A parent is not younger than its child: another process has this pid now. */
 		if (start > child_start)
 			return NULL;
 		unit = registered_unit(l, pid, start);
@@ -110,14 +119,14 @@ static int unit_of_cgroup(struct luod *l, const char *path, char **ret_unit)
 
 	known_cgroup_in(l->state.stored, path, &best);
 	known_cgroup_in(l->state.held, path, &best);
-	known_cgroup_in(holdings_store(l), path, &best);
+	known_cgroup_in(stores_incoming(l), path, &best);
 	if (!best)
 		return cgroup_to_unit(path, ret_unit);
 	*ret_unit = strdup(best->name);
 	return *ret_unit ? 0 : -ENOMEM;
 }
 
-/* @path is where the peer is, and @unit what was made of it. */
+/* @path is the cgroup of the peer, and @unit the unit that it was resolved to. */
 static bool cgroup_counts(const struct luod *l, const struct peer *peer, const char *path,
 			  const char *unit)
 {

@@ -14,29 +14,37 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tools/luod/identity.h"
-#include "common/util.h"
-#include "common/log.h"
+#include <luo/handover.h>
+#include <luo/inspect.h>
+#include <luo/store.h>
 
-/* Debian 12's headers have them, RHEL 8's not. */
+#include "common/log.h"
+#include "common/util.h"
+#include "libluo/handover/incoming.h"
+#include "tools/luod/identity.h"
+
+/* The headers of Debian 12 have it, those of RHEL 8 do not. */
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
 
-/* Nobody is served while the child works, so one that does not is not waited for. */
+/*
+ * luod serves no client while the child works, so it does not wait for a child that makes no
+ * progress.
+ */
 #define LOOK_MSEC     100
 #define PATIENCE_USEC (30 * USEC_PER_SEC)
-#define PATIENCE_RATE (UINT64_C(256) << 20) /* bytes a second */
+#define PATIENCE_RATE (UINT64_C(256) << 20) /* bytes per second */
 
-/* What the child tells, in memory that both have. */
+/* The result of the child, in memory that both share. */
 struct outcome {
-	bool done; /* written last: what stands before it is true */
+	bool done; /* written last: the members below are valid */
 	int r;
 	int failed;    /* entry->failed */
-	int fd;        /* in the table that both have */
-	int shared_fd; /* the file that its aliases will be made of; -EBADF */
+	int fd;        /* in the table of fds that both share */
+	int shared_fd; /* the file for its aliases; -EBADF */
 };
 
 struct shared {
@@ -46,7 +54,7 @@ struct shared {
 
 static pid_t clone_into(int cgroup_fd)
 {
-	/* As of Linux 5.7; the struct of older headers ends before the cgroup. */
+	/* The struct of Linux 5.7; that of older headers ends before the cgroup. */
 	uint64_t args[11] = { 0 };
 
 	args[0] = CLONE_FILES | CLONE_INTO_CGROUP;
@@ -68,10 +76,10 @@ static void restore_one(struct luo_incoming *incoming, struct luo_entry *entry,
 	__atomic_store_n(&outcome->done, true, __ATOMIC_RELEASE);
 }
 
-static _Noreturn void child(struct luo_incoming *incoming, struct luo_entry **entries, size_t n,
-			    struct shared *shared)
+static _Noreturn void run_child(struct luo_incoming *incoming, struct luo_entry **entries, size_t n,
+				struct shared *shared)
 {
-	/* What was seen of memory limits is about another cgroup. */
+	/* What is known of memory limits is about another cgroup. */
 	incoming->room = incoming->room_at = 0;
 	for (size_t i = 0; i < n; i++) {
 		restore_one(incoming, entries[i], &shared->outcomes[i]);
@@ -102,9 +110,9 @@ static int take_outcome(struct luo_incoming *incoming, struct luo_entry *entry,
 }
 
 /*
- * Whoever may freeze the cgroup, and a user may do that to his own, would stop our child before its
- * first instruction. The cgroups above count too; cgroup.events would tell of all at once, but only
- * when every process below has stopped.
+ * A user may freeze a cgroup of its own, and the child would stop before its first instruction. The
+ * cgroups above count too. cgroup.events would report all of them at once, but only when every
+ * process below has stopped.
  */
 static bool is_frozen(const char *cgroup)
 {
@@ -136,7 +144,7 @@ static size_t count_done(const struct shared *shared, size_t n)
 	return done;
 }
 
-static uint64_t patience(struct luo_entry **entries, size_t n)
+static uint64_t time_limit_usec(struct luo_entry **entries, size_t n)
 {
 	uint64_t largest = 0;
 
@@ -153,9 +161,9 @@ static bool has_ended(pid_t pid)
 	       info.si_pid == pid;
 }
 
-/* What it had done when it is stopped is not lost, and the rest lies in the kernel as before. */
-static void wait_while_it_works(pid_t pid, const char *cgroup, const struct shared *shared,
-				struct luo_entry **entries, size_t n)
+/* What the child had restored is not lost, and the rest is still in the kernel. */
+static void wait_for_child(pid_t pid, const char *cgroup, const struct shared *shared,
+			   struct luo_entry **entries, size_t n)
 {
 	_cleanup_close_ int pidfd = pidfd_open_process(pid);
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
@@ -173,19 +181,18 @@ static void wait_while_it_works(pid_t pid, const char *cgroup, const struct shar
 		}
 		if (is_frozen(cgroup))
 			why = "is frozen";
-		else if (now_usec(CLOCK_MONOTONIC) - since > patience(entries, n))
-			why = "lets no process work";
+		else if (now_usec(CLOCK_MONOTONIC) - since > time_limit_usec(entries, n))
+			why = "makes no progress";
 		if (!why)
 			continue;
-		log_warning("Cgroup %s %s: stopping the process that takes memory out of the "
-			    "kernel there.",
-			    cgroup, why);
+		log_warning("Cgroup %s %s: stopping the process that restores fds there.", cgroup,
+			    why);
 		(void)kill(pid, SIGKILL);
 		return;
 	}
 }
 
-static void reap(pid_t pid)
+static void reap_child(pid_t pid)
 {
 	int status;
 
@@ -193,20 +200,19 @@ static void reap(pid_t pid)
 		if (errno != EINTR)
 			return;
 	if (WIFSIGNALED(status))
-		log_error("The process that takes memory out of the kernel was killed by signal "
-			  "%d%s.",
+		log_error("The process that restores fds was killed by signal %d%s.",
 			  WTERMSIG(status),
-			  WTERMSIG(status) == SIGKILL ? ": is it a memory limit?" : "");
+			  WTERMSIG(status) == SIGKILL ? " (is there a memory limit?)" : "");
 }
 
-static int take_all(struct luo_incoming *incoming, struct luo_entry **entries, size_t n,
-		    const struct shared *shared, struct luo_memory_room *ret_room)
+static int take_outcomes(struct luo_incoming *incoming, struct luo_entry **entries, size_t n,
+			 const struct shared *shared, struct luo_memory_room *ret_room)
 {
 	int result = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct outcome *outcome = &shared->outcomes[i];
-		int r = -EAGAIN; /* the child did not come so far */
+		int r = -EAGAIN; /* the child did not reach it */
 
 		if (__atomic_load_n(&outcome->done, __ATOMIC_ACQUIRE))
 			r = take_outcome(incoming, entries[i], outcome);
@@ -222,7 +228,7 @@ static int open_cgroup(const char *cgroup)
 {
 	char path[PATH_MAX];
 
-	/* Outside of what we can see, "/..": nobody's there for us. */
+	/* "/.." is outside of the cgroup namespace of luod. */
 	if (cgroup[0] != '/' || startswith(cgroup, "/..") ||
 	    snprintf(path, sizeof(path), CGROUP_ROOT "%s", cgroup) >= (int)sizeof(path))
 		return -EINVAL;
@@ -249,14 +255,14 @@ int retrieve_in(const char *cgroup, struct luo_incoming *incoming, struct luo_en
 		shared->outcomes[i].fd = shared->outcomes[i].shared_fd = -EBADF;
 	pid = clone_into(fd);
 	if (pid == 0)
-		child(incoming, entries, n, shared);
+		run_child(incoming, entries, n, shared);
 	if (pid < 0) {
 		log_debug("Cannot make a process in cgroup %s: %s.", cgroup, strerror(errno));
 		r = -EOPNOTSUPP;
 	} else {
-		wait_while_it_works(pid, cgroup, shared, entries, n);
-		reap(pid);
-		r = take_all(incoming, entries, n, shared, ret_room);
+		wait_for_child(pid, cgroup, shared, entries, n);
+		reap_child(pid);
+		r = take_outcomes(incoming, entries, n, shared, ret_room);
 	}
 	(void)munmap(shared, size);
 	return r;

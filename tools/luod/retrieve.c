@@ -1,34 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Taking the sessions of the previous kernel over.
+ * Retrieves the sessions of the previous kernel.
  *
- * From the moment of the ioctl until the keeper has a copy, our fd is the only one: whoever is
- * killed there takes everything with it. So each session is handed on before anything else is done,
- * also before its mapping is looked at.
+ * From the ioctl until the keeper has a copy, this process has the only fd: a kill then frees
+ * everything in the session. So each fd goes to the callback before anything else is done, also
+ * before the mapping is read.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/retrieve.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 
+#include <luo/handover.h>
+#include <luo/session.h>
+
+#include "common/log.h"
+#include "common/util.h"
 #include "libluo/handover/incoming.h"
 #include "manager/manager.h"
+#include "tools/luod/managed.h"
 
-static void explain_busy(uint64_t waited_usec)
+static void log_busy(uint64_t waited_usec)
 {
 	_cleanup_free_ char *comm = NULL;
 	pid_t pid;
 
 	if (luo_device_holder(&pid, &comm) >= 0)
-		log_error("Cannot open /dev/liveupdate: process %d (%s) has had it open for %u "
-			  "seconds. What the previous kernel left stays in the kernel.",
-			  (int)pid, comm, (unsigned)(waited_usec / USEC_PER_SEC));
+		log_error(
+			"Cannot open /dev/liveupdate: process %d (%s) has had it open for %u seconds. What the previous kernel left stays in the kernel.",
+			(int)pid, comm, (unsigned)(waited_usec / USEC_PER_SEC));
 	else
-		log_error("Cannot open /dev/liveupdate: another process has had it open for %u "
-			  "seconds.",
-			  (unsigned)(waited_usec / USEC_PER_SEC));
+		log_error(
+			"Cannot open /dev/liveupdate: another process has had it open for %u seconds.",
+			(unsigned)(waited_usec / USEC_PER_SEC));
 }
 
 static int open_device(uint64_t timeout_usec, int *ret)
@@ -42,15 +48,15 @@ static int open_device(uint64_t timeout_usec, int *ret)
 		pid_t pid;
 
 		if (luo_device_holder(&pid, &comm) >= 0)
-			log_notice("/dev/liveupdate is open in process %d (%s), waiting for it.",
+			log_notice("Waiting for /dev/liveupdate: process %d (%s) has it open.",
 				   (int)pid, comm);
 		r = luo_device_open(timeout_usec, ret);
 	}
 	if (r == -EBUSY)
-		explain_busy(timeout_usec);
+		log_busy(timeout_usec);
 	else if (r == -EIO)
-		log_error("Cannot open /dev/liveupdate: the kernel could not read what its "
-			  "predecessor left. It stays so until a reboot.");
+		log_error(
+			"Cannot open /dev/liveupdate: the kernel could not read what the previous kernel left. No live update is possible until a reboot.");
 	else if (r < 0 && r != -ENODEV && r != -EOPNOTSUPP)
 		log_error("Cannot open /dev/liveupdate: %s.", strerror(-r));
 	return r;
@@ -91,7 +97,7 @@ static int retrieve_group(int device, const char *name, luo_incoming_session_fn 
 		return 0;
 	if (r == -EINVAL) {
 		log_error(
-			"Session \"%s\" of the previous kernel was retrieved by somebody already.",
+			"Another process has already retrieved session \"%s\" of the previous kernel.",
 			name);
 		return r;
 	}
@@ -100,7 +106,7 @@ static int retrieve_group(int device, const char *name, luo_incoming_session_fn 
 		return r;
 	}
 	n = report_missing(incoming);
-	/* It is made again from the fds. What is wrong with the mapping is said then. */
+	/* The caller adopts the fds again, and reports then what is wrong with the mapping. */
 	luo_incoming_free_keep_sessions(incoming);
 	return n;
 }

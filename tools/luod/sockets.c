@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The two listening sockets. The keeper has them too: what clients have sent to a luod that was
- * killed waits in them for the next one, and nobody sees "connection refused".
+ * The keeper has a copy of each socket: what clients have sent to a luod that was killed waits for
+ * the next one, and no client sees "connection refused".
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/sockets.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +14,11 @@
 #include <sys/un.h>
 
 #include <luo/client.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/luod.h"
 
 #define BACKLOG 128
 
@@ -29,23 +34,23 @@ static int make_address(const struct luod *l, const char *name, struct sockaddr_
 	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	n = snprintf(ret->sun_path, sizeof(ret->sun_path), "%s/%s", l->options.runtime_dir, name);
 	if (n < 0 || (size_t)n >= sizeof(ret->sun_path)) {
-		log_error("The path %s/%s is too long for a socket, at most 107 bytes.",
+		log_error("The path %s/%s is too long for a socket: it may have 107 bytes.",
 			  l->options.runtime_dir, name);
 		return -ENAMETOOLONG;
 	}
 	return 0;
 }
 
-/* Somebody answers there: another luod. */
-static bool is_alive(const struct sockaddr_un *address, int type)
+/* Another luod listens there. */
+static bool is_in_use(const struct sockaddr_un *address, int type)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) >= 0;
 }
 
-/* Before bind(): what is sent before this does not say who has sent it. */
-static int ask_for_senders(int fd)
+/* Before bind(): a datagram that is sent earlier does not name its sender. */
+static int enable_sender_names(int fd)
 {
 	int on = 1;
 
@@ -68,7 +73,7 @@ static int make_socket(struct luod *l, const char *name, int type, mode_t mode, 
 	r = make_address(l, name, &address);
 	if (r < 0)
 		return r;
-	if (is_alive(&address, type)) {
+	if (is_in_use(&address, type)) {
 		log_error("%s is in use: another luod is running.", address.sun_path);
 		return -EADDRINUSE;
 	}
@@ -79,10 +84,10 @@ static int make_socket(struct luod *l, const char *name, int type, mode_t mode, 
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	r = type == SOCK_DGRAM ? ask_for_senders(fd) : 0;
+	r = type == SOCK_DGRAM ? enable_sender_names(fd) : 0;
 	if (r < 0)
 		return r;
-	/* The mode of the socket is set before anybody can connect: there is no listen() yet. */
+	/* The mode of the socket is set before a client can connect: listen() comes later. */
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    chmod(address.sun_path, mode) < 0) {
 		r = -errno;
@@ -95,8 +100,8 @@ static int make_socket(struct luod *l, const char *name, int type, mode_t mode, 
 	return 0;
 }
 
-/* The socket that the keeper had is still the one at this path. */
-static bool is_at(struct luod *l, int fd, const char *name)
+/* The socket from the keeper is still the one at this path. */
+static bool is_at_path(struct luod *l, int fd, const char *name)
 {
 	struct sockaddr_un address, its = { 0 };
 	socklen_t size = sizeof(its);
@@ -119,9 +124,9 @@ static int open_socket(struct luod *l, struct kept *kept, size_t n, const char *
 			fd = TAKE_FD(kept[i].fd);
 		}
 	if (fd >= 0) {
-		if (is_at(l, fd, name)) {
+		if (is_at_path(l, fd, name)) {
 			/* An older luod may have made it. */
-			r = type == SOCK_DGRAM ? ask_for_senders(fd) : 0;
+			r = type == SOCK_DGRAM ? enable_sender_names(fd) : 0;
 			if (r < 0) {
 				safe_close(fd);
 				return r;
@@ -129,7 +134,7 @@ static int open_socket(struct luod *l, struct kept *kept, size_t n, const char *
 			*ret = fd;
 			return 0;
 		}
-		log_warning("%s/%s was taken away, making it again.", l->options.runtime_dir, name);
+		log_warning("%s/%s was removed, making it again.", l->options.runtime_dir, name);
 		safe_close(fd);
 		(void)keeper_remove(&l->keeper, kept_name);
 		(void)keeper_barrier(&l->keeper);
@@ -158,14 +163,14 @@ int sockets_open(struct luod *l, struct kept *kept, size_t n)
 	r = open_socket(l, kept, n, "varlink", LUO_SOCKET_NAME, SOCK_STREAM, 0666, &l->varlink_fd);
 	if (r < 0)
 		return r;
-	/* Anybody may send: who he is decides what becomes of it. */
+	/* Any process may send. What it may do depends on its unit. */
 	r = open_socket(l, kept, n, "notify", LUO_NOTIFY_NAME, SOCK_DGRAM, 0777, &l->notify_fd);
 	if (r < 0)
 		return r;
 	return keeper_settle(&l->keeper);
 }
 
-/* At a wanted end; not when the keeper will start us again. */
+/* At the end of luod; the keeper still has the sockets if it starts luod again. */
 void sockets_close(struct luod *l)
 {
 	l->notify_source = sd_event_source_disable_unref(l->notify_source);

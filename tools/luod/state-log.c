@@ -5,9 +5,10 @@
 #include <json-c/json_tokener.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
+#include "common/read-file.h"
 #include "common/util.h"
+#include "tools/luod/state.h"
 
 #define SUM_SIZE  9 /* eight digits and a blank */
 #define DEPTH_MAX 16
@@ -72,7 +73,7 @@ int state_log_append(struct state_log *log, const char *json, size_t size)
 		if (n <= 0) {
 			int r = n < 0 ? -errno : -EIO;
 
-			/* A reader would take what is there for a record that was cut. */
+			/* A reader would see the part as an unfinished record. */
 			ignore_result(ftruncate(log->fd, (off_t)log->end));
 			return r;
 		}
@@ -80,15 +81,6 @@ int state_log_append(struct state_log *log, const char *json, size_t size)
 	}
 	log->end += length;
 	return 0;
-}
-
-int state_log_append_object(struct state_log *log, struct json_object *record)
-{
-	size_t size;
-	const char *text = json_object_to_json_string_length(
-		record, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
-
-	return text ? state_log_append(log, text, size) : -ENOMEM;
 }
 
 static bool hex_value(const char *s, uint32_t *ret)
@@ -109,7 +101,7 @@ static bool hex_value(const char *s, uint32_t *ret)
 	return true;
 }
 
-/* The record of one line without its line break; NULL if it makes no sense. */
+/* The record in one line without its line break; NULL if it is invalid. */
 static struct json_object *parse_line(struct json_tokener *tokener, const char *line, size_t size)
 {
 	struct json_object *record;
@@ -144,7 +136,7 @@ static int parse_lines(struct json_tokener *tokener, const char *data, size_t si
 		record = parse_line(tokener, data + at, (size_t)(end - (data + at)));
 		at = (size_t)(end - data) + 1;
 		report->end = at;
-		/* The line break is written last: what has one was written to its end. */
+		/* The line break is written last: a line that has one is complete. */
 		if (!record) {
 			report->damaged++;
 			continue;
@@ -177,36 +169,6 @@ int state_log_parse(const char *data, size_t size, state_log_fn callback, void *
 	return r;
 }
 
-static int read_all(int fd, char **ret, size_t *ret_size)
-{
-	_cleanup_free_ char *data = NULL;
-	struct stat st;
-	size_t size, done = 0;
-
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > STATE_LOG_SIZE_MAX)
-		return -EFBIG;
-	size = (size_t)st.st_size;
-	data = malloc(size + 1);
-	if (!data)
-		return -ENOMEM;
-	while (done < size) {
-		ssize_t n = pread(fd, data + done, size - done, (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	*ret = TAKE_PTR(data);
-	*ret_size = done;
-	return 0;
-}
-
 int state_log_open(int fd, state_log_fn callback, void *userdata, struct state_log *ret_log,
 		   struct state_log_report *ret)
 {
@@ -215,7 +177,7 @@ int state_log_open(int fd, state_log_fn callback, void *userdata, struct state_l
 	size_t size = 0;
 	int r;
 
-	r = read_all(fd, &data, &size);
+	r = read_file_fd(fd, STATE_LOG_SIZE_MAX, &data, &size);
 	if (r < 0)
 		return r;
 	r = state_log_parse(data, size, callback, userdata, &report);

@@ -3,14 +3,14 @@
 #define LUOD_STATE_LOG_H
 
 /*
- * What luod must remember when it is killed, as a list of records in a memfd that the keeper holds
- * too. docs/luod-state.md has the format and the records; this is the framing.
+ * The framing of the state log: what luod needs after a kill, as a list of records in a memfd that
+ * the keeper has too. docs/luod-state.md has the format and the records.
  *
  * A record is one line, "CCCCCCCC {json}\n": the CRC-32 of the JSON text in hexadecimal, a blank,
- * the text without a line break. Records are only ever appended. A kill in the middle of a write
- * leaves a piece without a line break at the very end: it is cut off, it was never acknowledged.
- * A line that has its line break and makes no sense is damage, at the end too: it is skipped,
- * counted, and left where it is, so that whoever reads the log again learns of it again.
+ * the text without a line break. Records are only appended. A kill in the middle of a write leaves
+ * a piece without a line break at the end: it was never acknowledged, and is cut off. An invalid
+ * line with a line break is damage, at the end too: it is skipped, counted, and stays in the log,
+ * so that a later reader finds it again.
  */
 
 #include <json-c/json_object.h>
@@ -31,24 +31,26 @@ int state_log_create(struct state_log *ret);
 /* Closes the fd. */
 void state_log_close(struct state_log *log);
 
-/* Appends; a failed write leaves the end where it was. -EMSGSIZE over STATE_LOG_RECORD_MAX. */
+/*
+ * Appends a record. A failed write leaves the end where it was. -EMSGSIZE over
+ * STATE_LOG_RECORD_MAX.
+ */
 int state_log_append(struct state_log *log, const char *json, size_t size);
-int state_log_append_object(struct state_log *log, struct json_object *record);
 
 struct state_log_report {
-	uint64_t records; /* good ones */
-	uint64_t damaged; /* lines that make no sense */
-	uint64_t end;     /* behind the last line */
-	uint64_t cut;     /* bytes behind it, of a record that was not finished */
+	uint64_t records; /* valid records */
+	uint64_t damaged; /* invalid lines */
+	uint64_t end;     /* after the last line */
+	uint64_t cut;     /* bytes after it, of an unfinished record */
 };
 
-/* A negative return ends the reading with it. The record is the caller's only during the call. */
+/* A negative return value ends the reading. The record is valid only during the call. */
 typedef int (*state_log_fn)(struct json_object *record, void *userdata);
 
 /* Reads @size bytes of log. */
 int state_log_parse(const char *data, size_t size, state_log_fn callback, void *userdata,
 		    struct state_log_report *ret);
-/* Reads a whole log from its memfd; afterwards *ret_log appends behind the last line. */
+/* Reads a whole log from its memfd. Afterwards *ret_log appends after the last line. */
 int state_log_open(int fd, state_log_fn callback, void *userdata, struct state_log *ret_log,
 		   struct state_log_report *ret);
 

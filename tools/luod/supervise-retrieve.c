@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The supervisor takes over the sessions of the previous kernel, so that there is no moment in
- * which a killed luod would take them with it. Finding them means reading a mapping, which is not
- * for the supervisor to do: a child does it that shares our table of fds (CLONE_FILES) and nothing
- * else. Whatever it has opened is ours, however it ends.
+ * To find the further sessions, a process has to read a mapping that came from another kernel. The
+ * supervisor does not do that: a child does it that shares the table of fds (CLONE_FILES) and
+ * nothing else. The supervisor has every fd that the child has opened, however the child ends.
  */
 
-#include "tools/luod/supervise.h"
+#include "tools/luod/supervise-retrieve.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -18,43 +17,16 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define FDS_BESIDE   1024
+#include <luo/inspect.h>
+#include <luo/session.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/retrieve.h"
+#include "tools/luod/supervise.h"
+
 #define FDS_SEEN_MAX 4096
-
-void supervise_limits(const struct options *options)
-{
-	rlim_t want = (rlim_t)options->fdstore_max_total + FDS_BESIDE;
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = MAX2(limit.rlim_max, want);
-	if (limit.rlim_max < want) {
-		struct rlimit more = { want, want };
-
-		if (setrlimit(RLIMIT_NOFILE, &more) >= 0)
-			return;
-		limit.rlim_cur = limit.rlim_max;
-	}
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-void supervise_protect(struct supervisor *s, bool protect)
-{
-	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return;
-	if (protect) {
-		n = read(fd, s->oom_score, sizeof(s->oom_score) - 1);
-		s->oom_score[n > 0 ? n : 0] = 0;
-	}
-	/* Without the right to it, it stays as it is. */
-	n = pwrite(fd, protect ? "-1000" : s->oom_score,
-		   protect ? strlen("-1000") : strlen(s->oom_score), 0);
-	(void)n;
-}
 
 static bool was_open(const int *before, size_t n, int fd)
 {
@@ -89,17 +61,16 @@ static void run_child(const char *session)
 			      ? EXIT_FAILURE
 			      : EXIT_SUCCESS);
 	if (pid < 0) {
-		log_error(
-			"Cannot make a process that takes over what the previous kernel left: %s.",
-			strerror(errno));
+		log_error("Cannot start a process to retrieve what the previous kernel left: %s.",
+			  strerror(errno));
 		return;
 	}
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (WIFSIGNALED(status))
-		log_error("The process that takes over what the previous kernel left was killed by "
-			  "signal %d.",
-			  WTERMSIG(status));
+		log_error(
+			"The process that retrieves what the previous kernel left was killed by signal %d.",
+			WTERMSIG(status));
 }
 
 void supervise_retrieve(struct supervisor *s, const char *session,
@@ -129,10 +100,11 @@ void supervise_retrieve(struct supervisor *s, const char *session,
 			continue;
 		}
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-		/* On failure it stays open: rather leaked than freed. */
+		/* On failure it stays open: a leaked fd is better than freed memory. */
 		(void)keep(s, keeper_name('i', n, name), fd);
 		n++;
 	}
 	if (n > 0)
-		log_info("Took over %zu sessions of the previous kernel.", n);
+		log_info("Retrieved %zu %s of the previous kernel.", n,
+			 plural(n, "session", "sessions"));
 }

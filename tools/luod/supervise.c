@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * luod --supervise: the keeper of luod where there is no systemd. A process that does as little as
- * possible, so that nothing can go wrong in it: it has a copy of each of luod's fds, and starts
- * luod again when it dies.
- *
- * luod talks to it through a socket of which it has both ends, so that what a luod that was killed
- * had said is still there to be read. It is read to its end before the next luod is started.
+ * luod talks to the supervisor through a socket pair, and the supervisor has both ends: so the last
+ * messages of a luod that was killed are still there. The supervisor reads all of them before it
+ * starts the next luod.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/supervise.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -25,18 +22,23 @@
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 
+#include "common/log.h"
+#include "common/util.h"
 #include "tools/luod/close-foreign.h"
+#include "tools/luod/keeper.h"
 #include "tools/luod/notify-parse.h"
-#include "tools/luod/supervise.h"
+#include "tools/luod/options.h"
+#include "tools/luod/supervise-retrieve.h"
+#include "tools/luod/supervise-start.h"
 
 #define DELAY_MAX_USEC (5 * USEC_PER_SEC)
 #define YOUNG_USEC     (5 * USEC_PER_SEC)
-/* How long luod may take to end when it was asked to. */
+/* The time that luod may take to end. */
 #define END_USEC (20 * USEC_PER_SEC)
 
 /* ---- what is kept ---------------------------------------------------------------------------- */
 
-static int keep(struct supervisor *s, const char *name, int fd)
+static int keep_fd(struct supervisor *s, const char *name, int fd)
 {
 	struct kept *grown;
 	char *copy;
@@ -57,7 +59,7 @@ static int keep(struct supervisor *s, const char *name, int fd)
 	return 0;
 }
 
-static void forget(struct supervisor *s, const char *name)
+static void forget_fds(struct supervisor *s, const char *name)
 {
 	size_t left = 0;
 
@@ -74,25 +76,25 @@ static void forget(struct supervisor *s, const char *name)
 
 /* ---- listening to luod ----------------------------------------------------------------------- */
 
-static void act(struct supervisor *s, const struct notify_message *m, int *fd)
+static void handle_message(struct supervisor *s, const struct notify_message *m, int *fd)
 {
 	if (m->fdstore && m->fdname && *fd >= 0) {
-		if (keep(s, m->fdname, *fd) >= 0)
+		if (keep_fd(s, m->fdname, *fd) >= 0)
 			*fd = -EBADF;
 		else
-			log_error("Not enough memory to keep \"%s\".", m->fdname);
+			log_error("Cannot keep \"%s\": not enough memory.", m->fdname);
 	} else if (m->fdstore_remove && m->fdname)
-		forget(s, m->fdname);
+		forget_fds(s, m->fdname);
 	if (m->ready) {
 		s->ready = true;
 		if (!s->was_ready)
 			(void)sd_notify(false, "READY=1");
 		s->was_ready = true;
 	}
-	/* A barrier opens when its fd is closed, by the caller. */
+	/* The barrier opens when the caller closes its fd. */
 }
 
-/* 1: there was something. */
+/* 1: there was a message. */
 static int receive_one(struct supervisor *s)
 {
 	union {
@@ -120,146 +122,17 @@ static int receive_one(struct supervisor *s)
 	    c->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(&fd, CMSG_DATA(c), sizeof(int));
 	if (mh.msg_flags & MSG_CTRUNC)
-		log_error("An fd of luod could not be received: are there too many open?");
+		log_error("Cannot receive an fd of luod: too many may be open.");
 	if (notify_parse(text, (size_t)n, &m) >= 0)
-		act(s, &m, &fd);
+		handle_message(s, &m, &fd);
 	close_foreign(TAKE_FD(fd));
 	return 1;
 }
 
-static void drain(struct supervisor *s)
+static void receive_all(struct supervisor *s)
 {
 	while (receive_one(s) > 0)
 		;
-}
-
-/* ---- starting luod --------------------------------------------------------------------------- */
-
-/*
- * In the child: fd 3 and up are to be the kept ones in their order, and then our socket. Whatever
- * sits where another has to go is moved out of the way; at no time are more fds open than before,
- * but for one: the store may be as large as the limit allows.
- */
-static int arrange_fds(struct supervisor *s, int *ret_socket)
-{
-	int n = (int)s->n_kept + 1, end = 3 + n, r = 0;
-	_cleanup_free_ int *from = calloc((size_t)n, sizeof(int));
-	/* Who sits at 3 + i: 1 + its index; 0: nobody of these. */
-	_cleanup_free_ int *at = calloc((size_t)n, sizeof(int));
-
-	if (!from || !at)
-		return -ENOMEM;
-	for (int i = 0; i < n; i++) {
-		from[i] = i < n - 1 ? s->kept[i].fd : s->theirs;
-		if (from[i] >= 3 && from[i] < end)
-			at[from[i] - 3] = 1 + i;
-	}
-	for (int i = 0; i < n; i++) {
-		int other = at[i] - 1;
-
-		if (from[i] == 3 + i) {
-			if (fcntl(from[i], F_SETFD, 0) < 0)
-				r = -errno;
-			continue;
-		}
-		if (other >= 0) {
-			from[other] = fcntl(3 + i, F_DUPFD_CLOEXEC, end);
-			if (from[other] < 0)
-				return -errno;
-		}
-		if (dup2(from[i], 3 + i) < 0)
-			return -errno;
-		if (from[i] >= 3 && from[i] < end)
-			at[from[i] - 3] = 0;
-		close(from[i]);
-	}
-	*ret_socket = end - 1;
-	return r;
-}
-
-static int set_number(const char *name, long value)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%ld", value);
-	return setenv(name, text, 1) < 0 ? -errno : 0;
-}
-
-static int set_names(struct supervisor *s)
-{
-	_cleanup_free_ char *names = NULL;
-	size_t size = 1, at = 0;
-	int r = 0;
-
-	for (size_t i = 0; i < s->n_kept; i++)
-		size += strlen(s->kept[i].name) + 1;
-	names = calloc(1, size);
-	if (!names)
-		return -ENOMEM;
-	for (size_t i = 0; i < s->n_kept; i++)
-		at += (size_t)sprintf(names + at, "%s%s", i > 0 ? ":" : "", s->kept[i].name);
-	if (setenv("LISTEN_FDNAMES", names, 1) < 0)
-		r = -errno;
-	return r;
-}
-
-static int set_environment(struct supervisor *s, int socket_fd)
-{
-	int r;
-
-	unsetenv("NOTIFY_SOCKET");
-	unsetenv("FDSTORE");
-	unsetenv("WATCHDOG_USEC");
-	unsetenv("WATCHDOG_PID");
-	r = set_number("LUOD_KEEPER", socket_fd);
-	if (r >= 0)
-		r = set_number("LUOD_CRASHES", s->crashes);
-	/* Not the ones that we were started with; and no number at all is no error, but 0 is one.
-	 */
-	unsetenv("LISTEN_PID");
-	unsetenv("LISTEN_FDS");
-	unsetenv("LISTEN_FDNAMES");
-	if (r < 0 || s->n_kept == 0)
-		return r;
-	r = set_number("LISTEN_PID", getpid());
-	if (r >= 0)
-		r = set_number("LISTEN_FDS", (long)s->n_kept);
-	return r < 0 ? r : set_names(s);
-}
-
-static void be_luod(struct supervisor *s)
-{
-	sigset_t none;
-	int socket_fd = -EBADF, r;
-
-	r = arrange_fds(s, &socket_fd);
-	if (r >= 0)
-		r = set_environment(s, socket_fd);
-	if (r >= 0) {
-		supervise_protect(s, false);
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		/* By its path: after an upgrade this is the new program. */
-		execv(s->path, s->argv);
-		execv("/proc/self/exe", s->argv);
-		r = -errno;
-	}
-	log_error("Cannot start luod: %s.", strerror(-r));
-	_exit(EXIT_FAILURE);
-}
-
-static int start(struct supervisor *s)
-{
-	pid_t pid = fork();
-
-	if (pid < 0)
-		return -errno;
-	if (pid == 0)
-		be_luod(s);
-	s->child = pid;
-	s->ready = false;
-	s->started = now_usec(CLOCK_MONOTONIC);
-	return 0;
 }
 
 /* ---- its end --------------------------------------------------------------------------------- */
@@ -271,7 +144,7 @@ static bool is_crash(int status)
 	return WTERMSIG(status) != SIGKILL && WTERMSIG(status) != SIGTERM;
 }
 
-static void describe(int status, char text[64])
+static void describe_status(int status, char text[64])
 {
 	if (WIFSIGNALED(status))
 		snprintf(text, 64, "killed by signal %d (%s)", WTERMSIG(status),
@@ -280,7 +153,10 @@ static void describe(int status, char text[64])
 		snprintf(text, 64, "exit status %d", WEXITSTATUS(status));
 }
 
-/* When to start it again. Whoever is killed from outside did nothing wrong and need not wait. */
+/*
+ * Decides when to start luod again. A luod that was killed by another process did nothing wrong,
+ * and starts at once.
+ */
 static void plan_restart(struct supervisor *s, int status)
 {
 	uint64_t now = now_usec(CLOCK_MONOTONIC), delay = 0;
@@ -292,21 +168,22 @@ static void plan_restart(struct supervisor *s, int status)
 	if (s->failures > 1)
 		delay = MIN2((uint64_t)10000 << MIN2(s->failures, 12u), DELAY_MAX_USEC);
 	s->start_at = now + delay;
-	describe(status, text);
+	describe_status(status, text);
 	log_full(is_crash(status) ? LOG_ERR : LOG_NOTICE,
-		 "luod (process %d) has ended: %s. Starting it again%s, with %zu fds.",
-		 (int)s->child, text, delay > 0 ? " in a while" : "", s->n_kept);
+		 "luod (process %d) has ended: %s. Starting it again%s, with %zu %s.",
+		 (int)s->child, text, delay > 0 ? " in a while" : "", s->n_kept,
+		 plural(s->n_kept, "fd", "fds"));
 }
 
-/* 1: it is over, *ret_status is ours. */
-static int reap(struct supervisor *s, int *ret_status)
+/* 1: the supervisor ends too, with *ret_status. */
+static int reap_luod(struct supervisor *s, int *ret_status)
 {
 	int status;
 
 	if (s->child <= 0 || waitpid(s->child, &status, WNOHANG) != s->child)
 		return 0;
-	/* Its last words. */
-	drain(s);
+	/* Its last messages. */
+	receive_all(s);
 	if (s->ending || (!s->was_ready && s->n_kept_at_start == 0)) {
 		*ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 		return 1;
@@ -341,7 +218,7 @@ static int timeout_msec(const struct supervisor *s)
 	return at > now ? (int)MIN2((at - now) / USEC_PER_MSEC + 1, UINT64_C(60000)) : 0;
 }
 
-static int loop(struct supervisor *s)
+static int run_loop(struct supervisor *s)
 {
 	for (;;) {
 		struct pollfd p[] = {
@@ -350,14 +227,15 @@ static int loop(struct supervisor *s)
 		};
 		int status;
 
-		if (s->child <= 0 && now_usec(CLOCK_MONOTONIC) >= s->start_at && start(s) < 0)
+		if (s->child <= 0 && now_usec(CLOCK_MONOTONIC) >= s->start_at &&
+		    supervise_start(s) < 0)
 			s->start_at = now_usec(CLOCK_MONOTONIC) + USEC_PER_SEC;
 		if (poll(p, ELEMENTSOF(p), timeout_msec(s)) < 0 && errno != EINTR)
 			return -errno;
-		drain(s);
+		receive_all(s);
 		if (p[1].revents && on_signal(s))
 			return 0;
-		if (reap(s, &status))
+		if (reap_luod(s, &status))
 			return status;
 		if (s->ending && s->child > 0 && now_usec(CLOCK_MONOTONIC) >= s->end_by) {
 			log_error("luod does not end, killing it.");
@@ -373,7 +251,7 @@ static void make_arguments(struct supervisor *s, const struct options *o, char *
 {
 	size_t n = 0;
 
-	/* A failed asprintf leaves the default, which is what ends the list: no worse than that. */
+	/* A failed asprintf() leaves out one option. */
 	s->argv[n++] = argv0;
 	if (asprintf(&s->argv[n], "--session=%s", o->session) > 0)
 		n++;
@@ -429,10 +307,10 @@ int supervise(const struct options *options, int argc, char *argv[])
 		return r;
 	}
 	if (!options->no_live_update)
-		supervise_retrieve(&s, options->session, keep);
+		supervise_retrieve(&s, options->session, keep_fd);
 	s.n_kept_at_start = s.n_kept;
 	supervise_protect(&s, true);
-	r = loop(&s);
+	r = run_loop(&s);
 	kept_free(s.kept, s.n_kept);
 	return r;
 }

@@ -1,16 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Entries come and go. Each function here keeps the order of luod.h: keeper before log when an fd
- * comes, log before keeper when it goes.
+ * Each function here keeps the order of luod.h: keeper before log when an fd comes, log before
+ * keeper when it goes.
  */
 
-#include "tools/luod/luod.h"
+#include "tools/luod/vault.h"
 
 #include <fcntl.h>
 #include <sys/epoll.h>
 
+#include <luo/handover.h>
+#include <luo/inspect.h>
+#include <luo/store.h>
+
+#include "common/json-writer.h"
+#include "common/log.h"
+#include "common/util.h"
 #include "tools/luod/close-foreign.h"
+#include "tools/luod/journal.h"
+#include "tools/luod/keeper.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/monitor.h"
+#include "tools/luod/state-record.h"
+#include "tools/luod/state.h"
+#include "tools/luod/stores.h"
 
 /* ---- files: what the keeper has -------------------------------------------------------------- */
 
@@ -28,7 +42,7 @@ static struct luo_entry *same_file_in(const struct luo_store *store, const struc
 	return NULL;
 }
 
-/* systemd keeps the same open file description only once, so we number descriptions. */
+/* systemd keeps the same open file description only once, so each description has one number. */
 static int push_file(struct luod *l, struct luo_entry *entry)
 {
 	struct luo_entry *same = same_file_in(l->state.stored, entry);
@@ -83,7 +97,7 @@ static int on_hangup(sd_event_source *source, int fd, uint32_t revents, void *us
 	struct luo_entry *entry = hangup->entry;
 	struct luod *l = hangup->luod;
 
-	log_info("%s: \"%s\" was hung up by its other end, removing it.", entry->unit->name,
+	log_info("%s: the other end of \"%s\" has hung up, removing it.", entry->unit->name,
 		 entry->name);
 	if (vault_remove(l, entry) < 0)
 		(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
@@ -99,7 +113,7 @@ void vault_watch(struct luod *l, struct luo_entry *entry)
 	hangup = calloc(1, sizeof(*hangup));
 	if (!hangup)
 		return;
-	/* POLLHUP and POLLERR come without being asked for. Memory cannot be polled: -EPERM. */
+	/* POLLHUP and POLLERR are always reported. Memory cannot be polled: -EPERM. */
 	if (sd_event_add_io(l->event, &hangup->source, entry->fd, 0, on_hangup, hangup) < 0) {
 		free(hangup);
 		return;
@@ -121,11 +135,6 @@ void vault_unwatch(struct luo_entry *entry)
 
 /* ---- units ----------------------------------------------------------------------------------- */
 
-unsigned unit_max(const struct luod *l, const struct luo_unit *unit)
-{
-	return unit->fdstore_max > 0 ? unit->fdstore_max : l->options.fdstore_max;
-}
-
 static bool unit_is_registered(const struct luod *l, const char *name)
 {
 	for (size_t i = 0; i < l->state.n_registrations; i++)
@@ -134,30 +143,20 @@ static bool unit_is_registered(const struct luod *l, const char *name)
 	return false;
 }
 
-bool unit_is_known(const struct luod *l, const char *name)
-{
-	struct luo_store *incoming = holdings_store(l);
-
-	return luo_store_find_unit(l->state.stored, name) ||
-	       luo_store_find_unit(l->state.held, name) ||
-	       luo_store_find_unit(l->state.lost, name) ||
-	       (incoming && luo_store_find_unit(incoming, name));
-}
-
-static int record_this_unit(struct luod *l, struct luo_unit *unit, enum record_place place)
+static int write_unit(struct luod *l, struct luo_unit *unit, enum record_place place)
 {
 	struct json_writer w = { 0 };
 
 	record_unit(&w, unit, place);
-	return journal(l, &w);
+	return journal_write(l, &w);
 }
 
 int vault_unit_changed(struct luod *l, struct luo_unit *unit)
 {
-	return record_this_unit(l, unit, RECORD_STORED);
+	return write_unit(l, unit, RECORD_STORED);
 }
 
-/* Takes over what is known of a unit in another store. */
+/* Copies the limit and the further keys. */
 static int copy_unit(struct luo_unit *to, const struct luo_unit *from)
 {
 	if (!from)
@@ -172,8 +171,8 @@ static int copy_unit(struct luo_unit *to, const struct luo_unit *from)
 	return 0;
 }
 
-static int unit_in(struct luod *l, struct luo_store *store, enum record_place place,
-		   const char *name, const struct luo_unit *like, struct luo_unit **ret)
+static int find_or_add_unit(struct luod *l, struct luo_store *store, enum record_place place,
+			    const char *name, const struct luo_unit *like, struct luo_unit **ret)
 {
 	struct luo_unit *unit = luo_store_find_unit(store, name);
 	int r;
@@ -189,7 +188,7 @@ static int unit_in(struct luod *l, struct luo_store *store, enum record_place pl
 	if (r >= 0)
 		r = copy_unit(unit, like);
 	if (r >= 0)
-		r = record_this_unit(l, unit, place);
+		r = write_unit(l, unit, place);
 	if (r < 0)
 		return r;
 	*ret = unit;
@@ -198,18 +197,18 @@ static int unit_in(struct luod *l, struct luo_store *store, enum record_place pl
 
 int vault_unit(struct luod *l, const char *name, struct luo_unit **ret)
 {
-	return unit_in(l, l->state.stored, RECORD_STORED, name, NULL, ret);
+	return find_or_add_unit(l, l->state.stored, RECORD_STORED, name, NULL, ret);
 }
 
 int vault_unit_like(struct luod *l, const char *name, const struct luo_unit *like,
 		    struct luo_unit **ret)
 {
-	return unit_in(l, l->state.stored, RECORD_STORED, name, like, ret);
+	return find_or_add_unit(l, l->state.stored, RECORD_STORED, name, like, ret);
 }
 
 int vault_unit_held(struct luod *l, const struct luo_unit *like, struct luo_unit **ret)
 {
-	return unit_in(l, l->state.held, RECORD_HELD, like->name, like, ret);
+	return find_or_add_unit(l, l->state.held, RECORD_HELD, like->name, like, ret);
 }
 
 void vault_unit_release(struct luod *l, const char *name)
@@ -220,7 +219,7 @@ void vault_unit_release(struct luod *l, const char *name)
 	if (!unit || unit->n_entries > 0 || unit_is_registered(l, name))
 		return;
 	record_unit_gone(&w, name);
-	journal_must(l, &w);
+	journal_must_write(l, &w);
 	state_unit_remove(unit);
 }
 
@@ -236,7 +235,7 @@ static void remove_entry(struct luo_entry *entry)
 		luo_entry_remove(entry);
 }
 
-/* What a new entry has cost so far; its fd is closed. */
+/* Undoes what a new entry has changed so far, and closes its fd. */
 static void undo_add(struct luod *l, struct luo_entry *entry)
 {
 	uint64_t file = entry->token;
@@ -248,12 +247,12 @@ static void undo_add(struct luod *l, struct luo_entry *entry)
 }
 
 /*
- * What still lies in the kernel counts too: a claim or a commit takes it out, whatever is stored
- * here by then, and the names of all must fit into the environment of the next luod.
+ * Entries in the kernel count too: a claim or a commit restores them, whatever is stored by then,
+ * and the names of all must fit into the environment of the next luod.
  */
 static bool luod_is_full(const struct luod *l)
 {
-	struct luo_store *incoming = holdings_store(l);
+	struct luo_store *incoming = stores_incoming(l);
 	size_t n = luo_store_n_entries(l->state.stored) + luo_store_n_entries(l->state.held);
 
 	return n + (incoming ? luo_store_n_entries(incoming) : 0) > l->options.fdstore_max_total;
@@ -271,16 +270,16 @@ static int secure_entry(struct luod *l, struct luo_entry *entry, enum record_pla
 			  entry->unit->name, keeper_to_string(&l->keeper), strerror(-r));
 		return r;
 	}
-	/* Before the log, so that what the log says is true even if we die now. */
+	/* Before the log, so that the log is right even if luod is killed now. */
 	r = keeper_settle(&l->keeper);
 	if (r < 0)
 		log_limited(LOG_WARNING, "The keeper (%s) does not answer: %s.",
 			    keeper_to_string(&l->keeper), strerror(-r));
 	entry->id = l->state.next_id++;
 	record_add(&w, entry, place, holding);
-	r = journal(l, &w);
+	r = journal_write(l, &w);
 	if (r < 0)
-		entry->id = 0; /* not in the log: to be tried again */
+		entry->id = 0; /* not in the log: the next call tries again */
 	return r;
 }
 
@@ -300,7 +299,7 @@ static int add_fd(struct luod *l, struct luo_unit *unit, const char *name, int f
 		return r;
 	}
 	entry->poll = poll;
-	entry->meta.stored_at = now_realtime();
+	entry->meta.stored_at = now_usec(CLOCK_REALTIME);
 	entry->meta.known |= LUO_META_STORED_AT;
 	if (unit->n_entries > (from_manager ? l->options.fdstore_max_total : unit_max(l, unit))) {
 		undo_add(l, entry);
@@ -349,7 +348,7 @@ int vault_remove(struct luod *l, struct luo_entry *entry)
 	if (!unit_name || !name)
 		return -ENOMEM;
 	record_delete(&w, entry->id);
-	r = journal(l, &w);
+	r = journal_write(l, &w);
 	if (r < 0)
 		return r;
 	l->state.stale = true;
@@ -371,7 +370,7 @@ int vault_move(struct luod *l, struct luo_entry *entry, struct luo_unit *to)
 	if (r < 0)
 		return r;
 	record_move(&w, entry->id, to->name);
-	journal_must(l, &w);
+	journal_must_write(l, &w);
 	l->state.stale = true;
 	unit_remove_if_empty(l, from);
 	vault_watch(l, entry);
@@ -379,12 +378,12 @@ int vault_move(struct luod *l, struct luo_entry *entry, struct luo_unit *to)
 }
 
 /*
- * What the kernel had dropped was put right when the entry was restored, and the file itself shows
- * it now. Only what no file can show is still worth knowing. What is left out stays with @journey.
+ * The restore has put right what the kernel dropped, and the file itself shows it now. So only what
+ * no file can show is kept. @before gets the rest.
  */
-static void forget_journey(struct luo_entry *entry, struct luo_entry *journey)
+static void clear_travel_data(struct luo_entry *entry, struct luo_entry *before)
 {
-	*journey = *entry;
+	*before = *entry;
 	entry->meta.extents = NULL;
 	entry->meta.n_extents = 0;
 	entry->meta.packed = false;
@@ -395,20 +394,20 @@ static void forget_journey(struct luo_entry *entry, struct luo_entry *journey)
 }
 
 /*
- * It was not made safe, so it lies in the kernel as before, and the session must not be finished:
- * the next claim tries again. It has its fd already.
+ * The entry was not made safe, so it is in the kernel as before, and the session must not be
+ * finished: the next claim tries again. It has its fd already.
  */
-static void undo_adopt(struct luod *l, struct luo_entry *entry, const struct luo_entry *journey)
+static void undo_adopt(struct luod *l, struct luo_entry *entry, const struct luo_entry *before)
 {
 	uint64_t file = entry->token;
 
-	entry->meta = journey->meta;
-	entry->alias = journey->alias;
-	entry->session = journey->session;
-	entry->token = journey->token;
-	entry->id = journey->id;
-	/* Room for it is there: that is where it came from. */
-	(void)luo_entry_move(entry, journey->unit);
+	entry->meta = before->meta;
+	entry->alias = before->alias;
+	entry->session = before->session;
+	entry->token = before->token;
+	entry->id = before->id;
+	/* There is room for it, because it comes from there. */
+	(void)luo_entry_move(entry, before->unit);
 	if (file > 0)
 		release_file(l, file);
 }
@@ -417,24 +416,24 @@ int vault_adopt(struct luod *l, struct luo_entry *entry, struct luo_unit *to,
 		enum record_place place)
 {
 	struct luo_unit *from = entry->unit;
-	struct luo_entry journey;
+	struct luo_entry before;
 	int r;
 
-	forget_journey(entry, &journey);
+	clear_travel_data(entry, &before);
 	r = luo_entry_move(entry, to);
 	if (r >= 0) {
 		if (!(entry->meta.known & LUO_META_STORED_AT)) {
-			entry->meta.stored_at = now_realtime();
+			entry->meta.stored_at = now_usec(CLOCK_REALTIME);
 			entry->meta.known |= LUO_META_STORED_AT;
 		}
-		r = secure_entry(l, entry, place, journey.id);
+		r = secure_entry(l, entry, place, before.id);
 	}
 	if (r < 0) {
-		undo_adopt(l, entry, &journey);
+		undo_adopt(l, entry, &before);
 		return r;
 	}
-	free(journey.meta.extents);
-	r = state_add_gone(&l->state, journey.id, entry->id);
+	free(before.meta.extents);
+	r = state_add_gone(&l->state, before.id, entry->id);
 	if (r < 0)
 		return r;
 	l->state.stale = true;
@@ -456,12 +455,12 @@ int vault_adopt_lost(struct luod *l, struct luo_entry *entry)
 		r = luo_entry_move(entry, to);
 	if (r < 0)
 		return r;
-	log_error("%s: \"%s\" is lost, the kernel could not restore it: %s.", to->name, entry->name,
+	log_error("%s: \"%s\" is lost: the kernel could not restore it: %s.", to->name, entry->name,
 		  strerror(-entry->failed));
-	/* A file number that nothing is behind; it only has to be one. */
+	/* There is no file of this number; it only has to be unique. */
 	entry->token = entry->id = l->state.next_id++;
 	record_add(&w, entry, RECORD_LOST, holding);
-	journal_must(l, &w);
+	journal_must_write(l, &w);
 	r = state_add_gone(&l->state, holding, entry->id);
 	unit_remove_if_empty(l, from);
 	return r;

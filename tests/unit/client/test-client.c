@@ -92,7 +92,7 @@ static const struct {
 	const char *name, *text;
 } errors[] = {
 	{ "{\"error\":\"io.luo.NoSuchUnit\",\"parameters\":{\"unit\":\"a\"}}", -ENOENT,
-	  "io.luo.NoSuchUnit", "luod knows no unit \"a\"" },
+	  "io.luo.NoSuchUnit", "luod does not know the unit \"a\"" },
 	{ "{\"error\":\"io.luo.NoSuchEntry\",\"parameters\":{\"unit\":\"a\",\"name\":\"b\"}}",
 	  -ENOENT, "io.luo.NoSuchEntry", "unit \"a\" has no entry \"b\"" },
 	{ "{\"error\":\"io.luo.NotPermitted\",\"parameters\":{\"text\":\"root only\"}}", -EPERM,
@@ -127,8 +127,7 @@ static const struct {
 	  "luod does not accept the parameter \"unit\"" },
 	{ "{\"error\":\"org.varlink.service.MethodNotFound\"}", -ENOSYS,
 	  "org.varlink.service.MethodNotFound",
-	  "luod does not know this call (org.varlink.service.MethodNotFound): is it of another "
-	  "version?" },
+	  "luod does not know the method org.varlink.service.MethodNotFound; it may have another version" },
 	{ "{\"error\":\"com.example.Odd\",\"parameters\":{}}", -EREMOTEIO, "com.example.Odd",
 	  NULL },
 };

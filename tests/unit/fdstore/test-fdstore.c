@@ -2,11 +2,15 @@
 
 /* The service's side of an fd store, against a notify socket of our own. */
 
+#include <dlfcn.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/wait.h>
 
+#include <systemd/sd-daemon.h>
+
 #include <luo/fdstore.h>
+#include <luo/heap.h>
 #include <luo/memfd.h>
 
 #include "tests/unit/helpers.h"
@@ -113,6 +117,16 @@ static int manager_stop(void **state)
 	remove_directory(m->directory);
 	free(m);
 	return 0;
+}
+
+static bool barrier_times_out;
+
+/* Stands in front of the one of libsystemd. */
+int sd_notify_barrier(int unset_environment, uint64_t timeout)
+{
+	int (*real)(int, uint64_t) = dlsym(RTLD_NEXT, "sd_notify_barrier");
+
+	return barrier_times_out ? -ETIMEDOUT : real(unset_environment, timeout);
 }
 
 /* ---- push, remove ---------------------------------------------------------------------------- */
@@ -425,6 +439,116 @@ static void test_memfd_made(void **state)
 	close(fd);
 }
 
+static void expect_same_file(int a, int b)
+{
+	assert_int_not_equal(a, b);
+	assert_int_equal(inode_of(a), inode_of(b));
+}
+
+/* It is stored once, and each call gives an fd of its own. */
+static void test_memfd_twice(void **state)
+{
+	struct manager *m = *state;
+	int a = -1, b = -1, c = -1;
+
+	assert_int_equal(luo_fdstore_memfd("twice", 4096, &a), 1);
+	assert_int_equal(luo_fdstore_memfd("twice", 4096, &b), 0);
+	assert_int_equal(m->n, 1);
+	expect_same_file(a, b);
+	close(a);
+	close(b);
+	assert_int_equal(luo_fdstore_memfd("twice", 4096, &c), 0);
+	assert_int_equal(m->messages[0].inode, inode_of(c));
+	assert_int_equal(luo_fdstore_memfd("twice", 8192, &a), -EUCLEAN);
+	assert_int_equal(m->n, 1);
+	close(c);
+}
+
+/* Both find what the other one made. */
+static void test_memfd_and_heap(void **state)
+{
+	struct manager *m = *state;
+	struct luo_heap *heap;
+	struct stat st;
+	int fd = -1;
+
+	assert_int_equal(luo_heap_open("heap", NULL, &heap), 0);
+	assert_int_equal(m->n, 1);
+	assert_int_equal(fstat(luo_heap_get_fd(heap), &st), 0);
+	assert_int_equal(luo_fdstore_memfd("heap", 1, &fd), -EUCLEAN);
+	assert_int_equal(luo_fdstore_memfd("heap", (uint64_t)st.st_size, &fd), 0);
+	assert_int_equal(inode_of(fd), st.st_ino);
+	luo_heap_close(heap);
+	close(fd);
+	assert_int_equal(luo_fdstore_memfd("no heap", 0, &fd), 1);
+	assert_int_equal(luo_heap_open("no heap", NULL, &heap), 0);
+	assert_int_equal(m->n, 2);
+	assert_int_equal(fstat(luo_heap_get_fd(heap), &st), 0);
+	assert_int_equal(inode_of(fd), st.st_ino);
+	luo_heap_close(heap);
+	close(fd);
+}
+
+static void test_memfd_removed(void **state)
+{
+	struct manager *m = *state;
+	int a = -1, b = -1;
+
+	assert_int_equal(luo_fdstore_memfd("removed", 1, &a), 1);
+	assert_int_equal(luo_fdstore_remove("removed"), 0);
+	assert_int_equal(luo_fdstore_memfd("removed", 1, &b), 1);
+	assert_int_not_equal(inode_of(a), inode_of(b));
+	assert_int_equal(m->n, 3);
+	assert_int_equal(m->messages[2].inode, inode_of(b));
+	close(a);
+	close(b);
+}
+
+/* The manager may have it all the same: the same file is stored again, which it does not take
+ * twice. */
+static void test_memfd_timed_out(void **state)
+{
+	struct manager *m = *state;
+	struct luo_heap *heap;
+	int fd = -1;
+
+	barrier_times_out = true;
+	assert_int_equal(luo_fdstore_memfd("slow", 1, &fd), -ETIMEDOUT);
+	assert_int_equal(luo_heap_open("slow heap", NULL, &heap), -ETIMEDOUT);
+	barrier_times_out = false;
+	assert_int_equal(luo_fdstore_memfd("slow", 1, &fd), 1);
+	assert_int_equal(luo_heap_open("slow heap", NULL, &heap), 0);
+	assert_int_equal(luo_heap_get_state(heap), LUO_HEAP_NEW);
+	assert_int_equal(m->n, 4);
+	assert_int_equal(m->messages[0].inode, inode_of(fd));
+	assert_int_equal(m->messages[2].inode, inode_of(fd));
+	assert_int_equal(m->messages[1].inode, m->messages[3].inode);
+	luo_heap_close(heap);
+	close(fd);
+}
+
+static void *make_threaded(void *ret_fd)
+{
+	assert_true(luo_fdstore_memfd("threads", 1, ret_fd) >= 0);
+	return NULL;
+}
+
+static void test_memfd_of_threads(void **state)
+{
+	struct manager *m = *state;
+	pthread_t threads[4];
+	int fds[ELEMENTSOF(threads)];
+
+	for (size_t i = 0; i < ELEMENTSOF(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, make_threaded, &fds[i]), 0);
+	for (size_t i = 0; i < ELEMENTSOF(threads); i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_int_equal(m->n, 1);
+	for (size_t i = 0; i < ELEMENTSOF(threads); i++)
+		assert_int_equal(m->messages[0].inode, inode_of(fds[i]));
+	close_many(fds, ELEMENTSOF(fds));
+}
+
 static void test_memfd_longest_name(void **state)
 {
 	char name[256];
@@ -441,7 +565,7 @@ static void test_memfd_push_fails(void **state)
 	int fd = -2, next = dup(0);
 
 	setenv("NOTIFY_SOCKET", "/tmp/test-fdstore-nobody-is-here", 1);
-	assert_int_equal(luo_fdstore_memfd("new", 4096, &fd), -ENOENT);
+	assert_int_equal(luo_fdstore_memfd("not sent", 4096, &fd), -ENOENT);
 	unsetenv("NOTIFY_SOCKET");
 	assert_int_equal(fd, -2);
 	/* and nothing was left open */
@@ -469,6 +593,11 @@ int main(void)
 		cmocka_unit_test(test_memfd_found),
 		cmocka_unit_test(test_memfd_not_kept),
 		cmocka_unit_test_setup_teardown(test_memfd_made, manager_start, manager_stop),
+		cmocka_unit_test_setup_teardown(test_memfd_twice, manager_start, manager_stop),
+		cmocka_unit_test_setup_teardown(test_memfd_and_heap, manager_start, manager_stop),
+		cmocka_unit_test_setup_teardown(test_memfd_removed, manager_start, manager_stop),
+		cmocka_unit_test_setup_teardown(test_memfd_timed_out, manager_start, manager_stop),
+		cmocka_unit_test_setup_teardown(test_memfd_of_threads, manager_start, manager_stop),
 		cmocka_unit_test_setup_teardown(test_memfd_longest_name, manager_start,
 						manager_stop),
 		cmocka_unit_test(test_memfd_push_fails),

@@ -35,7 +35,7 @@ static void test_name_taken(void **state)
 	assert_null(commit);
 	/* Nothing was preserved: the file can go into another session. */
 	assert_int_equal(
-		luo_session_preserve_fd(session, 7, luo_store_unit_at(store, 0)->entries[0]->fd),
+		luo_session_preserve_fd(session, luo_store_unit_at(store, 0)->entries[0]->fd, 7),
 		0);
 	luo_store_free(store);
 }

@@ -102,7 +102,7 @@ static void test_finish_is_of_both(void **state)
 	fds = luo_incoming_sessions(incoming, &n);
 	assert_int_equal(n, 2);
 	for (size_t i = 0; i < n; i++)
-		assert_int_equal(luo_session_restore_fd(fds[i], 1, &fd), -ENOENT);
+		assert_int_equal(luo_session_retrieve_fd(fds[i], 1, &fd), -ENOENT);
 	luo_incoming_free(incoming);
 }
 

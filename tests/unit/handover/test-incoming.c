@@ -236,7 +236,7 @@ static void test_session_goes_along(void **state)
 	assert_int_equal(luo_device_open(0, &device), 0);
 	assert_int_equal(luo_session_create(device, "vm-1", &session), 0);
 	device = safe_close(device);
-	assert_int_equal(luo_session_preserve_fd(session, 5, memory), 0);
+	assert_int_equal(luo_session_preserve_fd(session, memory, 5), 0);
 	add(store, "vmm.service", "guest", session);
 
 	commit = commit_store(store, NULL);
@@ -248,7 +248,7 @@ static void test_session_goes_along(void **state)
 	incoming = retrieve(LUO_DEFAULT_SESSION);
 	assert_int_equal(find(incoming, "vmm.service", "guest", 0)->type, LUO_ENTRY_SESSION);
 	session = restored(incoming, "vmm.service", "guest");
-	assert_int_equal(luo_session_restore_fd(session, 5, &fd), 0);
+	assert_int_equal(luo_session_retrieve_fd(session, 5, &fd), 0);
 	assert_content(fd, "ram");
 	safe_close(fd);
 	luo_incoming_free(incoming);
@@ -316,10 +316,10 @@ static struct luo_incoming *incoming_with_mapping(const char *text)
 	assert_int_equal(luo_device_open(0, &device), 0);
 	assert_int_equal(luo_session_create(device, LUO_DEFAULT_SESSION, &session), 0);
 	device = safe_close(device);
-	assert_int_equal(luo_session_preserve_fd(session, 1, memory), 0);
+	assert_int_equal(luo_session_preserve_fd(session, memory, 1), 0);
 	if (text) {
 		mapping = make_memfd("mapping", text);
-		assert_int_equal(luo_session_preserve_fd(session, LUO_TOKEN_MAPPING, mapping), 0);
+		assert_int_equal(luo_session_preserve_fd(session, mapping, LUO_TOKEN_MAPPING), 0);
 	}
 	fake_luo_kexec();
 	return retrieve(LUO_DEFAULT_SESSION);
@@ -362,10 +362,10 @@ static void test_carry(void **state)
 	assert_int_equal(luo_session_create(device, LUO_DEFAULT_SESSION, &session), 0);
 	assert_int_equal(luo_session_create(device, LUO_DEFAULT_SESSION ".1", &spill), 0);
 	device = safe_close(device);
-	assert_int_equal(luo_session_preserve_fd(session, LUO_TOKEN_MAPPING, mapping), 0);
-	assert_int_equal(luo_session_preserve_fd(session, 123456, far), 0);
-	assert_int_equal(luo_session_preserve_fd(session, 17, near), 0);
-	assert_int_equal(luo_session_preserve_fd(spill, 1, spilled), 0);
+	assert_int_equal(luo_session_preserve_fd(session, mapping, LUO_TOKEN_MAPPING), 0);
+	assert_int_equal(luo_session_preserve_fd(session, far, 123456), 0);
+	assert_int_equal(luo_session_preserve_fd(session, near, 17), 0);
+	assert_int_equal(luo_session_preserve_fd(spill, spilled, 1), 0);
 	fake_luo_kexec();
 
 	incoming = retrieve(LUO_DEFAULT_SESSION);
@@ -383,10 +383,10 @@ static void test_carry(void **state)
 	assert_non_null(luo_incoming_problem(incoming));
 	session = safe_close(session);
 	session = fcntl(luo_incoming_sessions(incoming, &n)[0], F_DUPFD_CLOEXEC, 3);
-	assert_int_equal(luo_session_restore_fd(session, 123456, &fd), 0);
+	assert_int_equal(luo_session_retrieve_fd(session, 123456, &fd), 0);
 	assert_content(fd, "far");
 	safe_close(fd);
-	assert_int_equal(luo_session_restore_fd(session, 17, &fd), 0);
+	assert_int_equal(luo_session_retrieve_fd(session, 17, &fd), 0);
 	assert_content(fd, "near");
 	safe_close(fd);
 	luo_incoming_free(incoming);

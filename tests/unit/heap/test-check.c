@@ -399,9 +399,9 @@ static void test_damaged_roots(void **state)
 	damage64(&root->size, 65, "is said to have 65 bytes, and its block at");
 	damage64(&root->version, 0, "has version 0");
 	damage64(&root->version, UINT64_C(1) << 32, "has version 4294967296");
-	damage64(root->name, 0, "has a name that is none");
-	damage64(root->name, UINT64_C(0x000000070000746f), "has a name that is none");
-	damage64(&root->reserved[5], 1, "is something, where zeros belong");
+	damage64(root->name, 0, "has an invalid name");
+	damage64(root->name, UINT64_C(0x000000070000746f), "has an invalid name");
+	damage64(&root->reserved[5], 1, "is not zero");
 }
 
 static void test_damaged_pages(void **state)
@@ -438,7 +438,7 @@ static void test_damaged_pages(void **state)
 		 "is in list");
 	damage64(&desc(at.free_run)->word, HEAP_DESC(HEAP_PAGE_RUN, n), "where none begins");
 	before = HEAP_DESC_PAGES(desc(at.before_free)->word);
-	damage64(&desc(at.before_free)->word, HEAP_DESC(HEAP_PAGE_FREE, before), "are neighbours");
+	damage64(&desc(at.before_free)->word, HEAP_DESC(HEAP_PAGE_FREE, before), "are neighbors");
 	damage64(&desc(at.run)->word, HEAP_DESC(HEAP_PAGE_FREE, 5), "in no list of free runs");
 	damage64(&desc(at.free_run)->links, at.free_run, "names page");
 	damage64(&desc(at.free_run)->links, (uint64_t)at.free_run << 32, "is in a list twice");
@@ -447,14 +447,14 @@ static void test_damaged_pages(void **state)
 	assert_int_equal(luo_heap_trim(heap), 0);
 	assert_true(desc(at.free_run)->word & HEAP_DESC_ZERO);
 	damage64(heap_page(heap, at.free_run) + 4096, 1,
-		 "is said to be zeros, and is not at offset");
+		 "is marked as zeros, but is not zero at offset");
 	damage32(&index->lists[7][0], at.free_run, "in a list twice");
 	damage32(&index->lists[7][0], last + 1, "where none begins");
 	damage32(&index->fl_bitmap, 0, "the bitmap of all lists of free runs is 0x000000");
 	damage64(index->sl_bitmap, 0, "the bitmap of the lists 0/0 to 0/7");
-	damage32(&index->slot_pages[0], at.slab, "which is no page of tables");
+	damage32(&index->slot_pages[0], at.slab, "which is not a page of tables");
 	damage32(&index->slot_pages[0], 1, "which is something else already");
-	damage32(&index->slot_pages[0], UINT32_MAX, "which is no page of tables");
+	damage32(&index->slot_pages[0], UINT32_MAX, "which is not a page of tables");
 	damage32(&index->slot_pages[9], 2, "there are 2 slots, and page 2 is said to have");
 }
 
@@ -473,23 +473,23 @@ static void test_damaged_slabs(void **state)
 	word = desc(at.slab)->word;
 	damage64(&slab->check, 1, "its check word is 0x0000000000000001");
 	damage64(&slab->listed, 2, "listed is 0x2, not 0 or 1");
-	damage64(&slab->reserved[1], 1, "where zeros belong");
+	damage64(&slab->reserved[1], 1, "is not zero");
 	damage64(&slab->used[0], slab->used[0] | UINT64_C(1) << 63, "more are in use");
 	damage64(&desc(at.slab)->word, word ^ 1 << 4, "its check word is");
-	damage64(&desc(at.slab)->word, HEAP_DESC_SLAB(other, 1, 1), "which is no slab of");
+	damage64(&desc(at.slab)->word, HEAP_DESC_SLAB(other, 1, 1), "which is not a slab of");
 	damage64(&desc(at.slab)->word, HEAP_DESC_SLAB(other, 100, 1), "belongs to slot 100");
 	damage64(&desc(at.slab)->word, HEAP_DESC_SLAB(other, 1000, 1), "belong to nothing");
 	damage64(&desc(at.slab)->word, HEAP_DESC_SLAB(200, 0, 1), "belong to nothing");
-	damage64(&listed->listed, 0, "is in the list, and says that it is not");
+	damage64(&listed->listed, 0, "is in the list, but is marked as not listed");
 	damage64(&listed->listed, 0, "and is not listed");
-	damage64(&listed->links, 0, "says that it is listed, and is not in the list");
+	damage64(&listed->links, 0, "is marked as listed, but is not in the list");
 	damage64(&listed->links, (uint64_t)at.listed_slab << 32, "is listed twice");
-	damage64(&listed->links, (uint64_t)at.slab << 32, "which is no slab of them");
-	damage64(&listed->links, UINT64_C(0xffffffff00000000), "which is no slab of them");
+	damage64(&listed->links, (uint64_t)at.slab << 32, "which is not a slab of");
+	damage64(&listed->links, UINT64_C(0xffffffff00000000), "which is not a slab of");
 	damage64(&second->links, second->links & ~(uint64_t)UINT32_MAX, "as the one before it");
-	damage32(&m->list, 0, "says that it is listed, and is not in the list");
-	damage32(&m->list, at.run, "which is no slab of them");
-	damage32(&m->list, UINT32_MAX, "which is no slab of them");
+	damage32(&m->list, 0, "is marked as listed, but is not in the list");
+	damage32(&m->list, at.run, "which is not a slab of");
+	damage32(&m->list, UINT32_MAX, "which is not a slab of");
 }
 
 static void test_damaged_slots(void **state)
@@ -507,16 +507,16 @@ static void test_damaged_slots(void **state)
 	segment = heap_at(heap, slot->tx.segment);
 	damage64(&slot->check, 1, "slot 0: its check word");
 	damage64(&slot->log.commit, 1, "slot 0: its log (offset 0x20010) is not empty");
-	damage64(&slot->reserved[0], 1, "slot 0: at offset 0x20c90 is something");
+	damage64(&slot->reserved[0], 1, "slot 0: at offset 0x20c90 is not zero");
 	damage64((uint8_t *)slot + HEAP_SLOT_SIZE - 8, 1, "slot 0: at offset 0x23ff8");
 	damage32(&m->top, m->bottom + 33, "has 33 hints, more than 32");
 	few = &slot->magazines[heap_class_of(4096)];
 	damage32(&few->top, few->bottom + 13, "has 14 free blocks, of which hints name 13");
 	damage32(&m->reserved, 1, "has something where zeros belong");
-	damage64(hint, HEAP_HINT(at.run, 0), "which is no slab of that slot and class");
-	damage64(hint, HEAP_HINT(at.slab, 0), "which is no slab of that slot and class");
+	damage64(hint, HEAP_HINT(at.run, 0), "which is not a slab of that slot and class");
+	damage64(hint, HEAP_HINT(at.slab, 0), "which is not a slab of that slot and class");
 	damage64(hint, HEAP_HINT(at.listed_slab, 60000), "names block 60000");
-	damage64(hint, *hint | UINT64_C(1) << 50, "which is no slab of that slot and class");
+	damage64(hint, *hint | UINT64_C(1) << 50, "which is not a slab of that slot and class");
 	damage64(&slot->remote, at.remote + 1, "where no block begins");
 	damage64(&slot->remote, UINT64_MAX, "where no block begins");
 	damage64(heap_at(heap, at.remote), at.remote, "twice");
@@ -524,11 +524,11 @@ static void test_damaged_slots(void **state)
 	damage64(&heap->slots[1].slot->remote, at.remote, "whose slab is of slot 0");
 	damage64(&slot->tx.word, UINT64_C(3) << 32, "the state of its transaction");
 	damage64(&slot->tx.word, 0, "there is no transaction, and its log");
-	damage64(&slot->tx.word, slot->tx.word + 1, "makes no sense");
+	damage64(&slot->tx.word, slot->tx.word + 1, "is invalid");
 	damage64(&slot->tx.word, slot->tx.word | 60000, "has room for 8190 words");
 	damage64(&slot->tx.segment, 0, "is part of no transaction's log");
-	damage64(&slot->tx.segment, (uint64_t)at.run << HEAP_PAGE_SHIFT, "no segment of a log");
-	damage64(&slot->tx.segment, UINT64_MAX, "no segment of a log");
+	damage64(&slot->tx.segment, (uint64_t)at.run << HEAP_PAGE_SHIFT, "not a segment of a log");
+	damage64(&slot->tx.segment, UINT64_MAX, "not a segment of a log");
 	damage64(&segment->previous, heap_offset(heap, segment), "part of a log already");
 	damage64(&segment->previous_word, 301, "has room for 300 words in the slot");
 	heap->slots[0].in_tx = false;

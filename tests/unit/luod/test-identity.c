@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Who is calling: what is read from /proc, and which unit a cgroup is of. */
+/* The caller: what is read from /proc, and the unit of a cgroup. */
 
 #include <signal.h>
 #include <sys/prctl.h>
@@ -18,7 +18,7 @@ static int option_error;
 #define OPTION_PASSPIDFD 76
 #define OPTION_PEERPIDFD 77
 
-/* Stands in front of the one of libc. */
+/* Replaces the one of libc. */
 int getsockopt(int fd, int level, int option, void *value, socklen_t *size)
 {
 	if (option_error && level == SOL_SOCKET &&
@@ -53,7 +53,7 @@ static void test_unit_of_nothing(void **state)
 	expect_unit("relative.service", NULL);
 }
 
-/* What lies below a unit may be delegated: its owner can call a cgroup what he likes. */
+/* What is below a unit may be delegated: its owner can give a cgroup any name. */
 static void test_unit_is_not_chosen(void **state)
 {
 	expect_unit("/user.slice/user-1000.slice/user@1000.service/app.slice/db.service",
@@ -278,7 +278,7 @@ static void test_life(void **state)
 	need_pidfd();
 	pid = fork();
 	if (pid == 0) {
-		/* Whatever becomes of the test, this one does not stay. */
+		/* This process ends with the test, even if the test fails. */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		pause();
 		_exit(0);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The state log: cut, damaged and hostile ones first; then that reading it gives the state back. */
+/* The state log: cut, damaged and hostile logs first; then a log gives the state back. */
 
 #include <json-c/json.h>
 
 #include "tests/unit/helpers.h"
-#include "tools/luod/state.h"
+#include "tools/luod/state-apply.h"
+#include "tools/luod/state-record.h"
 
 static int count(struct json_object *record, void *userdata)
 {
@@ -37,7 +38,7 @@ static struct state_log_report read_log(struct state_log *log, unsigned *n)
 	return report;
 }
 
-/* Whatever is missing at the end: the records before it are read, and writing goes on behind them.
+/* Any part may be missing at the end: the records before it are read, and writing continues there.
  */
 static void test_cut(void **state)
 {
@@ -58,7 +59,7 @@ static void test_cut(void **state)
 		assert_int_equal(report.end, two);
 		assert_int_equal(report.cut, size - two);
 		assert_int_equal(report.damaged, 0);
-		/* It is gone now, so write it again for the next round. */
+		/* It was cut off, so write it again for the next round. */
 		log.end = two;
 		put(&log, "{\"a\":3}");
 	}
@@ -72,7 +73,7 @@ static void test_cut(void **state)
 	state_log_close(&log);
 }
 
-/* Any one byte that is wrong: its line is skipped, the others are read. */
+/* Any single wrong byte: its line is skipped, the others are read. */
 static void test_damaged(void **state)
 {
 	struct state_log log = new_log();
@@ -92,7 +93,7 @@ static void test_damaged(void **state)
 		wrong = byte ^ 1;
 		assert_int_equal(pwrite(log.fd, &wrong, 1, (off_t)at), 1);
 		report = read_log(&log, &n);
-		/* A broken line end takes the next line with it. */
+		/* A broken line end damages the next line too. */
 		assert_int_equal(n, at == two - 1 ? 1 : 2);
 		assert_int_equal(report.damaged, 1);
 		assert_int_equal(report.cut, 0);
@@ -101,7 +102,7 @@ static void test_damaged(void **state)
 	state_log_close(&log);
 }
 
-/* The last line was written to its end, so a wrong byte in it is no torn write; it stays, and is
+/* The last line has its line break, so a wrong byte in it is damage. The line stays, and is
  * still found when the log was written on and is read again. */
 static void test_damaged_at_the_end(void **state)
 {
@@ -341,13 +342,13 @@ static void test_round_trip(void **state)
 	apply(&s, "{\"r\":\"commit\",\"name\":\"luod\",\"o\":88,\"n\":2}");
 	assert_int_equal(s.ignored, 0);
 	assert_false(s.stale);
-	state_applied(&s);
+	state_end_reading(&s);
 	text = text_of(&s);
 
 	assert_int_equal(state_init(&again), 0);
 	assert_int_equal(state_log_parse(text, strlen(text), state_apply_record, &again, &report),
 			 0);
-	state_applied(&again);
+	state_end_reading(&again);
 	assert_int_equal(again.ignored, 0);
 	assert_int_equal(report.damaged, 0);
 	text_again = text_of(&again);

@@ -37,8 +37,6 @@ static void test_from_data(void **state)
 	assert_int_equal(luo_memfd_new_from_data(&o, "hello", 5, &untouched), -EINVAL);
 	assert_int_equal(luo_memfd_new_from_data(&o, NULL, 4, &untouched), -EINVAL);
 	assert_int_equal(luo_memfd_new_from_data(&o, "hell", 4, NULL), -EINVAL);
-	o.flags = LUO_MEMFD_HUGETLB;
-	assert_int_equal(luo_memfd_new_from_data(&o, "hell", 4, &untouched), -EOPNOTSUPP);
 	assert_int_equal(untouched, UNTOUCHED);
 	o = (struct luo_memfd_options){ .size = 5 * MIB, .seals = LUO_SEAL_WRITE };
 	assert_int_equal(luo_memfd_new_from_data(&o, "hello", 5, &fd), 0);
@@ -93,8 +91,6 @@ static void test_from_fd_refused(void **state)
 	assert_int_equal(luo_memfd_new_from_fd(NULL, fd, 0, NULL), -EINVAL);
 	assert_int_equal(luo_memfd_snapshot(NULL, fd, 0, NULL), -EINVAL);
 	assert_int_equal(luo_memfd_new_from_fd(&o, fd, 0, &untouched), -EINVAL);
-	o = (struct luo_memfd_options){ .flags = LUO_MEMFD_HUGETLB };
-	assert_int_equal(luo_memfd_new_from_fd(&o, fd, 0, &untouched), -EOPNOTSUPP);
 	o = (struct luo_memfd_options){ .flags = 1 << 20 };
 	assert_int_equal(luo_memfd_new_from_fd(&o, fd, 0, &untouched), -EINVAL);
 	assert_int_equal(untouched, UNTOUCHED);

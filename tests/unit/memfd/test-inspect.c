@@ -101,7 +101,7 @@ static void test_session_and_agreement(void **state)
 	assert_int_equal(info.kind, LUO_KIND_SESSION);
 	assert_false(info.preservable);
 	assert_string_equal(info.name, "my session");
-	assert_int_equal(luo_session_preserve_fd(other, 1, session), -ENOENT);
+	assert_int_equal(luo_session_preserve_fd(other, session, 1), -ENOENT);
 	fake_luo_uninstall();
 }
 

@@ -11,15 +11,6 @@ static void test_create_refused(void **state)
 	assert_create((struct luo_memfd_options){ .seals = 1 << 20 }, -EINVAL);
 	assert_create((struct luo_memfd_options){ .flags = LUO_MEMFD_EXEC | LUO_MEMFD_NOEXEC_SEAL },
 		      -EINVAL);
-	assert_create((struct luo_memfd_options){ .flags = LUO_MEMFD_HUGETLB | LUO_MEMFD_HUGEPAGE },
-		      -EINVAL);
-	assert_create((struct luo_memfd_options){ .hugetlb_size = 2 * MIB }, -EINVAL);
-	assert_create(
-		(struct luo_memfd_options){ .flags = LUO_MEMFD_HUGETLB, .hugetlb_size = 3 * MIB },
-		-EINVAL);
-	/* A power of two, but no machine has such pages. */
-	assert_create((struct luo_memfd_options){ .flags = LUO_MEMFD_HUGETLB, .hugetlb_size = 2 },
-		      -ENODEV);
 	assert_create((struct luo_memfd_options){ .size = UINT64_MAX }, -EFBIG);
 	memset(name, 'x', sizeof(name));
 	name[250] = '\0';
@@ -126,19 +117,6 @@ static void test_create_allocated(void **state)
 		-ENOMEM);
 }
 
-static void test_create_hugetlb(void **state)
-{
-	struct luo_memfd_options options = { .flags = LUO_MEMFD_HUGETLB, .name = "huge" };
-	_cleanup_free_ char *name = NULL;
-	_cleanup_close_ int fd = -EBADF;
-
-	if (luo_memfd_create(&options, &fd) < 0)
-		skip();
-	assert_int_equal(luo_fd_is_memfd(fd), 1);
-	assert_int_equal(luo_memfd_get_name(fd, &name), 0);
-	assert_string_equal(name, "huge");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -149,7 +127,6 @@ int main(void)
 		TEST(test_create_exec),
 		TEST(test_create_noexec),
 		TEST(test_create_allocated),
-		TEST(test_create_hugetlb),
 		TEST(test_create_without_cloexec),
 		TEST(test_create_with_every_seal),
 	};

@@ -61,12 +61,12 @@ static void test_restored_memfd_has_no_name(void **state)
 	fd = create((struct luo_memfd_options){ .name = "x" });
 	assert_int_equal(luo_device_open(0, &device), 0);
 	assert_int_equal(luo_session_create(device, "s", &old), 0);
-	assert_int_equal(luo_session_preserve_fd(old, 1, fd), 0);
+	assert_int_equal(luo_session_preserve_fd(old, fd, 1), 0);
 	fake_luo_kexec();
 	device = safe_close(device);
 	assert_int_equal(luo_device_open(0, &device), 0);
 	assert_int_equal(luo_session_retrieve(device, "s", &session), 0);
-	assert_int_equal(luo_session_restore_fd(session, 1, &back), 0);
+	assert_int_equal(luo_session_retrieve_fd(session, 1, &back), 0);
 	assert_int_equal(luo_fd_is_memfd(back), 1);
 	assert_int_equal(luo_memfd_get_name(back, &name), 0);
 	assert_string_equal(name, "");

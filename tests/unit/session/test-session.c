@@ -58,7 +58,7 @@ static void preserve_text(int session, uint64_t token, const char *text)
 {
 	_cleanup_close_ int fd = memfd_of(text);
 
-	assert_int_equal(luo_session_preserve_fd(session, token, fd), 0);
+	assert_int_equal(luo_session_preserve_fd(session, fd, token), 0);
 }
 
 /* The device */
@@ -314,17 +314,17 @@ static void test_preserve_refused(void **state)
 	_cleanup_close_ int a = create("a"), b = create("b"), one = memfd_of("one"),
 			    two = memfd_of("two"), path = open("/", O_PATH | O_CLOEXEC);
 
-	assert_int_equal(luo_session_preserve_fd(-1, 1, one), -EBADF);
-	assert_int_equal(luo_session_preserve_fd(one, 1, one), -ENOTTY);
-	assert_int_equal(luo_session_preserve_fd(a, 1, -1), -EBADF);
-	assert_int_equal(luo_session_preserve_fd(a, 1, path), -EBADF);
-	assert_int_equal(luo_session_preserve_fd(a, 1, b), -ENOENT);
-	assert_int_equal(luo_session_preserve_fd(a, 1, one), 0);
-	assert_int_equal(luo_session_preserve_fd(a, 1, two), -EEXIST);
-	assert_int_equal(luo_session_preserve_fd(b, 1, one), -EBUSY);
+	assert_int_equal(luo_session_preserve_fd(-1, one, 1), -EBADF);
+	assert_int_equal(luo_session_preserve_fd(one, one, 1), -ENOTTY);
+	assert_int_equal(luo_session_preserve_fd(a, -1, 1), -EBADF);
+	assert_int_equal(luo_session_preserve_fd(a, path, 1), -EBADF);
+	assert_int_equal(luo_session_preserve_fd(a, b, 1), -ENOENT);
+	assert_int_equal(luo_session_preserve_fd(a, one, 1), 0);
+	assert_int_equal(luo_session_preserve_fd(a, two, 1), -EEXIST);
+	assert_int_equal(luo_session_preserve_fd(b, one, 1), -EBUSY);
 	fake_luo_set_file_limit(1);
-	assert_int_equal(luo_session_preserve_fd(a, 2, two), -ENOSPC);
-	assert_int_equal(luo_session_preserve_fd(b, 2, two), 0);
+	assert_int_equal(luo_session_preserve_fd(a, two, 2), -ENOSPC);
+	assert_int_equal(luo_session_preserve_fd(b, two, 2), 0);
 	assert_int_equal(luo_session_finish(a), -EINVAL);
 }
 
@@ -335,9 +335,9 @@ static void test_preserve_fails(void **state)
 
 	for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
 		fake_luo_fail(FAKE_LUO_PRESERVE_FD, 1, errors[i]);
-		assert_int_equal(luo_session_preserve_fd(session, 1, fd), -errors[i]);
+		assert_int_equal(luo_session_preserve_fd(session, fd, 1), -errors[i]);
 	}
-	assert_int_equal(luo_session_preserve_fd(session, 1, fd), 0);
+	assert_int_equal(luo_session_preserve_fd(session, fd, 1), 0);
 }
 
 static void test_restore_refused(void **state)
@@ -346,17 +346,17 @@ static void test_restore_refused(void **state)
 	int untouched = UNTOUCHED;
 
 	preserve_text(old, 1, "one");
-	assert_int_equal(luo_session_restore_fd(old, 1, &untouched), -EINVAL);
+	assert_int_equal(luo_session_retrieve_fd(old, 1, &untouched), -EINVAL);
 	fake_luo_kexec();
 	session = retrieve("x");
-	assert_int_equal(luo_session_restore_fd(session, 1, NULL), -EINVAL);
-	assert_int_equal(luo_session_restore_fd(-1, 1, &untouched), -EBADF);
-	assert_int_equal(luo_session_restore_fd(session, 2, &untouched), -ENOENT);
-	assert_int_equal(luo_session_preserve_fd(session, 2, 0), -EINVAL);
+	assert_int_equal(luo_session_retrieve_fd(session, 1, NULL), -EINVAL);
+	assert_int_equal(luo_session_retrieve_fd(-1, 1, &untouched), -EBADF);
+	assert_int_equal(luo_session_retrieve_fd(session, 2, &untouched), -ENOENT);
+	assert_int_equal(luo_session_preserve_fd(session, 0, 2), -EINVAL);
 	fake_luo_fail(FAKE_LUO_RETRIEVE_FD, 1, EMFILE);
-	assert_int_equal(luo_session_restore_fd(session, 1, &untouched), -EMFILE);
+	assert_int_equal(luo_session_retrieve_fd(session, 1, &untouched), -EMFILE);
 	assert_int_equal(untouched, UNTOUCHED);
-	assert_int_equal(luo_session_restore_fd(session, 1, &fd), 0);
+	assert_int_equal(luo_session_retrieve_fd(session, 1, &fd), 0);
 	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
 	assert_content(fd, "one");
 }
@@ -372,11 +372,11 @@ static void test_failed_restore_is_final(void **state)
 	fake_luo_kexec();
 	session = retrieve("x");
 	fake_luo_fail(FAKE_LUO_RETRIEVE_FD, 1, ENOMEM);
-	assert_int_equal(luo_session_restore_fd(session, 1, &fd), -ENOMEM);
-	assert_int_equal(luo_session_restore_fd(session, 1, &fd), -ENOMEM);
+	assert_int_equal(luo_session_retrieve_fd(session, 1, &fd), -ENOMEM);
+	assert_int_equal(luo_session_retrieve_fd(session, 1, &fd), -ENOMEM);
 	fake_luo_stats(&stats);
 	assert_int_equal(stats.bytes, strlen("second"));
-	assert_int_equal(luo_session_restore_fd(session, 2, &two), 0);
+	assert_int_equal(luo_session_retrieve_fd(session, 2, &two), 0);
 	assert_content(two, "second");
 	assert_int_equal(fd, UNTOUCHED);
 }
@@ -397,7 +397,7 @@ static void test_finish(void **state)
 	assert_int_equal(stats.files, 1);
 	assert_int_equal(luo_session_finish(session), 0);
 	assert_int_equal(luo_session_finish(session), 0);
-	assert_int_equal(luo_session_restore_fd(session, 1, &fd), -ENOENT);
+	assert_int_equal(luo_session_retrieve_fd(session, 1, &fd), -ENOENT);
 }
 
 /* Names of sessions that are open */

@@ -120,7 +120,7 @@ static void leave(const char *text, int *keep, size_t n_keep)
 	assert_int_equal(luo_session_create(device, INDEX_SESSION, &session), 0);
 	keep[1] = session;
 	if (*text)
-		assert_int_equal(luo_session_preserve_fd(session, 0, fd), 0);
+		assert_int_equal(luo_session_preserve_fd(session, fd, 0), 0);
 	close(fd);
 	close(device);
 	fake_luo_kexec();

@@ -370,6 +370,37 @@ static void test_anonymous_inodes(void **state)
 	assert_int_equal(u->n_entries, 4);
 }
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wshadow"
+/* A loop in a loop is what users write: it must compile with -Wshadow -Werror, and be right. */
+static void test_nested_loops(void **state)
+{
+	struct luo_store *store = *state;
+	struct luo_entry *e, *f;
+	struct luo_unit *u, *v;
+	unsigned n = 0;
+
+	for (int i = 0; i < 3; i++) {
+		char name[] = { (char)('a' + i), 0 };
+
+		u = add_unit(state, name);
+		add_fd(u, "x", memfd_of("x"));
+		add_fd(u, "y", memfd_of("y"));
+	}
+	LUO_FOREACH_UNIT (u, store)
+		LUO_FOREACH_UNIT (v, store)
+			LUO_FOREACH_ENTRY (e, u)
+				LUO_FOREACH_ENTRY (f, v)
+					n += e->unit == u && f->unit == v && (e == f) <= (u == v);
+	assert_int_equal(n, 3 * 3 * 2 * 2);
+	n = 0;
+	/* clang-format off */
+	LUO_FOREACH_UNIT (u, store) LUO_FOREACH_ENTRY (e, u) n++;
+	/* clang-format on */
+	assert_int_equal(n, 6);
+}
+#pragma GCC diagnostic pop
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -384,6 +415,7 @@ int main(void)
 		T(test_lazy),         T(test_move),
 		T(test_order),        T(test_many),
 		T(test_dedupe_many),  T(test_anonymous_inodes),
+		T(test_nested_loops),
 	};
 
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);

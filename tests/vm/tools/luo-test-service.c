@@ -177,7 +177,7 @@ static int make_session(const struct spec *spec)
 	if (r >= 0)
 		r = luo_session_create(device, name, &session);
 	if (r >= 0)
-		r = luo_session_preserve_fd(session, 1, memory);
+		r = luo_session_preserve_fd(session, memory, 1);
 	if (r < 0)
 		errx(1, "cannot make session %s: %s", name, strerror(-r));
 	return session;
@@ -352,7 +352,7 @@ static void verify_one(const struct spec_list *list, size_t index)
 	if (spec->session) {
 		_cleanup_close_ int memory = -EBADF;
 
-		r = luo_session_restore_fd(fd, 1, &memory);
+		r = luo_session_retrieve_fd(fd, 1, &memory);
 		tap(r >= 0 && content_is_right(memory, spec), "%s is a session with its memory%s%s",
 		    spec->name, r < 0 ? ": " : "", r < 0 ? strerror(-r) : "");
 		return;

@@ -60,7 +60,7 @@ static int memfd_of_file(const char *path)
 
 static void preserve(int session, uint64_t token, int fd)
 {
-	int r = luo_session_preserve_fd(session, token, fd);
+	int r = luo_session_preserve_fd(session, fd, token);
 
 	if (r < 0)
 		errx(1, "cannot preserve token %llu: %s", (unsigned long long)token, strerror(-r));
@@ -111,7 +111,7 @@ static int retrieve(const char *name)
 		int fd = -1;
 		bool ok;
 
-		r = luo_session_restore_fd(session, token, &fd);
+		r = luo_session_retrieve_fd(session, token, &fd);
 		ok = r >= 0 && pread(fd, buffer, 7, 0) == 7 && streq(buffer, "payload");
 		failed += !ok;
 		printf("%sok %llu - payload %llu\n", ok ? "" : "not ",

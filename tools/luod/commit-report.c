@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "tools/luod/commit-report.h"
+
+#include <json-c/json.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <luo/handover.h>
+#include <luo/inspect.h>
+#include <luo/session.h>
+#include <luo/store.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "tools/luod/commit-split.h"
+#include "tools/luod/json-build.h"
+#include "tools/luod/luod.h"
+#include "tools/luod/state.h"
+#include "tools/luod/stores.h"
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+static int add_result(struct commit_report *report, const struct luo_commit_result *result)
+{
+	struct json_object *o = json_object_new_object();
+	char alias[2 * LUO_UNIT_NAME_MAX + 2];
+
+	if (!o)
+		return -ENOMEM;
+	add_string(o, "unit", result->entry->unit->name);
+	add_string(o, "name", result->entry->name);
+	add_string(o, "result", luo_result_to_string(result->result));
+	if (result->reason)
+		add_string(o, "reason", result->reason);
+	if (result->alias_of) {
+		snprintf(alias, sizeof(alias), "%s/%s", result->alias_of->unit->name,
+			 result->alias_of->name);
+		add_string(o, "aliasOf", alias);
+	}
+	add_number(o, "bytes", result->bytes);
+	add_number(o, "usec", result->usec);
+	json_object_array_add(report->results, o);
+	return 0;
+}
+
+int report_add_part(struct commit_report *report, const struct luo_commit *part,
+		    const struct split *split)
+{
+	const struct luo_commit_result *results;
+	struct luo_commit_summary sum;
+	size_t n;
+	int r;
+
+	results = luo_commit_results(part, &n);
+	luo_commit_summary(part, &sum);
+	for (size_t i = 0; i < n; i++) {
+		if (split && split_is_tried_again(split, results[i].entry)) {
+			sum.entries--;
+			sum.lost--;
+			continue;
+		}
+		r = add_result(report, &results[i]);
+		if (r < 0)
+			return r;
+	}
+	report->summary.entries += sum.entries;
+	report->summary.preserved += sum.preserved;
+	report->summary.lost += sum.lost;
+	report->summary.bytes += sum.bytes;
+	report->summary.usec += sum.usec;
+	return 0;
+}
+
+int report_add_carried(struct commit_report *report, const char *session, size_t files, int error)
+{
+	struct json_object *o = json_object_new_object();
+	char reason[256];
+
+	if (!o)
+		return -ENOMEM;
+	if (error < 0) {
+		report->summary.lost++;
+		snprintf(reason, sizeof(reason),
+			 "an unreadable session, which cannot be carried over: %s",
+			 strerror(-error));
+	} else {
+		report->summary.preserved++;
+		snprintf(reason, sizeof(reason), "an unreadable session with %zu %s", files,
+			 plural(files, "file", "files"));
+	}
+	add_string(o, "unit", ORPHANS_UNIT);
+	add_string(o, "name", session);
+	add_string(o, "result", error < 0 ? "failed" : "copied");
+	add_string(o, "reason", reason);
+	add_number(o, "bytes", 0);
+	add_number(o, "usec", 0);
+	json_object_array_add(report->results, o);
+	return 0;
+}
+
+/* ---- sentences ------------------------------------------------------------------------------- */
+
+void report_note(struct commit_report *report, const char *format, ...)
+{
+	va_list ap;
+
+	free(report->note);
+	va_start(ap, format);
+	if (vasprintf(&report->note, format, ap) < 0)
+		report->note = NULL;
+	va_end(ap);
+	if (report->note)
+		log_warning("%s", report->note);
+}
+
+int report_failure(struct commit_report *report, int error, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	if (vasprintf(&report->text, format, ap) < 0)
+		report->text = NULL;
+	va_end(ap);
+	return error;
+}
+
+int report_busy(struct commit_report *report, uint64_t waited_usec)
+{
+	unsigned seconds = (unsigned)(waited_usec / USEC_PER_SEC);
+	_cleanup_free_ char *comm = NULL;
+	pid_t pid;
+
+	if (luo_device_holder(&pid, &comm) < 0)
+		return report_failure(
+			report, -EBUSY,
+			"Another process has had /dev/liveupdate open for %u seconds. Nothing was changed.",
+			seconds);
+	report->pid = pid;
+	report->process = TAKE_PTR(comm);
+	return report_failure(
+		report, -EBUSY,
+		"Process %d (%s) has had /dev/liveupdate open for %u seconds. Nothing was changed.",
+		(int)pid, report->process, seconds);
+}
+
+int report_no_room(struct commit_report *report, const struct luod *l)
+{
+	struct luo_store *store = stores_incoming(l);
+	struct luo_memory_room room = { 0 };
+	struct luo_entry *e;
+	struct luo_unit *u;
+
+	if (store)
+		LUO_FOREACH_UNIT (u, store)
+			LUO_FOREACH_ENTRY (e, u)
+				report->needed += e->alias ? 0 : e->meta.size;
+	(void)luo_memory_room(&room);
+	report->room = room.bytes == UINT64_MAX ? 0 : room.bytes;
+	return report_failure(
+		report, -EDQUOT,
+		"Cannot restore the unclaimed holdings for the commit: there is no room for them%s%s. Claim or drop them, or raise the limit. Nothing was lost.",
+		room.limited_by[0] ? " in cgroup " : "", room.limited_by);
+}
+
+void commit_report_done(struct commit_report *report)
+{
+	json_object_put(report->results);
+	free(report->text);
+	free(report->note);
+	free(report->process);
+}
