@@ -42,12 +42,12 @@
 		_f;               \
 	})
 
-/* Closes without touching errno; always gives -EBADF back: fd = safe_close(fd). */
-/* A result that is ignored on purpose. With _FORTIFY_SOURCE gcc warns in spite of a cast to void. */
+/* A result that is ignored on purpose. gcc -D_FORTIFY_SOURCE=3 warns in spite of (void). */
 static inline void ignore_result(int r)
 {
 }
 
+/* Closes without touching errno; always gives -EBADF back: fd = safe_close(fd). */
 static inline int safe_close(int fd)
 {
 	if (fd >= 0) {
