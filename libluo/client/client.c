@@ -36,15 +36,6 @@ struct luo_client {
 
 /* ---- connecting ------------------------------------------------------------------------------ */
 
-static int default_path(char **ret_path)
-{
-	const char *directory = secure_getenv("LUO_RUNTIME_DIR");
-
-	if (!directory || !*directory)
-		directory = LUO_RUNTIME_DIR;
-	return asprintf(ret_path, "%s/" LUO_SOCKET_NAME, directory) < 0 ? -ENOMEM : 0;
-}
-
 /* connect(2) on AF_UNIX waits while the backlog is full, as long as the send timeout says. */
 static int set_connect_timeout(int fd, uint64_t usec)
 {
