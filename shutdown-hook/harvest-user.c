@@ -29,6 +29,7 @@
 #include <luo/client.h>
 
 #include "shutdown-hook/harvest.h"
+#include "common/runtime-dir.h"
 #include "common/log.h"
 #include "shutdown-hook/record.h"
 
@@ -224,14 +225,9 @@ static int run_in_time(struct user *u)
 
 static bool luod_is_there(void)
 {
-	const char *directory = secure_getenv("LUO_RUNTIME_DIR");
 	_cleanup_free_ char *path = NULL;
 
-	if (asprintf(&path, "%s/" LUO_SOCKET_NAME, directory ?: LUO_RUNTIME_DIR) < 0) {
-		path = NULL;
-		return false;
-	}
-	return access(path, F_OK) == 0;
+	return runtime_path(LUO_SOCKET_NAME, &path) >= 0 && access(path, F_OK) == 0;
 }
 
 /* A PID 1 that does not answer: this is not its end, so there is no kexec. */

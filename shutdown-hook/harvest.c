@@ -20,19 +20,13 @@
 
 #include "common/json.h"
 #include "common/log.h"
+#include "common/runtime-dir.h"
 #include "shutdown-hook/record.h"
 #include "shutdown-hook/say.h"
 #include "shutdown-hook/sender.h"
 
 /* For what neither answers nor times out: the kernel, a console. */
 #define GRACE_USEC (5 * USEC_PER_SEC)
-
-static const char *runtime_dir(void)
-{
-	const char *directory = secure_getenv("LUO_RUNTIME_DIR");
-
-	return directory && *directory ? directory : LUO_RUNTIME_DIR;
-}
 
 static void warn_config(const char *text, void *userdata)
 {

@@ -7,6 +7,7 @@
 
 #include <luo/store.h>
 
+#include "common/runtime-dir.h"
 #include "common/util.h"
 #include "shutdown-hook/restore.h"
 
@@ -135,9 +136,8 @@ static int parse(int argc, char *argv[], struct restore *restore)
 
 int main(int argc, char *argv[])
 {
-	const char *directory = secure_getenv("LUO_RUNTIME_DIR");
 	struct restore restore = {
-		.runtime_dir = directory && *directory ? directory : LUO_RUNTIME_DIR,
+		.runtime_dir = runtime_dir(),
 		.fdstore = getenv("FDSTORE"),
 		.timeout_usec = LUOD_TIMEOUT,
 		.dump = dump,
