@@ -259,7 +259,7 @@ class Harvest(ShutdownTest):
     def test_bad_configuration(self):
         self.config("HarvestTimeout=soon\n")
         self.start_manager(*KEXEC, "unit=a.service", "fd=x,memfd")
-        self.assertIn("luo.conf:2: HarvestTimeout=soon is no time", self.run_it().stderr)
+        self.assertIn("luo.conf:2: HarvestTimeout=soon is not a time span", self.run_it().stderr)
 
 
 class Shutdown(ShutdownTest):
