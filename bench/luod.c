@@ -306,6 +306,6 @@ int main(int argc, char *argv[])
 		return held(&subject, argv[0], number);
 	if (argc == 4 && strcmp(verb, "bare") == 0)
 		return take_bare(&subject, number);
-	die(-EINVAL, "usage: luo-bench-luod stored FILES OUTPUT, leave FILES ROUNDS, "
-		     "or held FILES ROUNDS OUTPUT");
+	die(-EINVAL,
+	    "usage: luo-bench-luod stored FILES OUTPUT, leave FILES ROUNDS, or held FILES ROUNDS OUTPUT");
 }

@@ -100,12 +100,6 @@ static inline size_t page_size(void)
 	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* The noun for a count: "1 fd", "2 fds", "0 fds". */
-static inline const char *plural(uint64_t n, const char *one, const char *many)
-{
-	return n == 1 ? one : many;
-}
-
 static inline uint64_t now_usec(clockid_t clock)
 {
 	struct timespec ts;

@@ -242,7 +242,8 @@ void config_parse(const char *path, const char *text, size_t size, config_warn_f
 
 	config_defaults(ret);
 	if (size > LUO_CONFIG_SIZE_MAX) {
-		warn_line(&p, "larger than %zu KiB, ignoring the whole file", LUO_CONFIG_SIZE_MAX >> 10);
+		warn_line(&p, "larger than %zu KiB, ignoring the whole file",
+			  LUO_CONFIG_SIZE_MAX >> 10);
 		return;
 	}
 	line = malloc(size + 1);

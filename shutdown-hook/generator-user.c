@@ -136,8 +136,7 @@ static char *unit_path(void)
 	add_dirs(f, "XDG_RUNTIME_DIR", NULL, user);
 	fputs("/run/systemd/user:", f);
 	add_dirs(f, "XDG_DATA_HOME", ".local/share", user);
-	fputs("/usr/local/share/systemd/user:/usr/share/systemd/user:"
-	      "/usr/local/lib/systemd/user:/usr/lib/systemd/user",
+	fputs("/usr/local/share/systemd/user:/usr/share/systemd/user:/usr/local/lib/systemd/user:/usr/lib/systemd/user",
 	      f);
 	if (fclose(f) != 0) {
 		free(text);
@@ -192,10 +191,10 @@ int main(int argc, char *argv[])
 	if (r == 0 && index.n > 0)
 		r = generator_write(&g, &index);
 	else if (r < 0 && r != -ENOENT)
-		generator_log(&g, LOG_WARNING,
-			      "Cannot ask luod what it has for the services of this user: %s. "
-			      "\"systemctl --user daemon-reload\" asks again.",
-			      strerror(-r));
+		generator_log(
+			&g, LOG_WARNING,
+			"Cannot ask luod what it has for the services of this user: %s. \"systemctl --user daemon-reload\" asks again.",
+			strerror(-r));
 	index_done(&index);
 	return r < 0 && r != -ENOENT;
 }

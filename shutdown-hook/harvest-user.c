@@ -100,9 +100,9 @@ static int stop_services(struct user *u)
 
 	r = luo_manager_stop_services(u->bus, now_usec(CLOCK_MONOTONIC) + STOP_USEC, &n);
 	if (r < 0)
-		log_warning("%s: its services have not all been stopped: %s. What they have stored "
-			    "until now is kept.",
-			    u->unit, r == -ETIMEDOUT ? "this takes too long" : meaning(r));
+		log_warning(
+			"%s: its services have not all been stopped: %s. What they have stored until now is kept.",
+			u->unit, r == -ETIMEDOUT ? "this takes too long" : meaning(r));
 	return r < 0 || n > 0;
 }
 
@@ -210,9 +210,9 @@ static int run_in_time(struct user *u)
 	if (child < 0)
 		return fail(u, "cannot fork", -errno);
 	if (sigtimedwait(&set, NULL, &wait) < 0 && errno == EAGAIN) {
-		log_error("%s: this takes too long. What has not been copied from its fd stores is "
-			  "lost.",
-			  u->unit);
+		log_error(
+			"%s: this takes too long. What has not been copied from its fd stores is lost.",
+			u->unit);
 		(void)kill(child, SIGKILL);
 	}
 	while (waitpid(child, &status, 0) < 0)

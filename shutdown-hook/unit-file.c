@@ -17,10 +17,8 @@
 /* Of one unit; nobody has so many. */
 #define DROPINS_MAX 1024
 
-static const char system_dirs[] = "/etc/systemd/system.control:/run/systemd/system.control:"
-				  "/run/systemd/transient:/etc/systemd/system:/run/systemd/system:"
-				  "/usr/local/lib/systemd/system:/usr/lib/systemd/system:"
-				  "/lib/systemd/system";
+static const char system_dirs[] =
+	"/etc/systemd/system.control:/run/systemd/system.control:/run/systemd/transient:/etc/systemd/system:/run/systemd/system:/usr/local/lib/systemd/system:/usr/lib/systemd/system:/lib/systemd/system";
 
 /* ---- directories ----------------------------------------------------------------------------- */
 

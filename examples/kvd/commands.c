@@ -235,8 +235,8 @@ static void command_delete(struct request *request)
 
 	/* Once the second argument was a time; 0 is still allowed. */
 	if (request->n_args > 3 || (request->n_args == 3 && !slice_is(request->args[2], "0"))) {
-		answer(request, "CLIENT_ERROR bad command line format.  "
-				"Usage: delete <key> [noreply]\r\n");
+		answer(request,
+		       "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n");
 		return;
 	}
 	if (!get_key(request, &key))

@@ -316,8 +316,7 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	while (tally.kills < kills)
 		one_round(fd, shared, &seed, &tally);
-	printf("%llu kills, %llu of them while opening; %llu heaps had to be recovered, "
-	       "%llu operations, %llu objects were right, %llu lost blocks were freed\n",
+	printf("%llu kills, %llu of them while opening; %llu heaps had to be recovered, %llu operations, %llu objects were right, %llu lost blocks were freed\n",
 	       (unsigned long long)tally.kills, (unsigned long long)tally.early,
 	       (unsigned long long)tally.recovered,
 	       (unsigned long long)atomic_load(&shared->operations),

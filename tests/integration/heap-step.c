@@ -384,8 +384,7 @@ int main(int argc, char **argv)
 	/* Without: memset() by an instruction that stops after each byte. */
 	if (!getenv("GLIBC_TUNABLES")) {
 		setenv("GLIBC_TUNABLES",
-		       "glibc.cpu.x86_rep_stosb_threshold=1000000000:"
-		       "glibc.cpu.x86_rep_movsb_threshold=1000000000",
+		       "glibc.cpu.x86_rep_stosb_threshold=1000000000:glibc.cpu.x86_rep_movsb_threshold=1000000000",
 		       1);
 		execv("/proc/self/exe", argv);
 	}
@@ -413,8 +412,7 @@ int main(int argc, char **argv)
 	status = watch(to_watcher[0], to_worker[1]);
 	if (status != 0 || waitpid(pid, &status, 0) != pid || status != 0)
 		wrong("the worker failed");
-	printf("%llu stores in %llu operations: %llu heaps had to be recovered, "
-	       "%zu of these recoveries were stepped through\n",
+	printf("%llu stores in %llu operations: %llu heaps had to be recovered, %zu of these recoveries were stepped through\n",
 	       (unsigned long long)w.stores, (unsigned long long)w.operations,
 	       (unsigned long long)w.recovered, w.next_image);
 	return w.recovered > 0 && w.next_image > 0 ? 0 : 1;

@@ -204,9 +204,9 @@ void check_kexec(struct check *check)
 	else if (check->kernel)
 		check_add(check, CHECK_OK, "kexec", NULL, "no kernel is loaded yet");
 	else
-		check_add(check, CHECK_FAILED, "kexec",
-			  "luoctl kexec --kernel FILE loads one and goes there; with --load-only "
-			  "it only loads it.",
-			  "no kernel is loaded");
+		check_add(
+			check, CHECK_FAILED, "kexec",
+			"luoctl kexec --kernel FILE loads one and goes there; with --load-only it only loads it.",
+			"no kernel is loaded");
 	check_permission(check, loaded == '1');
 }

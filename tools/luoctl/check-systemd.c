@@ -51,10 +51,10 @@ void check_systemd(struct check *check)
 	if (luo_manager_version(&version) < 0)
 		return;
 	if (version < PRESERVE_SINCE) {
-		check_add(check, CHECK_WARNING, "systemd", NULL,
-			  "version %u frees the fd store of a service that stops, from %d on one "
-			  "can be kept",
-			  version, PRESERVE_SINCE);
+		check_add(
+			check, CHECK_WARNING, "systemd", NULL,
+			"version %u frees the fd store of a service that stops, from %d on one can be kept",
+			version, PRESERVE_SINCE);
 		return;
 	}
 	if (version >= LUO_MANAGER_NATIVE)

@@ -53,8 +53,8 @@ static int dump_to_stdout(int fd)
 	if (isatty(STDOUT_FILENO)) {
 		r = for_each_chunk(fd, is_binary, NULL);
 		if (r > 0) {
-			complain("the content is binary, and a terminal would obey it; "
-				 "write it to a file with --to FILE");
+			complain(
+				"the content is binary, and a terminal would obey it; write it to a file with --to FILE");
 			return LUOCTL_FAILED;
 		}
 	}

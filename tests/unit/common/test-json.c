@@ -26,8 +26,7 @@ static struct json_object *build(void)
 }
 
 static const char whole[] =
-	"{\"unit\":\"a.service\",\"name\":\"ram\",\"n\":7,\"large\":9223372036854775807,\"dryRun\":true,"
-	"\"null\":null,\"odd\":\"?\",\"list\":[\"x\",{\"key\":\"value\"}]}";
+	"{\"unit\":\"a.service\",\"name\":\"ram\",\"n\":7,\"large\":9223372036854775807,\"dryRun\":true,\"null\":null,\"odd\":\"?\",\"list\":[\"x\",{\"key\":\"value\"}]}";
 
 static void test_build(void **state)
 {

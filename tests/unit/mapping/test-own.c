@@ -193,8 +193,9 @@ static void test_left_to_the_other(void **state)
 		SPILLS(""),
 		SPILLS("\"a.2\""),
 		SPILLS("\"a.1\",\"a.1\""),
-		HEAD "\"spillSessions\":[\"a.1\"],\"units\":{\"a\":{\"fdstore\":[],"
-		     "\"fdstoreSpill\":[" SPILLED("b.1") "]}}}",
+		HEAD
+		"\"spillSessions\":[\"a.1\"],\"units\":{\"a\":{\"fdstore\":[],\"fdstoreSpill\":[" SPILLED(
+			"b.1") "]}}}",
 		HEAD "\"units\":{\"a\":{\"fdstore\":[]},\"a\":{\"fdstore\":[]}}}",
 		HEAD "\"units\":{\"/\":{\"fdstore\":[]}}}",
 		HEAD "\"units\":{\"a\":{\"fdstore\":[],\"cgroup\":\"a\"}}}",

@@ -161,7 +161,8 @@ static void preserve_sparse(int session, int fd)
 
 	ok(cost.data == 4096 && allocated(fd) == 4096, "is a page", names[SPARSE]);
 	preserve(session, SPARSE, fd);
-	ok(allocated(fd) == cost.data + cost.holes, "holes are filled, as predicted", names[SPARSE]);
+	ok(allocated(fd) == cost.data + cost.holes, "holes are filled, as predicted",
+	   names[SPARSE]);
 	ok(luo_memfd_grow(fd, 32 * MIB) == -EPERM, "cannot grow", names[SPARSE]);
 	ok(luo_memfd_shrink(fd, 1) == -EPERM, "cannot shrink", names[SPARSE]);
 	ok(luo_memfd_add_seals(fd, LUO_SEAL_WRITE) == -EBUSY, "cannot be sealed", names[SPARSE]);

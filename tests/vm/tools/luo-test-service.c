@@ -588,9 +588,8 @@ int main(int argc, char **argv)
 	if (argc == 5 && streq(argv[1], "copy"))
 		return copy_entry(argv[2], argv[3], argv[4]);
 	if (argc < 3 || (argc > 3 && !stays)) {
-		fprintf(stderr, "usage: luo-test-service store|verify LIST [--stay] | empty | "
-				"write|read NAME TEXT | copy UNIT NAME AS | serve LIST NAME | "
-				"share UNIT NAME ME\n");
+		fprintf(stderr,
+			"usage: luo-test-service store|verify LIST [--stay] | empty | write|read NAME TEXT | copy UNIT NAME AS | serve LIST NAME | share UNIT NAME ME\n");
 		return 2;
 	}
 	spec_read(argv[2], &list);
