@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 #ifndef COMMON_RUNTIME_DIR_H
 #define COMMON_RUNTIME_DIR_H
 

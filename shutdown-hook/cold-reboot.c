@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* The cold reboot of luo-shutdown, in a file of its own so that tests can replace it. */
 

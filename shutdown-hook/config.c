@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * The parser of luo.conf. The format is the part of systemd's configuration format that a few

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo-user-generator: what luo-generator is for PID 1, for the manager of a user. It runs as the

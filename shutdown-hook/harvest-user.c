@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo-harvest --user=UID: the services of a user's manager. user@UID.service runs it as ExecStop=,

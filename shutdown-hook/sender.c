@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* Sends a call to luod and repeats it while luod restarts, until the deadline. See sender.h. */
 

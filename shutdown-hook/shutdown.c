@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo-shutdown, in /usr/lib/systemd/system-shutdown: systemd-shutdown runs it when everything but

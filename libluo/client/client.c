@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * The caller's end of io.luo. A call sends one message and waits for one or more replies.

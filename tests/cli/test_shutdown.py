@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """luo-harvest and luo-shutdown: what they do to a PID 1 and a luod of paper, and what they say."""
 
 import json

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * A child works on a heap with one to four threads, and is killed at a random moment, thousands of

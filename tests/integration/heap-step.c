@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * Stops after every single store of the allocator, as if the process had been killed there: copies

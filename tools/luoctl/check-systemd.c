@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* systemd: is what hands over its services' fd stores there, and switched on? */
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* heap dump: the roots with what is in their objects, and all blocks in use. */
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * heap: a persistent heap (luo/heap.h) in a file or in what a unit has stored. It is attached

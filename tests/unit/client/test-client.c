@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* The calls of the client: what is sent, and what becomes of a reply, an error, and fds. */
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* What came in, over the fake device: all that was committed comes back, and nothing is lost. */
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* Numbers and texts for people, and the small parsers of luoctl. */
 

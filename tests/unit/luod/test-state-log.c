@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* The state log: cut, damaged and hostile logs first; then a log gives the state back. */
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * The mapping: what is refused, what is skipped and why, what is read, and that what is written is

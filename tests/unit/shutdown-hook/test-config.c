@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* luo.conf: valid lines are applied; each invalid one causes one warning and changes nothing. */
 

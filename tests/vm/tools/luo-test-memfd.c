@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo/memfd.h on a kernel that really preserves: is it as luo_memfd_cost() says, and does

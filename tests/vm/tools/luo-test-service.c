@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * A service for the scenarios. It stores what a list says, or checks that it was given just that.
