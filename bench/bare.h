@@ -31,7 +31,9 @@ void bare_finish(struct bare *bare);
 /* Closes the sessions: undoes a commit. */
 void bare_close(struct bare *bare);
 
-/* One visit to the device, so that nobody else pays for what the kernel does at the first. */
+/*
+ * One visit to the device, so that no measured call pays for what the kernel does at the first one.
+ */
 void bare_open_device(void);
 
 #endif

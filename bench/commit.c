@@ -4,10 +4,10 @@
 /*
  * luo-bench-commit FILES BYTES ROUNDS OUTPUT
  *
- * A commit by libluo beside the bare loop of the ioctls, in one session and spread over as many
- * as libluo makes. Closing the sessions undoes a commit, so the three take turns, each beginning a
- * round once in three. A first round of all is not counted: the first preserve of a page moves it
- * out of the scratch area, whoever does it.
+ * Measures a commit by libluo beside the bare loop of the ioctls, in one session and spread over as
+ * many as libluo makes. Closing the sessions undoes a commit, so the three take turns, and each
+ * starts every third round. A first round of all three is not counted, because the first preserve
+ * of a page moves it out of the scratch area.
  */
 
 #include <errno.h>

@@ -2,17 +2,18 @@
 /* SPDX-FileCopyrightText: the libluo authors */
 
 /*
- * luo-bench-heap-attach make FOLDER RECORDS SIZE   a heap of so many records, each of SIZE bytes,
- * and the same records in a dump luo-bench-heap-attach attach FOLDER              prints how long
- * the heap took to open luo-bench-heap-attach load FOLDER                prints how long the dump
- * took to load
+ * luo-bench-heap-attach make FOLDER RECORDS SIZE
+ *         makes a heap of RECORDS records of SIZE bytes, and a dump of the same records
+ * luo-bench-heap-attach attach FOLDER
+ *         prints how long opening the heap took
+ * luo-bench-heap-attach load FOLDER
+ *         prints how long loading the dump took
  *
- * Both print two times in microseconds: from the begin until the first record has been looked at,
- * and from then until all have. Open is what a restarted program does with its heap; load is what
- * one does that has written its state into a file. The dump is binary, each record its key, its
- * size and its bytes, because nothing that can be parsed is faster to load: a
- * text takes longer. It is read in pieces of 1 MiB; each record gets a malloc of its own and goes
- * into a list, as it lay in the heap.
+ * Both print two times in microseconds: from the start until the first record was read, and from
+ * then until all were. A restarted program opens its heap; a program that wrote its state into a
+ * file loads it. The dump is binary (key, size and bytes of each record), because a text takes
+ * longer to parse. It is read in pieces of 1 MiB; each record gets a malloc of its own and goes
+ * into a list, as in the heap.
  */
 
 #include <errno.h>

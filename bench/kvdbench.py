@@ -109,7 +109,7 @@ def contestants(bench):
 
 
 def wait_until_up(server):
-    """A get that finds nothing is no answer to the generator, so items come first."""
+    """A get that finds nothing does not count for the generator, so items come first."""
     end = time.monotonic() + 10
     while True:
         with socket.socket(socket.AF_UNIX if server.transport == "unix" else socket.AF_INET) as s:

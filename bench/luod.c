@@ -2,14 +2,18 @@
 /* SPDX-FileCopyrightText: the libluo authors */
 
 /*
- * luo-bench-luod stored FILES OUTPUT            how much memory luod takes for so many files
- * luo-bench-luod leave FILES ROUNDS             before the kexec; stays in the background
- * luo-bench-luod held FILES ROUNDS OUTPUT       after it: how soon luod gives a unit its files
- * luo-bench-luod bare FILES ROUND               (run by "held")
+ * luo-bench-luod stored FILES OUTPUT
+ *         how much memory luod takes for FILES files
+ * luo-bench-luod leave FILES ROUNDS
+ *         before the kexec; stays in the background
+ * luo-bench-luod held FILES ROUNDS OUTPUT
+ *         after it: how soon luod gives a unit its files
+ * luo-bench-luod bare FILES ROUND
+ *         ("held" runs it)
  *
- * "held" measures from before luod is started, with the fork, until a client has the files of one
- * unit. Beside it stands a program that is started in the same way, and does nothing but open the
- * device, retrieve the session, read the document and retrieve the files of one unit.
+ * "held" measures from before the fork of luod until a client has the files of one unit. The bare
+ * program for comparison is started in the same way, and only opens the device, retrieves the
+ * session, reads the document and retrieves the files of one unit.
  */
 
 #include <errno.h>
@@ -59,7 +63,7 @@ static void stop_luod(pid_t keeper)
 	waitpid(keeper, NULL, 0);
 }
 
-/* Whoever comes before luod is there comes again, soon. */
+/* A client that comes before luod is ready tries again soon. */
 static struct luo_client *connect_luod(void)
 {
 	double patience = bench_now() + PATIENCE;
@@ -277,7 +281,7 @@ static int held(const struct subject *subject, char *self, unsigned rounds)
 {
 	struct series bare = {}, luod = {};
 
-	/* Whoever is first pays for reading the state of all sessions: nobody here. */
+	/* The first visitor pays for reading the state of all sessions; it is not measured. */
 	bare_open_device();
 	for (unsigned round = 0; round < rounds; round++) {
 		series_add(&bare, time_bare(subject, self, round));

@@ -124,7 +124,7 @@ static int leave(const struct arguments *args)
 	for (unsigned round = 0; round < args->rounds; round++)
 		leave_round(args, round, &shape);
 	shape_leave(args, &shape);
-	/* Whoever waits for us may go on; what we hold lives until the kexec. */
+	/* The waiting process may continue; what this one holds lives until the kexec. */
 	must_errno(daemon(1, 0));
 	for (;;)
 		pause();

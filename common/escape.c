@@ -2,9 +2,9 @@
 /* SPDX-FileCopyrightText: the libluo authors */
 
 /*
- * Names come from services, from the mapping of another kernel, from files that somebody sent. A
- * terminal obeys what is in them. UTF-8 is escaped as well: what may be printed of it, and how wide
- * it is, is a table that changes with every year.
+ * Names come from services, from the mapping of another kernel, from files of other users. A
+ * terminal obeys control characters in them. UTF-8 is escaped too, because the table of printable
+ * characters and their width changes every year.
  */
 
 #include <stdio.h>

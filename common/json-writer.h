@@ -19,7 +19,7 @@ struct json_writer {
 	char *text;
 	size_t size;
 	size_t allocated;
-	bool comma;  /* a value stands before what comes next */
+	bool comma;  /* a value precedes the next one */
 	bool failed; /* out of memory */
 };
 

@@ -238,7 +238,7 @@ static int receive_some(struct luo_varlink *v, char *data, size_t size, bool fir
 		return errno == EAGAIN ? 0 : -errno;
 	take_control(&mh, fds, &n_fds);
 	if (mh.msg_flags & MSG_CTRUNC || n == 0) {
-		/* Some fds are lost, and nobody can tell which: names and fds would not match. */
+		/* Some fds are lost, and it is unknown which: names and fds would not match. */
 		close_many(fds, n_fds);
 		return n == 0 ? -ECONNRESET : -EBADMSG;
 	}

@@ -85,7 +85,7 @@ size_t luo_varlink_pending(const struct luo_varlink *varlink);
 
 /*
  * Blocks until there is something to do (POLLIN, and POLLOUT while something is queued) or until
- * @deadline_usec of CLOCK_MONOTONIC; UINT64_MAX for ever. -ETIMEDOUT.
+ * @deadline_usec of CLOCK_MONOTONIC; UINT64_MAX: no deadline. -ETIMEDOUT.
  */
 int luo_varlink_wait(struct luo_varlink *varlink, uint64_t deadline_usec);
 

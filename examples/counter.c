@@ -9,7 +9,7 @@
  *
  * Under systemd: FileDescriptorStoreMax=1, FileDescriptorStorePreserve=yes, NotifyAccess=main.
  *
- * With an argument it counts so many times and ends; otherwise once a second for ever.
+ * With an argument it counts so many times and ends; otherwise once a second without end.
  */
 
 #include <stdint.h>

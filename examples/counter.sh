@@ -6,7 +6,7 @@
 #
 #	luo-run --unit counter.sh -- /usr/libexec/counter.sh
 #
-# With an argument it counts so many times and ends; otherwise once a second for ever.
+# With an argument it counts so many times and ends; otherwise once a second without end.
 
 unit=counter.sh
 

@@ -67,8 +67,8 @@ static char *copy_text(struct luo_heap *heap, const char *text)
 	return copy ? strcpy(copy, text) : NULL;
 }
 
-/* The number is built, then published with one store: whoever looks, also after our death, sees the
- * old one or the new one. */
+/* The number is built, then published with one store: a reader sees the old one or the new one,
+ * also after a crash. */
 static int change_number(struct luo_heap *heap, struct person *person, const char *number)
 {
 	char *old = luo_get(person->number);
@@ -211,8 +211,8 @@ int main(int argc, char **argv)
 		r = -EINVAL;
 	if (r < 0)
 		fprintf(stderr, "heap-book: %s\n",
-			r == -ENOENT   ? "nobody of that name is in it"
-			: r == -EEXIST ? "there is somebody of that name"
+			r == -ENOENT   ? "that name is not in it"
+			: r == -EEXIST ? "that name is in it already"
 			: r == -EINVAL ? "set NAME NUMBER | rename NAME NEW-NAME | remove NAME"
 				       : luo_heap_problem());
 	luo_heap_close(heap);

@@ -9,7 +9,7 @@
  *
  * Under systemd: heap-counter.service.
  *
- * With an argument it counts so many times and ends; otherwise once a second for ever.
+ * With an argument it counts so many times and ends; otherwise once a second without end.
  */
 
 #include <inttypes.h>
@@ -38,7 +38,7 @@ static int init(struct luo_heap *heap, void *object, void *userdata)
 
 static const struct luo_heap_root_type counter_type = {
 	.name = "counter",
-	.type_id = 0x7a3f19c2d5e8b604, /* any number, but the same for ever */
+	.type_id = 0x7a3f19c2d5e8b604, /* any number, but always the same */
 	.version = 1,                  /* one more with each change of struct counter */
 	.size = sizeof(struct counter),
 	.init = init,

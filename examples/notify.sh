@@ -9,7 +9,7 @@
 #	FileDescriptorStorePreserve=yes
 #	NotifyAccess=all
 #
-# With an argument it counts so many times and ends; otherwise once a second for ever.
+# With an argument it counts so many times and ends; otherwise once a second without end.
 
 # The first time there is nothing yet: a file in memory that has no name any more.
 if [ "${LISTEN_FDS:-0}" -eq 0 ]; then

@@ -2,8 +2,8 @@
 /* SPDX-FileCopyrightText: the libluo authors */
 
 /*
- * What will become of an entry of PID 1's: decided by what the fd is, never by how it is called.
- * What PID 1 says of a socket or a pipe is enough to know that it will not travel.
+ * Decides whether an entry of PID 1 would survive a kexec, by what the fd is, never by its name.
+ * For a socket or a pipe, PID 1's description is enough to know that it would not.
  */
 
 #include <stdarg.h>
@@ -100,7 +100,9 @@ static void judge_unit(struct luo_manager_verdict *v, const struct luo_manager_u
 		set_reason(v, "luod's own copy of what it holds");
 		v->expected = false;
 	} else if (startswith(unit->name, "systemd-journald")) {
-		/* The connections of its clients, and these have gone: nobody misses them. */
+		/*
+		 * The connections of its clients. The clients have exited, so these are not missed.
+		 */
 		v->expected = false;
 	} else if (!unit->preserve) {
 		v->expected = false;

@@ -99,7 +99,7 @@ int luo_manager_version(unsigned *ret_version)
 
 /* ---- connection ------------------------------------------------------------------------------ */
 
-/* Whoever else listens there is not who should be believed. */
+/* Another process that listens there must not be trusted. */
 static int check_peer(sd_bus *bus, uid_t uid, bool or_root)
 {
 	struct ucred peer;

@@ -29,11 +29,11 @@
 /* 0 and 257, 262, ...; -ENOENT if PID 1 is not systemd. */
 int luo_manager_version(unsigned *ret_version);
 
-/* Until the connection stands; the timeout is that of each call, too. */
+/* Connects; the timeout applies to each call too. */
 int luo_manager_connect(uint64_t timeout_usec, sd_bus **ret_bus);
 /*
- * The manager of a user, for the user and for root. It is as trustworthy as he is: it may say
- * anything, and nothing; only the times are limited.
+ * Connects to the manager of a user, for the user and for root. It is as trustworthy as the user:
+ * it may answer anything or nothing; only the times are limited.
  */
 int luo_manager_connect_user(uid_t uid, uint64_t timeout_usec, sd_bus **ret_bus);
 
@@ -104,8 +104,9 @@ int luo_manager_main_pid(sd_bus *bus, const char *unit, pid_t *ret_pid);
 struct luo_manager_table;
 int luo_manager_table_open(struct luo_manager_table **ret_table);
 /*
- * That of another process. Whoever needs it to be a certain one has to look afterwards whether that
- * still has this pid, and then ask luo_manager_table_is_alive(): a pid may be used again.
+ * The descriptor table of another process. A caller that needs a certain process must check
+ * afterwards that the process still has this pid, and then call luo_manager_table_is_alive(),
+ * because a pid may be reused.
  */
 int luo_manager_table_open_pid(pid_t pid, struct luo_manager_table **ret_table);
 bool luo_manager_table_is_alive(const struct luo_manager_table *table);
@@ -121,7 +122,7 @@ struct luo_manager_table *luo_manager_table_free(struct luo_manager_table *table
 int luo_manager_table_fetch(struct luo_manager_table *table, const struct luo_manager_fd *entry,
 			    int *ret_fd);
 
-/* What will become of an entry. */
+/* The verdict on an entry. */
 struct luo_manager_verdict {
 	bool survives;
 	bool expected; /* it would, if it were another kind of fd: that it does not is a loss */

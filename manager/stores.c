@@ -20,7 +20,10 @@
 #include "manager/internal.h"
 #include "common/util.h"
 
-/* Questions under way. PID 1 disconnects whoever lets too many answers lie. */
+/*
+ * Questions that wait for an answer. PID 1 disconnects a client that leaves too many answers
+ * unread.
+ */
 #define WINDOW 128
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -86,8 +89,8 @@ static int add_fd(struct luo_manager_fd **fds, size_t *n, const struct dump_entr
 }
 
 /*
- * PID 1 puts what is new in front, and gives a service its fds in that order. Whoever pushes them
- * into its store again has to begin with the oldest.
+ * PID 1 adds new fds at the front, and passes fds to a service in that order. So a program that
+ * pushes them back must start with the oldest.
  */
 static void oldest_first(struct luo_manager_fd *fds, size_t n)
 {
@@ -174,7 +177,8 @@ struct survey {
 	int incomplete;
 	struct candidate *candidates;
 	size_t n;
-	sd_bus_slot **slots; /* of all questions: what nobody answered must not come back later */
+	sd_bus_slot *
+		*slots; /* slots of all questions: an unanswered one must not be answered later */
 	size_t n_slots;
 };
 
@@ -184,7 +188,7 @@ static uint64_t time_left(const struct survey *s)
 
 	if (s->deadline == UINT64_MAX)
 		return UINT64_MAX;
-	/* 0 would be for ever, or what is usual. */
+	/* 0 would mean no timeout, or the default. */
 	return s->deadline > now ? s->deadline - now : 1;
 }
 
@@ -197,7 +201,7 @@ static int survey_wait(struct survey *s, size_t until)
 			r = sd_bus_wait(s->bus, time_left(s));
 		if (r < 0 && r != -EINTR)
 			return r;
-		/* The calls time out by themselves, unless the clock of the bus stands still. */
+		/* The calls time out by themselves, unless the clock of the bus stops. */
 	}
 	return 0;
 }
@@ -209,7 +213,7 @@ static void note_incomplete(struct survey *s, struct luo_manager_unit *u, int er
 	s->incomplete = s->incomplete ?: error;
 }
 
-/* Counts it, and gives the unit; an error stands in *ret_error. */
+/* Counts the answer and returns its unit; *ret_error has an error. */
 static struct luo_manager_unit *answered(struct question *q, sd_bus_message *m, int *ret_error)
 {
 	q->survey->under_way--;
@@ -613,13 +617,11 @@ int luo_manager_pin(sd_bus *bus, uint64_t deadline, size_t *ret_n)
 /* ---- stopping everything --------------------------------------------------------------------- */
 
 /*
- * A service that comes after shutdown.target, and that shutdown.target does not stop: so it begins
- * when everything has stopped, and stays. It has After= to all with a store, which keeps them
- * loaded from the moment its job is there.
- *
- * It is no slice, as above: systemd loads a slice before it knows that it is to have no default
- * dependencies, and then stops it with the others. And it is in the root slice, because all others
- * are stopped.
+ * A service that starts after shutdown.target, and that shutdown.target does not stop: it starts
+ * when everything has stopped, and stays. It has After= to all units with a store, which keeps them
+ * loaded from the moment its job exists. It cannot be a slice, as above, because systemd loads a
+ * slice before it knows that it has no default dependencies, and then stops it with the others. It
+ * is in the root slice, because all other slices are stopped.
  */
 static int start_last_service(struct survey *s, const char *name, size_t *ret_n)
 {

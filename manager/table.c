@@ -64,7 +64,7 @@ static int look_at(int directory, const char *name, struct slot *ret)
 	ssize_t n;
 
 	n = readlinkat(directory, name, link, sizeof(link) - 1);
-	/* Too long a path cannot be told; it is no anonymous inode. */
+	/* A path that is too long cannot be read; it is not an anonymous inode. */
 	if (n < 0 && errno != ENAMETOOLONG)
 		return 0;
 	link[n < 0 ? 0 : n] = 0;

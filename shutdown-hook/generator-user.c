@@ -99,7 +99,7 @@ static int find_units(struct index *ret)
 	r = ask_luod(f);
 	if (fclose(f) != 0)
 		return -ENOMEM;
-	/* Names that are no names of services are left out by this, and so is what is said twice.
+	/* This drops names that are not names of services, and duplicates.
 	 */
 	return r < 0 ? r : index_parse_list(text, size, ret);
 }

@@ -170,7 +170,7 @@ int generator_find_units(const struct generator *g, struct index *ret)
 	if (found.skipped > 0)
 		generator_log(
 			g, LOG_WARNING,
-			"%zu names in the list of units are no names of services, or too many (at most %d).",
+			"%zu names in the list of units are not names of services, or too many (at most %d).",
 			found.skipped, INDEX_UNITS_MAX);
 	*ret = found;
 	return 0;

@@ -102,7 +102,7 @@ int main(void)
 	if (table->magic == 0)
 		table->magic = MAGIC;
 	if (table->magic != MAGIC)
-		errx(1, "what is in the store are no counters of ours");
+		errx(1, "the stored memfd does not have the layout of this program");
 
 	printf("counter: %llu requests so far\n", (unsigned long long)table->total);
 	fflush(stdout);

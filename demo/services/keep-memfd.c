@@ -36,7 +36,7 @@ static int open_memory(const char *name)
 		r = luo_memfd_reopen(made, O_RDWR | O_APPEND, &fd);
 	if (r == 0)
 		r = luo_fdstore_push(name, fd, 0);
-	/* Nobody keeps fds for us: it is memory all the same. */
+	/* No manager keeps fds for this program; it is memory all the same. */
 	if (r < 0 && r != -ENOTCONN)
 		errx(1, "cannot make %s: %s", name, strerror(-r));
 	close(made);

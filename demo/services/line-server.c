@@ -41,7 +41,7 @@ static void serve_one(FILE *connection, line_server_answer_fn answer, void *serv
 
 void line_server_run(int listen_fd, line_server_answer_fn answer, void *service)
 {
-	/* A client that goes away early is no reason to end. */
+	/* The server does not end when a client disconnects early. */
 	signal(SIGPIPE, SIG_IGN);
 	for (;;) {
 		int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);

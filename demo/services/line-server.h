@@ -11,7 +11,7 @@ int line_server_listen(uint16_t port);
 /* Puts the answer to one line into @answer, of 256 bytes. */
 typedef void (*line_server_answer_fn)(void *service, char *request, char *answer);
 
-/* One line in, one line out, and the connection is closed; for ever. */
+/* Serves without end: one line in, one line out, then it closes the connection. */
 void line_server_run(int listen_fd, line_server_answer_fn answer, void *service)
 	__attribute__((noreturn));
 

@@ -4,23 +4,23 @@
 /*
  * mini-vmm: keeps memory the way a virtual machine monitor does, without a virtual machine.
  *
- *   run N    the "guest" takes N steps; each changes one word of its RAM
- *   check    reads all of the RAM and compares it with the sum that the "guest" keeps
- *   visits   what counter.service has counted, read in memory that it shares with us
- *   fds      which of our fds are new, and which were there when we started
+ *     run N     the "guest" takes N steps; each changes one word of its RAM
+ *     check     reads all of the RAM and compares it with the sum that the "guest" keeps
+ *     visits    what counter.service has counted, read in memory that it shares
+ *     fds       which of our fds are new, and which were there when we started
  *
  * What it has in its fd store, and why:
  *
- *   ram      guest memory, large
- *   window   the same memory, opened read-only, as for a display or a debugger
- *   vcpu     registers
- *   config   a sealed text: nobody can change it, whoever has an fd of it
- *   visits   memory of another service, opened read-only: a VMM would be given it over a socket
- *   control  the socket that listens for commands, so that none is refused while we are restarted
- *   irq      an eventfd, as a guest's interrupts use
+ *     ram       guest memory, large
+ *     window    the same memory, opened read-only, as for a display or a debugger
+ *     vcpu      registers
+ *     config    a sealed text, which no holder of the fd can change
+ *     visits    memory of another service, opened read-only; a VMM would receive it over a socket
+ *     control   the socket that listens for commands, so that none is refused during a restart
+ *     irq       an eventfd, as for the interrupts of a guest
  *
  * All of this survives a restart of mini-vmm. The kernel cannot carry the last two through a kexec,
- * so whoever keeps such things has to be able to make new ones.
+ * so a program with such fds must be able to make new ones.
  */
 
 #include <err.h>
@@ -107,8 +107,10 @@ static int counters_of_luod(void)
 	return r < 0 ? r : fd;
 }
 
-/* What is in the store of systemd it gives to nobody else; whoever has the memory open has a path
- * to it, for root. */
+/*
+ * systemd gives a stored fd to no other process; for root, an open fd of the memory has a path in
+ * /proc.
+ */
 static int counters_of_anybody(void)
 {
 	glob_t paths = { 0 };
@@ -246,7 +248,7 @@ static int get_memory(struct vmm *vmm, const char *name, uint64_t size)
 
 	r = luo_fdstore_memfd(name, size, &fd);
 	or_die(r, name);
-	/* Whoever has the window cannot cut it off under us. */
+	/* A holder of the window cannot truncate it. */
 	(void)luo_memfd_add_seals(fd, LUO_SEALS_SIZE);
 	if (r == 1)
 		strcat(strcat(vmm->made, vmm->made[0] ? " " : ""), name);

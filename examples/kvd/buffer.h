@@ -39,7 +39,7 @@ int buffer_reserve(struct buffer *b, size_t size);
 /* -ENOMEM; cannot fail after a reserve. */
 int buffer_append(struct buffer *b, const void *data, size_t size);
 void buffer_consume(struct buffer *b, size_t size);
-/* If it is empty, its memory goes to whoever needs some next. */
+/* If it is empty, its memory is available for other buffers. */
 void buffer_release(struct buffer *b);
 /* Whatever is in it. */
 void buffer_clear(struct buffer *b);

@@ -330,7 +330,7 @@ static void command_touch(struct request *request)
 
 /* ------------------------------------- others ------------------------------------- */
 
-/* What is known of an item, for whoever looks for a fault: a debugging command of memcached. */
+/* Shows what is known of an item, for finding faults: a debugging command of memcached. */
 static void command_me(struct request *request)
 {
 	const struct store *s = store_of(request);

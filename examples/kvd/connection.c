@@ -182,7 +182,7 @@ int server_loop(struct server *server)
 			continue;
 		next_sweep = now + (store_sweep(&server->store) ? 10000 : 1000000);
 		buffer_trim();
-		/* Fds may be had again that another process has used up. */
+		/* Fds may be available again that another process had used up. */
 		server_accept_again(server);
 	}
 	return 0;

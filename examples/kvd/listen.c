@@ -38,12 +38,12 @@ void server_accept_again(struct server *server)
 		watch_listeners(server, true);
 }
 
-/* Whoever comes to a full house is told so; otherwise it would wait, and not know for what. */
+/* A client beyond the limit is told so; otherwise it would wait without knowing why. */
 static void reject(struct server *server, int fd)
 {
 	static const char text[] = "ERROR Too many open connections\r\n";
 
-	/* If even this does not fit, there is nobody to tell. */
+	/* If even this does not fit, the client gets no message. */
 	(void)!send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 	close(fd);
 	server->counters.rejected_connections++;
@@ -60,8 +60,10 @@ static void listener_ready(struct source *source, uint32_t events)
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
 		if (fd < 0) {
-			/* Without fds the listener stays ready. To be told so again and again would
-			 * be all that is done; so nobody is listened to until somebody leaves. */
+			/*
+			 * Without free fds the listener stays ready, and the loop would do nothing
+			 * else. So accepting stops until a client disconnects.
+			 */
 			if (errno != EAGAIN) {
 				watch_listeners(server, false);
 				server->counters.listen_disabled_num++;
@@ -94,7 +96,7 @@ static int add_listener(struct server *server, int fd)
 	return r;
 }
 
-/* -EADDRINUSE if somebody listens there; what a dead server left behind is removed. */
+/* -EADDRINUSE if another server listens there; the socket of a dead server is removed. */
 static int remove_stale(const struct sockaddr_un *address)
 {
 	struct stat st;

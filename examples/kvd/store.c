@@ -386,9 +386,9 @@ void store_flush(struct store *s, int64_t at)
 }
 
 /*
- * Expiry is kept as a point of CLOCK_REALTIME: of all clocks only this one goes on in the next
- * kernel, which reads it from the hardware. CLOCK_MONOTONIC and CLOCK_BOOTTIME begin at 0 with each
- * boot. The price is that who sets the clock makes items expire earlier or later.
+ * Expiry is kept as a point of CLOCK_REALTIME, because only this clock continues in the next
+ * kernel, which reads it from the hardware. CLOCK_MONOTONIC and CLOCK_BOOTTIME start at 0 with each
+ * boot. The price: setting the clock makes items expire earlier or later.
  */
 void store_clock(struct store *s, int64_t now)
 {

@@ -62,7 +62,7 @@ struct store_sums {
 #define STORE_SEGMENTS 32
 
 struct store_root {
-	uint64_t hash_key[2]; /* random: nobody can choose keys that fall into one bucket */
+	uint64_t hash_key[2]; /* random, so that keys cannot be chosen to fall into one bucket */
 	uint64_t buckets;
 	struct store_sums sums;
 	uint64_t flushed; /* flush_all: items whose cas is no greater are dead */

@@ -74,7 +74,7 @@ class CheckWords(unittest.TestCase):
                 ("under a licence", "licence"),
                 ("free neighbours", "neighbour"),
                 ("was cancelled", "cancelled"),
-                ("is uninitialised", "uninitialised"),
+                ("is uninitialized", "uninitialized"),
                 ("it recognises it", "recognises"),
         ):
             with self.subTest(text=text):

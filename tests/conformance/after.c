@@ -28,7 +28,7 @@ static int restored(int session, uint64_t token)
 static enum tap_result what_was_dropped_is_gone(void)
 {
 	CHECK_IS(retrieve_session(SESSION_DROPPED), -ENOENT);
-	CHECK_IS(retrieve_session("luo-conformance-nobody"), -ENOENT);
+	CHECK_IS(retrieve_session("luo-conformance-none"), -ENOENT);
 	return TAP_OK;
 }
 

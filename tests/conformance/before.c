@@ -118,7 +118,7 @@ static enum tap_result outgoing_sessions_cannot_be_retrieved(void)
 	CHECK_IS(luo_device_open(USEC_PER_SEC, &device), 0);
 	CHECK_IS(luo_session_create(device, NAME_A, &session), 0);
 	CHECK_IS(luo_session_retrieve(device, NAME_A, &other), -ENOENT);
-	CHECK_IS(luo_session_retrieve(device, "luo-conformance-nobody", &other), -ENOENT);
+	CHECK_IS(luo_session_retrieve(device, "luo-conformance-none", &other), -ENOENT);
 	return TAP_OK;
 }
 
@@ -219,7 +219,7 @@ static enum tap_result closing_undoes(void)
 	return TAP_OK;
 }
 
-/* Whoever has a copy keeps the session: then its name is taken. */
+/* A process with a copy keeps the session, so its name is taken. */
 static enum tap_result is_alive(bool alive)
 {
 	_cleanup_close_ int other = create_session(NAME_A);

@@ -5,9 +5,8 @@
 
 /*
  * What libluo relies on in the kernel, as tests that run unchanged on the real device and on the
- * fake: so that the fake is held to the truth, and a new kernel to the old one.
- *
- * The part before the kexec leaves sessions open in this process; somebody has to keep them.
+ * fake. They hold the fake to the real kernel, and a new kernel to the old one. The part before the
+ * kexec leaves sessions open in this process, which must keep running.
  */
 
 #include <stdbool.h>

@@ -54,7 +54,7 @@ static int with_offset(int fd, off_t offset)
 	return lseek(fd, offset, SEEK_SET) < 0 ? -errno : fd;
 }
 
-/* Where a test does not run as root, there is nobody else to give it to. */
+/* A test that does not run as root has no other user to give it to. */
 static int owned(int fd)
 {
 	if (geteuid() == 0 && fchown(fd, 1000, 1000) < 0)

@@ -17,7 +17,7 @@
 
 #define TIMEOUT_SECONDS 300
 
-/* Lets go of the terminal or pipe, so that nobody waits for us to end. */
+/* Closes the terminal or pipe, so that no process waits for this one to end. */
 static void hold_for_ever(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);

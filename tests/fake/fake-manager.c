@@ -2,18 +2,21 @@
 /* SPDX-FileCopyrightText: the libluo authors */
 
 /*
- * A PID 1 of paper: a socket that answers as systemd's private one does, and a descriptor table
- * with fd stores in it. Whoever tests starts it, waits for the line "ready", and sets
- * $LUO_MANAGER_ADDRESS and $LUO_MANAGER_PID.
+ * A fake PID 1: a socket that answers as systemd's private one does, and a descriptor table with fd
+ * stores in it. The test starts it, waits for the line "ready", and sets $LUO_MANAGER_ADDRESS and
+ * $LUO_MANAGER_PID.
  *
  *   fake-manager SOCKET [WORD]...
  *
- *   unit=NAME   with fields after it, each a word: preserve=yes result=success active=inactive
- * file=enabled said=N (instead of how many there are) fd=NAME,KIND[,SIZE]   in the store of the
- * last unit; KIND: memfd, socket, pipe, eventfd, file, dup (of the last fd), reopen (its file,
- * read-only), missing (nobody has it open) state=stopping job=1 start=REALTIME:MONOTONIC
- * version=TEXT silent=MEMBER or silent=MEMBER:UNIT   this is never answered hangup=MEMBER   the
- * connection is closed instead
+ *   unit=NAME                 starts a unit; these words belong to it:
+ *     preserve=yes  result=success  active=inactive  file=enabled
+ *     said=N                  instead of the real number of fds
+ *     fd=NAME,KIND[,SIZE]     in the store of the unit. KIND: memfd, socket, pipe, eventfd, file,
+ *                             dup (of the last fd), reopen (its file, read-only),
+ *                             missing (no process has it open)
+ *   state=stopping  job=1  start=REALTIME:MONOTONIC  version=TEXT
+ *   silent=MEMBER[:UNIT]      this call is never answered
+ *   hangup=MEMBER             the connection is closed instead
  */
 
 #include <fcntl.h>
@@ -39,7 +42,7 @@ struct entry {
 	const char *name;
 	size_t unit;
 	int fd;
-	uint64_t inode; /* if nobody has it open */
+	uint64_t inode; /* if no process has it open */
 };
 
 struct unit {

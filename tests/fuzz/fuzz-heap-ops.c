@@ -402,7 +402,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (s.in_tx)
 		commit();
 	verify_all();
-	/* All of it can be had back. */
+	/* All of it can be allocated again. */
 	for (size_t i = 0; i < OBJECTS; i++)
 		if (s.now.objects[i].offset)
 			MUST(luo_heap_free(s.heap, heap_at(s.heap, s.now.objects[i].offset)) == 0);

@@ -132,7 +132,7 @@ static void transfer(struct work *w)
 		MUST(luo_heap_commit(w->heap) == 0);
 }
 
-/* Objects go to other threads through mailboxes, and are freed there: by somebody else. */
+/* Objects go to other threads through mailboxes, and those threads free them. */
 static void send_or_receive(struct work *w)
 {
 	unsigned box = next_random(&w->seed) % BOXES;
@@ -230,7 +230,7 @@ struct tally {
 	uint64_t kills, early, leaked, recovered, objects, operations;
 };
 
-/* Anything wrong ends the program, with the file kept for whoever wants to look. */
+/* Any error ends the program, and the file is kept for inspection. */
 static void wrong(int fd, const char *what, uint64_t seed)
 {
 	const char *path = getenv("HEAP_KILL_KEEP");

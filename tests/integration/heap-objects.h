@@ -34,7 +34,7 @@ struct slot {
 
 struct world {
 	struct slot slots[THREADS][SLOTS]; /* each row is one thread's */
-	struct slot mailboxes[BOXES];      /* everybody's */
+	struct slot mailboxes[BOXES];      /* shared by all threads */
 	uint64_t rows[THREADS][CELLS];     /* the sum of each row is 0 */
 };
 

@@ -295,7 +295,10 @@ static void others_blocks(void)
 		free_it(h.blocks[i]);
 	sem_post(&h.go_on);
 	pthread_join(h.thread, NULL);
-	/* Now nobody has its slot: what it owned goes to whoever needs that class. */
+	/*
+	 * Now its slot is unclaimed: another thread that needs that class takes what the slot
+	 * owned.
+	 */
 	for (size_t i = 18; i < 24; i++)
 		free_it(h.blocks[i]);
 	for (size_t i = 0; i < 12; i++)
@@ -314,7 +317,7 @@ static void every_way(void)
 	void *more[200];
 
 	for (size_t i = 0; i < 40; i++)
-		more[i] = alloc(1500); /* one slab and the begin of another */
+		more[i] = alloc(1500); /* one slab and the beginning of another */
 	for (size_t i = 0; i < 40; i += 2)
 		free_it(more[i]);
 	for (size_t i = 1; i < 40; i += 2)

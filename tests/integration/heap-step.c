@@ -156,7 +156,7 @@ static void free_again(const struct look *look)
 		wrong("luo_heap_check() found problems after it was freed again");
 }
 
-/* What somebody finds who opens the copy. */
+/* What a process finds that opens the copy. */
 static struct content look_at_copy(bool all_content, struct block *blocks, size_t *ret_n,
 				   bool *ret_recovered)
 {
@@ -330,7 +330,7 @@ static void end(void)
 	print_content("before", first);
 	for (size_t j = 0; j < w.n_seen; j++)
 		print_content("then", &w.seen[j]);
-	wrong("somebody who opens it sees something between before and after");
+	wrong("a process that opens it sees a state between before and after");
 }
 
 /* A recovery that is interrupted ends where one that is not would have ended. */

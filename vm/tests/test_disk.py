@@ -82,7 +82,7 @@ class Images(unittest.TestCase):
         self.assertEqual(self.debugfs(made, "cat /config"), b"A=1\n")
         self.assertEqual(self.debugfs(made, "cat /kernels/1-test"), b"kernel")
         self.assertEqual(self.entry(made, "/scenario/stage1"), ("0755", 0))
-        # A scenario's own bin/ is no part of the system.
+        # A scenario's own bin/ is not part of the system.
         self.assertEqual(self.entry(made, "/scenario/bin/helper"), ("0755", 0))
         for path in ("/roots/debian-13/upper", "/layer/etc/systemd/system/luo-vm.service", "/enter", "/machine.sh"):
             self.entry(made, path)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* SPDX-FileCopyrightText: the libluo authors */
 
-/* The calls of the client: what is sent, and what becomes of a reply, an error, and fds. */
+/* The calls of the client: what it sends, and how it handles a reply, an error, and fds. */
 
 #include "tests/unit/client/fixture.h"
 
@@ -207,7 +207,7 @@ static void test_call_fds(void **state)
 	assert_int_equal(fcntl(fds[0], F_GETFD), FD_CLOEXEC);
 	close_many(fds, n);
 	free(fds);
-	/* Those that nobody wants are closed. */
+	/* Fds that no caller takes are closed. */
 	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, NULL, NULL, NULL), 0);
 	stop(s, client);
 	assert_int_equal(s->n_fds[0], 3);
@@ -371,7 +371,7 @@ static void test_claim_table_full(void **state)
 	int fillers[2048], last, n_fillers = 0;
 	size_t n;
 
-	/* One fd is left, two come: some are lost on the way, and nobody can tell which. */
+	/* One fd is free, two arrive: some are lost, and it is unknown which. */
 	while (n_fillers < 2048 && (last = fcntl(0, F_DUPFD_CLOEXEC, 0)) >= 0)
 		fillers[n_fillers++] = last;
 	if (n_fillers < 2048) {

@@ -106,7 +106,7 @@ static void test_requests(void **state)
 			assert_true(json_memory_failed());
 			assert_string_equal(heard, "");
 		}
-		/* Everything could be allocated: the request is whole, and nobody answers it. */
+		/* Every allocation succeeded: the request is complete, and no answer comes. */
 		assert_false(json_memory_failed());
 		assert_int_equal(r, -ETIMEDOUT);
 		assert_true(n > 4);

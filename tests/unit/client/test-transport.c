@@ -195,8 +195,10 @@ static void test_call_disconnect(void **state)
 	struct luo_client *client = start(s, serve_nothing, TIMEOUT);
 	int r;
 
-	/* It closes at once, and nobody accepts a second time: depending on who is faster, that is
-	 * seen before or after the call was sent. */
+	/*
+	 * The server closes at once and does not accept a second time. Depending on timing, the
+	 * client sees that before or after it sends the call.
+	 */
 	pthread_join(s->thread, NULL);
 	close(s->listen_fd);
 	s->listen_fd = -1;

@@ -170,7 +170,7 @@ static void test_not_a_file(void **state)
 
 	assert_int_equal(mkfifoat(d->fd, "fifo", 0600), 0);
 	assert_int_equal(mkdirat(d->fd, "directory", 0700), 0);
-	/* Nobody writes to it, so this would wait for ever. */
+	/* No process writes to it, so a read would block without end. */
 	assert_refused(d, "fifo", 100, -ESPIPE);
 	assert_refused(d, "directory", 100, -EISDIR);
 	assert_refused(d, "missing", 100, -ENOENT);

@@ -122,7 +122,7 @@ static int manager_stop(void **state)
 
 static bool barrier_times_out;
 
-/* Stands in front of the one of libsystemd. */
+/* Replaces the function of libsystemd. */
 int sd_notify_barrier(int unset_environment, uint64_t timeout)
 {
 	int (*real)(int, uint64_t) = dlsym(RTLD_NEXT, "sd_notify_barrier");
@@ -164,7 +164,7 @@ static void test_push_manager_gone(void **state)
 {
 	int fd = memfd_of("");
 
-	setenv("NOTIFY_SOCKET", "/tmp/test-fdstore-nobody-is-here", 1);
+	setenv("NOTIFY_SOCKET", "/tmp/test-fdstore-no-socket", 1);
 	assert_int_equal(luo_fdstore_push("a", fd, 0), -ENOENT);
 	unsetenv("NOTIFY_SOCKET");
 	close(fd);
@@ -565,7 +565,7 @@ static void test_memfd_push_fails(void **state)
 {
 	int fd = -2, next = dup(0);
 
-	setenv("NOTIFY_SOCKET", "/tmp/test-fdstore-nobody-is-here", 1);
+	setenv("NOTIFY_SOCKET", "/tmp/test-fdstore-no-socket", 1);
 	assert_int_equal(luo_fdstore_memfd("not sent", 4096, &fd), -ENOENT);
 	unsetenv("NOTIFY_SOCKET");
 	assert_int_equal(fd, -2);

@@ -286,7 +286,7 @@ static void test_failed_retrieve_is_final(void **state)
 	assert_int_equal(luo_incoming_restore(incoming, entry), -ENOMEM);
 	assert_int_equal(entry->failed, -ENOMEM);
 	assert_int_equal(luo_incoming_restore(incoming, entry), -ENOMEM);
-	/* Its neighbour is not harmed. */
+	/* Its neighbor is not harmed. */
 	assert_content(restored(incoming, "many.service", "content-1"), "content-1");
 	luo_incoming_free(incoming);
 }
@@ -393,23 +393,23 @@ static void test_carry(void **state)
 	luo_incoming_free(incoming);
 }
 
-/* A mapping may not point at the sessions of somebody else. */
+/* A mapping must not name sessions of another program. */
 static void test_foreign_spill(void **state)
 {
 	_cleanup_close_ int device = -EBADF, foreign = -EBADF;
 	struct luo_incoming *incoming;
 
 	assert_int_equal(luo_device_open(0, &device), 0);
-	assert_int_equal(luo_session_create(device, "somebody", &foreign), 0);
+	assert_int_equal(luo_session_create(device, "foreign", &foreign), 0);
 	device = safe_close(device);
 	incoming = incoming_with_mapping(
-		"{\"version\":1,\"state\":{},\"spillSessions\":[\"somebody\"],\"units\":{\"a.service\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"ok\",\"token\":1}],\"fdstoreSpill\":[{\"type\":\"fd\",\"name\":\"theirs\",\"token\":1,\"session\":\"somebody\"}]}}}");
+		"{\"version\":1,\"state\":{},\"spillSessions\":[\"foreign\"],\"units\":{\"a.service\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"ok\",\"token\":1}],\"fdstoreSpill\":[{\"type\":\"fd\",\"name\":\"theirs\",\"token\":1,\"session\":\"foreign\"}]}}}");
 	assert_non_null(luo_incoming_mapping(incoming));
 	assert_content(restored(incoming, "a.service", "ok"), "payload");
 	foreign = safe_close(foreign);
-	/* It was not touched: whoever it belongs to can still have it. */
+	/* The session was not touched: its owner can still retrieve it. */
 	assert_int_equal(luo_device_open(0, &device), 0);
-	assert_int_equal(luo_session_retrieve(device, "somebody", &foreign), 0);
+	assert_int_equal(luo_session_retrieve(device, "foreign", &foreign), 0);
 	device = safe_close(device);
 	luo_incoming_free(incoming);
 }
@@ -456,7 +456,7 @@ static void test_foreign_suffix(void **state)
 	luo_incoming_free(incoming);
 }
 
-/* An entry of a type that is not there yet: its memory is not freed, and goes along. */
+/* An entry of an unknown type: its memory is not freed, and is carried over. */
 static void test_rescue(void **state)
 {
 	struct luo_incoming *incoming = incoming_with_mapping(
@@ -489,7 +489,7 @@ static void test_rescue(void **state)
 	luo_incoming_free(incoming);
 }
 
-/* A mapping may not make a read-only alias writable by not writing down its offset. */
+/* A mapping must not name sessions of another program. */
 static void test_alias_keeps_its_access(void **state)
 {
 	struct luo_incoming *incoming = incoming_with_mapping(
@@ -530,7 +530,7 @@ static void test_adopt(void **state)
 	assert_int_equal(n, 3);
 	kept = calloc(n, sizeof(int));
 	assert_non_null(kept);
-	/* Whoever kept them gives them back in any order, but for the main one. */
+	/* The keeper returns them in any order, except for the main one. */
 	kept[0] = fcntl(sessions[0], F_DUPFD_CLOEXEC, 3);
 	kept[1] = fcntl(sessions[2], F_DUPFD_CLOEXEC, 3);
 	kept[2] = fcntl(sessions[1], F_DUPFD_CLOEXEC, 3);
@@ -575,7 +575,9 @@ static void test_adopt_remembers_packed(void **state)
 	luo_store_free(claimed);
 }
 
-/* Somebody has taken it, the service itself maybe: it will never be had, and nothing waits for it.
+/*
+ * Another process has retrieved it, perhaps the service itself: it is lost for us, and nothing
+ * waits for it.
  */
 static void test_session_of_somebody_else(void **state)
 {
@@ -625,7 +627,10 @@ static void test_session_under_two_names(void **state)
 	luo_incoming_free(incoming);
 }
 
-/* A further session that cannot be had just now is not lost, and nothing is finished meanwhile. */
+/*
+ * A further session that cannot be retrieved right now is not lost, and nothing is finished
+ * meanwhile.
+ */
 static void test_further_session_later(void **state)
 {
 	const struct luo_commit_options options = { .max_files_per_session = 4 };
@@ -671,7 +676,7 @@ static void on_session(int fd, void *userdata)
 	assert_int_equal(luo_session_get_name(fd, &name), 0);
 	snprintf(a->names[a->n], sizeof(a->names[0]), "%s", name);
 	a->fds[a->n++] = fd;
-	/* The mapping is looked at after this, whatever becomes of it. */
+	/* The mapping is read after this. */
 	if (a->broken && a->n == 1)
 		fake_luo_fail(FAKE_LUO_RETRIEVE_FD, 1, ENOMEM);
 }
@@ -728,7 +733,9 @@ static void test_announced_first(void **state)
 	luo_incoming_free(incoming);
 }
 
-/* The mapping is unreadable, and one session cannot be had: those behind it are held all the same.
+/*
+ * The mapping is unreadable, and one session cannot be retrieved: those behind it are held all the
+ * same.
  */
 static void test_announced_with_gap(void **state)
 {

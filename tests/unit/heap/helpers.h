@@ -217,7 +217,7 @@ static inline pid_t fork_child(void)
 	assert_int_equal(pipe2(result_pipe, O_CLOEXEC), 0);
 	pid = fork();
 	assert_true(pid >= 0);
-	/* A test that fails leaves nobody who waits, and whose output somebody waits for. */
+	/* A failing test must not leave a child process that waits and keeps its output open. */
 	if (pid == 0)
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	close(result_pipe[pid == 0 ? 0 : 1]);

@@ -31,7 +31,7 @@ static void test_plain_pointers(void **state)
 	root->next->value = 42;
 	luo_heap_close(heap);
 	blocker = memory_heap(64 * MIB);
-	/* It remembers: nobody need say it again. */
+	/* The heap records its address, so callers need not give it again. */
 	for (int i = 0; i < 2; i++) {
 		heap = i ? open_with(fd, fixed) : open_heap(fd);
 		assert_int_equal(stat_of(heap).address, address);

@@ -326,7 +326,7 @@ static void test_exhausted(void **state)
 	for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
 		size_t n = exhaust(heap, steps[i], blocks, most);
 
-		/* More than half of it can be had, in pieces of any size. */
+		/* More than half of it can be allocated, in pieces of any size. */
 		assert_true(n * steps[i] >= 2 * MIB);
 		if (i == 0)
 			first = n;

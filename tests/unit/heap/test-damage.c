@@ -57,7 +57,7 @@ static void test_foreign_magic(void **state)
 	free_image(&image);
 }
 
-/* Whoever has an older libluo is told so, also when the rest is laid out in another way. */
+/* An older libluo reports the newer format, even if the rest has another layout. */
 static void test_newer_format(void **state)
 {
 	struct image image = some_heap();
@@ -110,7 +110,7 @@ static void assert_noticed(int fd, const struct image *image, size_t offset, int
 
 	assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
 	if (opens(fd))
-		fail_msg("nobody noticed byte 0x%zx", offset);
+		fail_msg("byte 0x%zx was not noticed", offset);
 	assert_int_equal(pwrite(fd, &image->bytes[offset], 1, offset), 1);
 }
 
@@ -162,7 +162,7 @@ static void test_every_byte_of_tables(void **state)
 	free_image(&image);
 }
 
-/* Logs that are committed but say nonsense; a commit word that nothing stands behind. */
+/* Logs that are committed but invalid; a commit word without entries. */
 static void test_damaged_log(void **state)
 {
 	static const uint64_t commits[] = { 1, 250, 251, UINT64_MAX, UINT64_C(0x1234567800000001) };
@@ -177,7 +177,7 @@ static void test_damaged_log(void **state)
 	free_image(&image);
 }
 
-/* What is for messages only must not keep anybody from the data. */
+/* Fields that are only for messages must not prevent access to the data. */
 static void test_damaged_owner(void **state)
 {
 	struct image image = some_heap();
@@ -238,7 +238,7 @@ static void test_lost_pages(void **state)
 		assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 					   page * HEAP_PAGE, HEAP_PAGE),
 				 0);
-		if (page == 2) { /* its slots are found out at the latest by whoever needs them */
+		if (page == 2) { /* its slots are found at the latest when they are needed */
 			struct luo_heap *heap = NULL;
 
 			if (luo_heap_open_fd(fd, &small_heap, &heap) == 0) {
@@ -264,7 +264,7 @@ static void test_lost_pages(void **state)
 	free_image(&image);
 }
 
-/* A heap on a file that has grown is whole: somebody copied it to a larger device. */
+/* A heap on a file that has grown is intact: the file was copied to a larger device. */
 static void test_larger_file(void **state)
 {
 	struct image image = some_heap();
@@ -281,7 +281,7 @@ static void test_larger_file(void **state)
 	free_image(&image);
 }
 
-/* Whoever made it died before it was a heap: it never was one, and a new one is made. */
+/* Its maker crashed before it was a heap, so a new one is made. */
 static void test_never_finished(void **state)
 {
 	const uint64_t making = HEAP_MAGIC_MAKING;

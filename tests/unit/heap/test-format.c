@@ -3,7 +3,7 @@
 
 /*
  * The format of heaps does not change by accident: docs/heap-format.md has the offsets, sizes and
- * numbers of heap-format.h, and heaps that were made once can be read for ever.
+ * numbers of libluo/heap/format.h, and heaps of each released format stay readable.
  */
 
 #include <inttypes.h>
@@ -41,7 +41,7 @@ static int free_page(void **state)
 	return 0;
 }
 
-/* What stands between the heading of that name and the next one. */
+/* The text between the heading of that name and the next one. */
 static char *section(const char *heading)
 {
 	_cleanup_free_ char *line = NULL;

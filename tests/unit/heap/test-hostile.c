@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* SPDX-FileCopyrightText: the libluo authors */
 
-/* Heaps that somebody has forged, with all sums right: nothing outside of the heap is touched. */
+/* Forged heaps with correct sums: nothing outside the heap is touched. */
 
 #include "libluo/heap/internal.h"
 
@@ -281,7 +281,7 @@ static void test_beyond_the_end(void **state)
 	end(&f);
 }
 
-/* The heap grows into a leaf that nobody has looked at. */
+/* The heap grows into a leaf that was not verified yet. */
 static void test_leaf_outside(void **state)
 {
 	struct forged f = begin();

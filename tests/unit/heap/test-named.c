@@ -123,7 +123,7 @@ static void test_stored_by_name(void **state)
 	remove_directory(directory);
 }
 
-/* Nobody keeps it: it is a heap all the same. */
+/* No manager keeps it; it is a heap all the same. */
 static int open_alone(void *userdata)
 {
 	struct luo_heap_stat stat;

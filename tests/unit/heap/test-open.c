@@ -42,7 +42,7 @@ static void test_options_refused(void **state)
 	assert_options_refused((struct luo_heap_options){ .flags = 1u << 31 });
 	assert_options_refused((struct luo_heap_options){ .max_size = LUO_HEAP_MAX + 1 });
 	assert_options_refused((struct luo_heap_options){ .max_size = UINT64_MAX });
-	/* An address that is no multiple of 2 MiB, and one that nobody asked to be used. */
+	/* An address that is not a multiple of 2 MiB, and one without the flag that uses it. */
 	assert_options_refused((struct luo_heap_options){
 		.flags = fixed, .address = (void *)(uintptr_t)0x200000001000 });
 	assert_options_refused(
@@ -81,7 +81,7 @@ static void test_not_a_file(void **state)
 	close_many((int[]){ directory, path, null, ends[0], ends[1], pair[0], pair[1] }, 7);
 }
 
-/* A file of somebody else's, of every size, is not a heap and stays theirs. */
+/* A foreign file of every size is not a heap and stays unchanged. */
 static void test_foreign_file(void **state)
 {
 	static const size_t sizes[] = { 1, 8, 255, 4096, 65535, 65536, 196608, 1000000 };
@@ -296,7 +296,7 @@ static void test_path(void **state)
 	remove_directory(directory);
 }
 
-/* There is a file, and it is empty: somebody made it with mktemp. */
+/* There is an empty file, as mktemp makes it. */
 static void test_path_empty_file(void **state)
 {
 	char path[] = "/tmp/luo-heap.XXXXXX";

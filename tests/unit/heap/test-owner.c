@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* SPDX-FileCopyrightText: the libluo authors */
 
-/* One owner at a time, which messages name; and whoever only reads, beside it. */
+/* One owner at a time, which messages name, beside any number of readers. */
 
 #include <sys/prctl.h>
 

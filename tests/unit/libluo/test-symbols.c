@@ -118,7 +118,7 @@ static const char *end_of_statement(const char *p)
 	return p;
 }
 
-/* "luo_x(" where nothing but a type stands before it. */
+/* "luo_x(" that only a type precedes. */
 static const char *function_name(const char *p, const char *end)
 {
 	if (startswith(p, "typedef") || startswith(p, "static"))

@@ -92,8 +92,7 @@ static void test_version(void **state)
 	unsigned version = 0;
 
 	START("version=257.13-1~deb13u1");
-	/* Of the process that runs the tests there is no /proc/1/maps to be had, or it is no
-	 * systemd. */
+	/* The process of the tests cannot read /proc/1/maps, or PID 1 is not systemd. */
 	setenv("LUO_MANAGER_VERSION", "262", 1);
 	assert_int_equal(luo_manager_version(&version), 0);
 	assert_int_equal(version, 262);

@@ -210,7 +210,7 @@ static int parse_repeated(const char *before, const char *each, size_t n, const 
 
 static void test_limits(void **state)
 {
-	/* entries, also those that are no good */
+	/* entries, invalid ones included */
 	assert_int_equal(parse_repeated("{\"a\":[", "0,", LUO_MAPPING_ENTRIES_MAX - 1, "0]}"), 0);
 	assert_int_equal(parse_repeated("{\"a\":[", "0,", LUO_MAPPING_ENTRIES_MAX, "0]}"), -E2BIG);
 	/* depth: the object, and 31 arrays in it */
@@ -536,7 +536,7 @@ static void test_unknown_keys(void **state)
 {
 	struct luo_mapping *m = must_parse_fixture("v262-future-keys.json");
 	static const char expected[] =
-		"{\"version\":1,\"state\":{\"KExecCount\":2,\"SoftReboots\":7},\"units\":{\"a.service\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"memory\",\"token\":1,\"colour\":\"blue\",\"nested\":{\"deep\":[1,2.5,null,{\"er\":true}]}}],\"sockets\":[{\"unit\":\"x\"}],\"a/b\":\"c/d\"}},\"futureTop\":{\"k\":[1,\"\u00e4\\u0000b\"]}}";
+		"{\"version\":1,\"state\":{\"KExecCount\":2,\"SoftReboots\":7},\"units\":{\"a.service\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"memory\",\"token\":1,\"color\":\"blue\",\"nested\":{\"deep\":[1,2.5,null,{\"er\":true}]}}],\"sockets\":[{\"unit\":\"x\"}],\"a/b\":\"c/d\"}},\"futureTop\":{\"k\":[1,\"\u00e4\\u0000b\"]}}";
 
 	assert_string_equal(m->state_extra, "{\"SoftReboots\":7}");
 	expect_text(m, 0, expected);
@@ -553,7 +553,7 @@ static void test_both_versions(void **state)
 			    "{\"other.service\":[{\"type\":\"fd\",\"name\":\"x\",\"token\":9}]}");
 	expect_text(m, LUO_MAPPING_FORMAT_V261, both);
 
-	/* an unknown key that now is a unit stands there once, as the unit */
+	/* an unknown key that is now a unit occurs once, as the unit */
 	assert_int_equal(luo_store_add_unit(m->store, "other.service", NULL, NULL), 0);
 	luo_unit_remove(unit(m, "a.service"));
 	luo_unit_remove(unit(m, "b.service"));

@@ -55,7 +55,7 @@ static void test_equal_with_holes(void **state)
 	assert_true(allocated(a) <= 2 * 4096);
 }
 
-/* Somebody who wants to kill us. */
+/* A process that tries to crash us. */
 
 struct changer {
 	int fd;

@@ -230,7 +230,7 @@ static void test_prepare_holes(void **state)
 	assert_int_equal(status(fd).st_size, 20 * MIB + 1);
 }
 
-/* Allocated, but nobody has written to it: the kernel would have to zero it in the blackout. */
+/* Allocated, but never written: the kernel would have to zero it in the blackout. */
 static void test_prepare_what_is_allocated(void **state)
 {
 	_cleanup_close_ int fd = create(
@@ -268,7 +268,7 @@ static void test_prepare_what_is_preserved(void **state)
 	fake_luo_uninstall();
 }
 
-/* Somebody who wants to kill us, or to keep us busy. */
+/* A process that tries to crash us, or to keep us busy. */
 
 struct changer {
 	int fd;

@@ -205,7 +205,7 @@ static void ignore(int number)
 {
 }
 
-/* More than fits into it, from somebody slow, with signals in between. */
+/* More data than fits, from a slow writer, with signals in between. */
 static void slow_stream(int from, int to)
 {
 	struct itimerval timer = { { 0, 2000 }, { 0, 2000 } };
@@ -335,7 +335,7 @@ static void *change(void *userdata)
 	return NULL;
 }
 
-/* One of them falls into a change sooner or later; none is a mixture that nobody told us of. */
+/* One of them meets a change sooner or later; none is an unreported mixture. */
 static void snapshots_of_a_changing_file(bool resize)
 {
 	_cleanup_close_ int from = create((struct luo_memfd_options){ .size = 32 * MIB });

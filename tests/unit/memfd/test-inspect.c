@@ -185,7 +185,7 @@ static void test_runs(void **state)
 	assert_int_equal(luo_fd_count_runs(fd, &pages, &runs), 0);
 	assert_int_equal(pages, 0);
 	assert_int_equal(runs, 0);
-	for (off_t i = 0; i < 100; i++) /* every other page of the begin and the end */
+	for (off_t i = 0; i < 100; i++) /* every other page of the beginning and the end */
 		assert_int_equal(pwrite(fd, "x", 1, i < 50 ? i * 8192 : (1 << 27) - i * 8192), 1);
 	r = luo_fd_count_runs(fd, &pages, &runs);
 	if (r == -EPERM) { /* skip() jumps, cleanup does not happen */

@@ -178,7 +178,7 @@ static void test_device_unreadable(void **state)
 		"4 Cannot ask the kernel which units have something to get back: Input/output error.\n");
 }
 
-/* One second, not for ever. */
+/* One second, not without end. */
 static void test_device_busy(void **state)
 {
 	struct fixture *f = *state;
@@ -284,7 +284,7 @@ static void test_published(void **state)
 	assert_int_equal(generator_run(&f->g), 0);
 	assert_null(dropin(f, "a.service"));
 	assert_non_null(dropin(f, "b.service"));
-	assert_non_null(strstr(logged, "4 1 names in the list of units are no names of services"));
+	assert_non_null(strstr(logged, "4 1 names in the list of units are not names of services"));
 	remove_directory(f->out);
 	assert_int_equal(mkdir(f->out, 0755), 0);
 	put_run(f, "units", "");
@@ -327,7 +327,7 @@ static void test_notify_access(void **state)
 				      " --notify-access=main -- %n\n");
 }
 
-/* luod is no unit of a user's manager. */
+/* luod is not a unit of a user's manager. */
 static void test_user(void **state)
 {
 	struct fixture *f = *state;

@@ -87,7 +87,7 @@ static void test_read(void **state)
 	index_done(&index);
 }
 
-/* One that makes no sense does no harm to the others. */
+/* An invalid one does not harm the others. */
 static void test_skipped(void **state)
 {
 	struct index index;

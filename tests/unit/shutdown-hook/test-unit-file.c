@@ -124,7 +124,7 @@ static void test_fragment(void **state)
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(symlink("/dev/null", path), 0);
 	assert_false(look(root, "a.service").found);
-	/* a pipe is no unit, and nobody waits for it */
+	/* a pipe is not a unit, and must not be waited for */
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(mkfifo(path, 0600), 0);
 	assert_false(look(root, "a.service").found);

@@ -128,7 +128,7 @@ static void get_when(struct when *when)
 	expect("END");
 }
 
-/* In seconds; 0: for ever. */
+/* In seconds; 0: no limit. */
 static long lifetime(enum kind kind, const struct when *when)
 {
 	long lifetimes[KINDS] = { 0, HOUR, MONTH, when->seconds };

@@ -216,7 +216,7 @@ static int make_same(const struct spec *spec, const struct spec_list *list, cons
 	int fd = fds[spec_find(list, spec->other) - list->specs], copy;
 
 	if (fd < 0)
-		errx(2, "%s stands before %s", spec->name, spec->other);
+		errx(2, "%s comes before %s", spec->name, spec->other);
 	if (!spec->ro)
 		return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (luo_memfd_reopen(fd, O_RDONLY, &copy) < 0)
