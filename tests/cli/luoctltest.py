@@ -78,7 +78,7 @@ class LuoctlTest(unittest.TestCase):
                               input=stdin, capture_output=True, timeout=60, check=False)
 
     def luoctl_as(self, user, *arguments):
-        """As somebody else, which takes root."""
+        """As another user, which needs root."""
         return subprocess.run([LUOCTL, *arguments], env=self.environment, text=True, user=user,
                               group=user, extra_groups=[], capture_output=True, timeout=60,
                               check=False)

@@ -112,9 +112,9 @@ class HeapExamples(ExamplesTest):
         self.assertEqual(self.book("remove", "z").returncode, 0)
         persons = {"b": "b1", "k": "another", "m": "m1", "y": "a1"}
         self.check_book(persons)
-        for words, problem in ((("rename", "a", "c"), "nobody of that name"),
-                               (("rename", "b", "k"), "somebody of that name"),
-                               (("remove", "a"), "nobody of that name"), (("remove",), "set NAME")):
+        for words, problem in ((("rename", "a", "c"), "that name is not"),
+                               (("rename", "b", "k"), "that name is in"),
+                               (("remove", "a"), "that name is not"), (("remove",), "set NAME")):
             p = self.book(*words)
             self.assertEqual((p.returncode, p.stdout), (1, ""))
             self.assertIn(problem, p.stderr)

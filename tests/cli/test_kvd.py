@@ -121,7 +121,7 @@ class Protocol(KvdTest):
         self.says(b"add one 0 0 1\r\n1\r\n", b"STORED\r\n")
         self.eventually(lambda: self.client.ask(b"get two\r\n") == b"END\r\n", 3)
         self.says(b"get month later\r\n", hit % b"month" + hit % b"later" + b"END\r\n")
-        # What is dead is removed although nobody asks for it.
+        # Expired items are removed without a request for them.
         self.eventually(lambda: self.client.stats()["curr_items"] == "3", 5)
 
     def test_flush_all(self):
@@ -139,8 +139,8 @@ class Protocol(KvdTest):
                   b"replace b 0 0 1 noreply\r\n3\r\nappend b 0 0 1 noreply\r\n4\r\n"
                   b"prepend b 0 0 1 noreply\r\n5\r\ncas a 0 0 1 1 noreply\r\n7\r\n"
                   b"cas a 0 0 1 1 noreply\r\n8\r\nincr a 5 noreply\r\ndecr a 2 noreply\r\n"
-                  b"incr nobody 1 noreply\r\ntouch a 0 noreply\r\ndelete nobody noreply\r\n"
-                  b"delete nobody 0 noreply\r\nverbosity 0 noreply\r\nverbosity noreply\r\n", b"")
+                  b"incr none 1 noreply\r\ntouch a 0 noreply\r\ndelete none noreply\r\n"
+                  b"delete none 0 noreply\r\nverbosity 0 noreply\r\nverbosity noreply\r\n", b"")
         self.says(b"get a b\r\n", b"VALUE a 0 2\r\n10\r\nVALUE b 0 3\r\n534\r\nEND\r\n")
         # Neither are errors, as far as the line can be understood.
         self.says(b"incr a x noreply\r\nincr a noreply\r\ntouch a x noreply\r\nset a x 0 1 noreply\r\n"
@@ -307,7 +307,7 @@ class Program(KvdTest):
         self.assertEqual(tcp.recv(100), b"")
         tcp.close()
         self.assertEqual(self.connect().ask(b"get a\r\n"), b"VALUE a 0 1\r\n1\r\nEND\r\n")
-        # Neither another one nor what is no socket is taken away; what a dead one left, is.
+        # The socket of a live server and a file that is not a socket stay; a dead server's socket is removed.
         self.fails("Address already in use", "-s", self.path)
         self.fails("port %d: Address already in use" % port, "-p", str(port))
         self.fails("File exists", "-s", KVD)
@@ -384,7 +384,7 @@ class Program(KvdTest):
         self.assertEqual(client.stats()["heap_state"], "restarted")
         self.assertEqual(client.ask(b"set e 0 0 1\r\n1\r\ngets e\r\n"),
                          b"STORED\r\nVALUE e 0 1 6\r\n1\r\nEND\r\n")
-        # A flush that was to happen while nobody was there.
+        # A flush whose time came while no server ran.
         client.ask(b"flush_all 1\r\n")
         self.stop()
         time.sleep(1.01)

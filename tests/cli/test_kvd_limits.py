@@ -25,7 +25,7 @@ class Limits(KvdTest):
             return int([line.split()[1] for line in f if line.startswith("RssAnon:")][0]) >> 10
 
     def works(self):
-        """For somebody else."""
+        """For another test."""
         client = self.connect()
         self.assertEqual(client.ask(b"set other 0 0 1\r\n1\r\nget other\r\n"),
                          b"STORED\r\nVALUE other 0 1\r\n1\r\nEND\r\n")
@@ -204,7 +204,7 @@ class Limits(KvdTest):
         client = self.connect()
         client.send(b"get a " + b"x" * 100000 + b" b\r\n")
         self.assertEqual(client.ask(b"get a\r\n"), b"CLIENT_ERROR bad command line format\r\nEND\r\n")
-        # Keys without end are no trouble.
+        # Keys without end do no harm.
         for _ in range(100):
             client.send(b"gets" + b" a" * 10000)
             client.send(b" ")
@@ -217,7 +217,7 @@ class Limits(KvdTest):
         other.ask(b"set a 0 0 %d\r\n%s\r\n" % (MIB, b"x" * MIB))
 
         def send():
-            # Never comes to its end, as nobody reads that many answers.
+            # Never ends, because that many answers are not read.
             with contextlib.suppress(OSError):
                 slow.send(b"get a a a\r\n" * 20000)
         sender = threading.Thread(target=send)
@@ -277,7 +277,7 @@ class Limits(KvdTest):
         self.works()
 
     def test_gone(self):
-        """Those who do not wait for their answer."""
+        """Clients that do not wait for their answers."""
         self.start()
         self.connect().ask(b"set a 0 0 100000\r\n%s\r\n" % (b"v" * 100000))
         for i in range(200):

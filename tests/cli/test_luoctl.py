@@ -26,14 +26,14 @@ class Usage(LuoctlTest):
         self.check(arguments, stderr=f"luoctl: {text}\nTry 'luoctl help{verb}'.\n", code=2)
 
     def test_errors(self):
-        self.usage([], "what shall it do?")
+        self.usage([], "no verb given")
         self.usage(["frob"], "there is no verb 'frob'")
         self.usage(["help", "frob"], "there is no verb 'frob'", " help")
         self.usage(["--frob", "list"], "unrecognized option '--frob'")
         self.usage(["--socket"], "option '--socket' requires an argument")
         self.usage(["list", "--frob"], "unrecognized option '--frob'", " list")
         self.usage(["list", "a", "b"], "list: too many arguments", " list")
-        self.usage(["list", "a/b"], "that is no name of a unit: 1 to 255 letters, digits and any "
+        self.usage(["list", "a/b"], "invalid unit name: a unit name has 1 to 255 letters, digits and any "
                                     "of :-_.\\@", " list")
         self.usage(["list", "--state", "odd"],
                    "--state takes stored, held or lost, not 'odd'", " list")
@@ -41,13 +41,13 @@ class Usage(LuoctlTest):
                    "--units and --state exclude each other", " list")
         self.usage(["show"], "show: an argument is missing: luoctl show UNIT", " show")
         self.usage(["dump", "a"], "dump: an argument is missing: luoctl dump UNIT NAME", " dump")
-        self.usage(["dump", "a", "b:"], "that is no name of an fd: 1 to 255 printable ASCII "
+        self.usage(["dump", "a", "b:"], "invalid fd name: an fd name has 1 to 255 printable ASCII "
                                         "characters but ':'", " dump")
         self.usage(["drop", "a"], "drop frees memory for good: say --yes if that is meant",
                    " drop")
         self.usage(["mapping", "f", "--session", "s"],
                    "a file and --session exclude each other", " mapping")
-        self.usage(["commit", "--session", "a/b"], "that is no name of a session: 1 to 63 "
+        self.usage(["commit", "--session", "a/b"], "invalid session name: a session name has 1 to 63 "
                    "printable characters without '/'", " commit")
         self.usage(["kexec", "--initrd", "x"], "--kernel is missing", " kexec")
         self.usage(["kexec", "--load-only"], "--kernel is missing", " kexec")
@@ -87,7 +87,7 @@ Options:
   --json            print JSON
   --no-legend       no headings and totals
   --socket PATH     where luod listens (default: /run/luo/io.luo)
-  --timeout SECS    how long to wait for luod (default: 0, for ever)
+  --timeout SECS    how long to wait for luod (default: 0, no limit)
   --help, --version
 """)
 
@@ -154,7 +154,7 @@ Live update: on
      Commit: none
       Units: 2
      Stored: 3 fds of at most 65536
-       Held: 1 fds from the previous kernel
+       Held: 1 fd from the previous kernel
        Size: 8.0 KiB
 """)
 
@@ -179,7 +179,7 @@ Live update: on
      Commit: none
       Units: 2
      Stored: 3 fds of at most 65536
-       Held: 1 fds from the previous kernel
+       Held: 1 fd from the previous kernel
        Size: 8.0 KiB
 
 Of the last shutdown:
@@ -201,7 +201,7 @@ Live update: on
      Commit: none
       Units: 2
      Stored: 3 fds of at most 65536
-       Held: 1 fds from the previous kernel
+       Held: 1 fd from the previous kernel
        Size: 8.0 KiB
 """)
 
@@ -224,7 +224,7 @@ Live update: off; it is switched on with kho=on liveupdate=on on the kernel's co
      Commit: committed, and the store has changed since: commit again
       Units: 2
      Stored: 3 fds of at most 65536
-       Held: 1 fds from the previous kernel
+       Held: 1 fd from the previous kernel
        Lost: 2 fds that the kernel could not restore
        Size: 8.0 KiB
 
@@ -529,7 +529,7 @@ b.service  cache   fd       3  -      -  -
                 p = self.luoctl("mapping", self.fixture(name))
                 if name.startswith("bad-"):
                     self.assertEqual((p.returncode, p.stdout), (1, ""))
-                    self.assertRegex(p.stderr, r"^luoctl: \S* is no mapping that can be restored: "
+                    self.assertRegex(p.stderr, r"^luoctl: \S* is not a mapping that can be restored: "
                                                r"[ -~]+\n$")
                 else:
                     self.assertEqual(p.stderr, "")
@@ -549,7 +549,7 @@ b.service  cache   fd       3  -      -  -
 
     def test_refused(self):
         self.check(["mapping", "-"], stdin="{\"version\":99}", code=1,
-                   stderr="luoctl: - is no mapping that can be restored: version 99 is not "
+                   stderr="luoctl: - is not a mapping that can be restored: version 99 is not "
                           "supported; the newest supported version is 1\n")
         self.check(["mapping", "/nowhere/m"], code=1,
                    stderr="luoctl: cannot open /nowhere/m: No such file or directory\n")

@@ -109,7 +109,7 @@ class Usage(HeapTest):
         self.usage(["dump", "./x", "--blocks", "--root", "r"],
                    "heap: --root and --blocks exclude each other")
         self.usage(["dump", "a b", "c"],
-                   "that is no name of a unit: 1 to 255 letters, digits and any of :-_.\\@")
+                   "invalid unit name: a unit name has 1 to 255 letters, digits and any of :-_.\\@")
         self.assertEqual(self.luod.calls, [])
 
     def test_help(self):
@@ -131,7 +131,7 @@ Options:
   --json            print JSON
   --no-legend       no headings and totals
   --socket PATH     where luod listens (default: /run/luo/io.luo)
-  --timeout SECS    how long to wait for luod (default: 0, for ever)
+  --timeout SECS    how long to wait for luod (default: 0, no limit)
   --help, --version
 """)
 
@@ -308,7 +308,7 @@ class Stat(HeapTest):
      Heap: fixture
        Id: b7b882404820548e
    Format: 1
-    Owner: nobody
+    Owner: none
    Opened: 1 time for writing
   Created: 2026-11-21 15:56:57 UTC, AGE ago
      Size: 2.6 MiB (2686976 bytes)
@@ -332,7 +332,7 @@ fixture  0xf1cedf0123456789        3  56 B  0x30680
     def test_last_owner(self):
         self.image[OWNER:OWNER + 24] = struct.pack("<Q16s", 4711, b"a\x1bd")
         self.put()
-        self.assertIn("\n    Owner: nobody; the last was a\\x1bd\n", self.stat())
+        self.assertIn("\n    Owner: none; the last was a\\x1bd\n", self.stat())
 
     def test_no_legend(self):
         self.put()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # SPDX-FileCopyrightText: the libluo authors
-"""luoctl kexec and check, on a machine of paper: nothing is loaded, and nobody reboots."""
+"""luoctl kexec and check, on a fake machine: nothing is loaded or rebooted."""
 
 import errno
 import gzip
@@ -75,7 +75,7 @@ def image_of(*strings):
 
 
 class Kexec(LuoctlTest):
-    STANDS = "As long as it stands, its files cannot change: undo it with luoctl abort.\n"
+    STANDS = "Until then, its files cannot grow or shrink. Undo the commit with luoctl abort.\n"
 
     def setUp(self):
         super().setUp()
@@ -321,9 +321,9 @@ class Kexec(LuoctlTest):
                    stderr="luoctl: cannot commit: process 7 (test) has the device\n")
         self.assertEqual(self.logged(), [])
 
-    # ---- luod is lost during the commit, which may stand
+    # ---- luod is lost during the commit, which may have succeeded
 
-    UNKNOWN = "Whether the commit stands is not known, so it is undone.\n"
+    UNKNOWN = "It is unknown whether the commit succeeded, so it is undone.\n"
     UNDONE = "The commit is undone, the services have what they had.\n"
     WENT_AWAY = ("luoctl: cannot commit: luod went away in the middle of the call; it may be "
                  "restarting, try again\n")
@@ -341,7 +341,7 @@ class Kexec(LuoctlTest):
         self.undone(self.WENT_AWAY + self.UNKNOWN + self.UNDONE)
         self.luod.answers["io.luo.Abort"] = {"aborted": False}
         self.undone(self.WENT_AWAY + self.UNKNOWN +
-                    "No commit stands, the services have what they had.\n")
+                    "Nothing is committed; services keep their file descriptors.\n")
 
     def test_no_answer_in_time(self):
         self.commit_is(lambda parameters: time.sleep(2) or REPORT)
@@ -553,8 +553,8 @@ warn  session: t: 2 entries were skipped
         self.assertEqual(item["result"], "ok")
         self.assertEqual(item["pages"], 4)
         self.assertIn(item["runs"], (1, 2, 3, 4))
-        self.assertEqual(item["details"], ["1 fds were not counted: they still lie in the kernel, "
-                                           "or cannot be looked at"])
+        self.assertEqual(item["details"], ["1 fd was not counted: still in the kernel, or cannot "
+                                           "be inspected"])
 
     def test_speed(self):
         small, sparse = os.memfd_create("small"), os.memfd_create("sparse")
@@ -704,7 +704,7 @@ warn  session: t: 2 entries were skipped
         self.running(*HERE)
         for name, magic in (("lz4", b"\x02\x21\x4c\x18"), ("lz4", b"\x04\x22\x4d\x18"),
                             ("bzip2", b"BZh"), ("lzop", b"\x89LZO\0\r")):
-            # Some fail at the size that stands behind the payload.
+            # Some fail at the size that follows the payload.
             self.program(name, f'[ "$*" = -dc ] || exit 1\ntail -c +{len(magic) + 1}\nexit 1')
             item = self.next_kernel(bzimage(magic + kernel(*HERE)))
             self.assertEqual(item["result"], "ok")

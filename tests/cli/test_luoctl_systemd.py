@@ -138,9 +138,9 @@ class Disable(SystemdTest):
     def test_holdings(self):
         self.status(held=2, stored=1, bytes=8192)
         said = "luoctl: luod has 3 fds (8.0 KiB) that their services have not taken"
-        self.check(["disable"], code=1, stderr=said + "\nWithout luod they could not be had any "
-                   "more. luoctl list shows them: start their services, or\nfree them with luoctl "
-                   "drop, or with --force all of them here.\n")
+        self.check(["disable"], code=1, stderr=said + "\nWithout luod they would be lost. "
+                   "luoctl list shows them: start their services, free them with\nluoctl drop, or "
+                   "free all of them with --force.\n")
         self.assertEqual(self.logged(), [])
         self.check(["disable", "--force"], DISABLED, said + "; they are freed\n")
         self.assertEqual(self.logged(), self.CALLS)

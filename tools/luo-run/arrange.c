@@ -13,9 +13,9 @@
 #include "tools/luo-run/arrange.h"
 #include "common/util.h"
 
-#define NOBODY SIZE_MAX
+#define NO_FD SIZE_MAX
 
-/* Who is at a number: an index of fds[], or NOBODY. Numbers from @size on are of no interest. */
+/* The fd at a number: an index of fds[], or NO_FD. Numbers from @size on do not matter. */
 struct places {
 	size_t *owner;
 	size_t size;
@@ -30,7 +30,7 @@ static int places_new(const int *fds, size_t n, int first, struct places *ret)
 		return -ENOMEM;
 	ret->size = size;
 	for (size_t i = 0; i < size; i++)
-		ret->owner[i] = NOBODY;
+		ret->owner[i] = NO_FD;
 	for (size_t i = 0; i < n; i++)
 		if ((size_t)fds[i] < size)
 			ret->owner[fds[i]] = i;
@@ -40,7 +40,7 @@ static int places_new(const int *fds, size_t n, int first, struct places *ret)
 static void places_move(struct places *p, int from, int to, size_t i)
 {
 	if ((size_t)from < p->size)
-		p->owner[from] = NOBODY;
+		p->owner[from] = NO_FD;
 	if ((size_t)to < p->size)
 		p->owner[to] = i;
 }
@@ -50,7 +50,7 @@ static int make_way(struct places *p, int *fds, int at, int first, void (*displa
 	size_t other = p->owner[at];
 	int elsewhere, flags;
 
-	if (other == NOBODY) {
+	if (other == NO_FD) {
 		flags = fcntl(at, F_GETFD);
 		if (flags >= 0 && !(flags & FD_CLOEXEC))
 			displaced(at);

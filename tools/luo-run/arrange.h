@@ -6,12 +6,10 @@
 #include <stddef.h>
 
 /*
- * Puts fds[i] at the number @first + i, for an exec to keep: not close-on-exec. Nothing is left at
- * the old numbers. @displaced is told of each open fd of somebody else that has to give way, before
- * it is closed.
- *
- * Needs one free fd, however many there are to move. 0 or negative errno; after an error it is
- * unknown how far it came.
+ * Moves fds[i] to the number @first + i, where an exec keeps it: not close-on-exec. The old numbers
+ * are closed. @displaced is called for each foreign open fd in the way, before it is closed. Needs
+ * one free fd, however many there are to move. Returns 0 or a negative errno; after an error, some
+ * fds may have been moved.
  */
 int arrange_fds(int *fds, size_t n, int first, void (*displaced)(int fd));
 

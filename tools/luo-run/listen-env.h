@@ -9,12 +9,13 @@
 /* $LISTEN_FDS and its companions, as sd_listen_fds(3) has them. */
 
 /*
- * The fds that whoever started us gave to this process, which go on to the program: how many, and
- * their names to @names, as listen_env_name() would. -EINVAL if the variables are malformed.
+ * The fds that the parent gave to this process, which are passed on to the program: how many, and
+ * their names to @names, as listen_env_name() would return them. -EINVAL if the variables are
+ * malformed.
  */
 int listen_env_inherit(FILE *names, size_t *ret_n);
 
-/* The @i-th (from 0) name. One that is no FDNAME becomes "unknown". */
+/* The @i-th (from 0) name. An invalid FDNAME becomes "unknown". */
 void listen_env_name(FILE *names, size_t i, const char *name);
 
 /*

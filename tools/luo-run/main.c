@@ -31,7 +31,7 @@
 #define FIRST_FD   3
 #define RETRY_USEC (50 * USEC_PER_MSEC)
 
-/* For a luod that has gone in the middle, if nobody said how long to wait. */
+/* For a luod that went away in the middle, if no waiting time was given. */
 #define RETURN_USEC (2 * USEC_PER_SEC)
 
 struct run {
@@ -54,7 +54,7 @@ static void displaced(int fd)
 
 /* ---- getting them ---------------------------------------------------------------------------- */
 
-/* Nobody listens, and nobody did since we began. */
+/* luod does not listen, and has not since the start. */
 static bool luod_is_away(const struct run *run, int error)
 {
 	return !run->met && (error == -ENOENT || error == -ECONNREFUSED);
@@ -282,7 +282,7 @@ static void raise_file_limit(struct run *run)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* One who could open ten files more should still be able to, after a live update. */
+/* A program that could open ten more files should still be able to after a live update. */
 static void restore_file_limit(const struct run *run, size_t n)
 {
 	struct rlimit limit = run->files;

@@ -54,7 +54,7 @@ void abi_scan(struct abi *abi, const char *data, size_t size)
 	for (const char *p = data; p < end && abi->n < ABI_MAX; p++) {
 		size_t n;
 
-		/* Not in the middle of a text; but some stand behind the bytes of a pointer. */
+		/* Not inside a longer text; but some strings follow the bytes of a pointer. */
 		if ((*p != 'k' && *p != 'l' && *p != 'm') ||
 		    (p > data && isprint(bytes[p - data - 1])))
 			continue;
@@ -133,8 +133,7 @@ int abi_of_image(const char *data, size_t size, struct abi *ret, char ret_reason
 	r = unpack(payload, packed, &kernel, &n);
 	if (r < 0)
 		return cannot_unpack(payload, packed, r, ret_reason);
-	/* What is packed in a way that nobody knows here must not look like a kernel without LUO.
-	 */
+	/* An unknown compression must not look like a kernel without LUO. */
 	if (n < 4 || memcmp(kernel, "\177ELF", 4) != 0)
 		return reason(ret_reason, -ENOEXEC,
 			      "what is in it is not a kernel, or packed in an unknown way");

@@ -19,7 +19,7 @@ struct abi {
 	size_t n;
 };
 
-/* Adds the strings that stand in the text of an unpacked kernel, or of a device tree. */
+/* Adds the strings of the text of an unpacked kernel, or of a device tree. */
 void abi_scan(struct abi *abi, const char *data, size_t size);
 
 bool abi_has(const struct abi *abi, const char *s);

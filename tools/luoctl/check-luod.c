@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* SPDX-FileCopyrightText: the libluo authors */
 
-/* luod: is it there, is it well, and what does it hold that nobody understands? */
+/* Checks luod: whether it runs and is well, and what it holds that it does not understand. */
 
 #include <stdio.h>
 

@@ -265,8 +265,8 @@ static void check_runs(struct check *check, const struct costs *t)
 	if (t->skipped > 0)
 		check_detail(
 			item,
-			"%zu fds were not counted: they still lie in the kernel, or cannot be looked at",
-			t->skipped);
+			"%zu %s not counted: still in the kernel, or cannot be inspected",
+			t->skipped, plural(t->skipped, "fd was", "fds were"));
 }
 
 void check_store(struct check *check, struct json_object *entries)

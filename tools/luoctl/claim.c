@@ -40,7 +40,7 @@ static int claim(struct context *c, struct json_object *parameters, struct json_
 	return r < 0 ? explain(c, "claim", r) : LUOCTL_OK;
 }
 
-/* The claim has been done, whatever becomes of this. */
+/* The claim is done; a failure here does not change that. */
 static void tell_systemd(const struct context *c, const char *unit)
 {
 	bool done;

@@ -91,8 +91,10 @@ bool session_is_valid(const struct context *c, const char *session)
 {
 	if (luo_session_name_is_valid(session))
 		return true;
-	usage_error(c, "that is no name of a session: 1 to %d printable characters without '/'",
-		    LUO_SESSION_NAME_MAX);
+	usage_error(
+		c,
+		"invalid session name: a session name has 1 to %d printable characters without '/'",
+		LUO_SESSION_NAME_MAX);
 	return false;
 }
 

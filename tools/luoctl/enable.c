@@ -182,7 +182,7 @@ int verb_enable(struct context *c, int argc, char **argv)
 
 /* ---- disable --------------------------------------------------------------------------------- */
 
-/* What is in those is not counted as held: nobody knows what it is. */
+/* The content of unreadable sessions is not counted as held, because it is unknown. */
 static size_t count_unreadable(struct json_object *status)
 {
 	struct json_object *sessions = json_child(status, "sessions");
@@ -197,9 +197,8 @@ static size_t count_unreadable(struct json_object *status)
 }
 
 /*
- * What luod has when it is stopped stays in PID 1's store for it, where nobody asks for it any
- * more, and after the next reboot it is gone: a memory that a service waits for. So it has to be
- * empty.
+ * When luod is stopped, its fds stay in PID 1's store for it, and are lost at the next reboot:
+ * memory that a service waits for. So luod must not hold anything.
  */
 static int check_empty(struct context *c, bool force)
 {
@@ -236,7 +235,7 @@ static int check_empty(struct context *c, bool force)
 		 force ? "; they are freed" : "");
 	if (force)
 		return LUOCTL_OK;
-	fputs("Without luod they could not be had any more. luoctl list shows them: start their services, or\nfree them with luoctl drop, or with --force all of them here.\n",
+	fputs("Without luod they would be lost. luoctl list shows them: start their services, free them with\nluoctl drop, or free all of them with --force.\n",
 	      stderr);
 	return LUOCTL_FAILED;
 }

@@ -105,7 +105,7 @@ static void add_kind(struct table *t, struct json_object *e)
 	table_add(t, text ?: kind);
 }
 
-/* @where: somebody else than luod has some of them */
+/* @where: the fds are from luod and from PID 1 */
 static void add_row(struct table *t, struct json_object *e, bool where)
 {
 	_cleanup_free_ char *seals = json_join(json_child(e, "seals"));
@@ -247,7 +247,9 @@ bool unit_is_valid(const struct context *c, const char *unit)
 {
 	if (luo_unit_name_is_valid(unit))
 		return true;
-	usage_error(c, "that is no name of a unit: 1 to 255 letters, digits and any of :-_.\\@");
+	usage_error(
+		c,
+		"invalid unit name: a unit name has 1 to 255 letters, digits and any of :-_.\\@");
 	return false;
 }
 
@@ -255,6 +257,7 @@ bool name_is_valid(const struct context *c, const char *name)
 {
 	if (luo_fdname_is_valid(name))
 		return true;
-	usage_error(c, "that is no name of an fd: 1 to 255 printable ASCII characters but ':'");
+	usage_error(c,
+		    "invalid fd name: an fd name has 1 to 255 printable ASCII characters but ':'");
 	return false;
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* SPDX-FileCopyrightText: the libluo authors */
 
-/* harvest: what would become of the fd stores of systemd's services at a kexec. It only looks. */
+/*
+ * harvest: shows which fds of the fd stores of systemd's services would survive a kexec. It changes
+ * nothing.
+ */
 
 #include <stdio.h>
 

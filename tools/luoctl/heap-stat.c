@@ -25,9 +25,9 @@ static void print_owner(const struct luo_heap_stat *s)
 		print_field_f(0, WIDTH, "Owner", "%s, pid %" PRIu32,
 			      *s->owner_name ? s->owner_name : "?", s->owner_pid);
 	else if (*s->owner_name)
-		print_field_f(0, WIDTH, "Owner", "nobody; the last was %s", s->owner_name);
+		print_field_f(0, WIDTH, "Owner", "none; the last was %s", s->owner_name);
 	else
-		print_field(0, WIDTH, "Owner", "nobody");
+		print_field(0, WIDTH, "Owner", "none");
 }
 
 static void print_created(uint64_t usec)

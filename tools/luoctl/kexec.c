@@ -2,15 +2,15 @@
 /* SPDX-FileCopyrightText: the libluo authors */
 
 /*
- * All of a live update, in the order in which it can still be undone:
+ * A whole live update, in the order in which it can still be undone:
  *
- *   load      while everything runs; it may take seconds, and may fail
+ *   load      while everything runs, because it may take seconds, and may fail
  *   warm up   preserve and undo, so that the kernel moves the pages now and not in the blackout
  *   commit    from here on the files cannot grow
- *   reboot    if it comes back: abort, and all is as it was
+ *   reboot    if it returns: abort, and everything is as before
  *
- * It does not stop the services: that is the business of whoever started them. Where that is
- * systemd, it is told to: it stops them, and luo-harvest and luo-shutdown do the rest.
+ * It does not stop the services; their service manager does. On a machine with systemd, systemctl
+ * kexec does everything: it stops the services, and luo-harvest and luo-shutdown do the rest.
  */
 
 #include <fcntl.h>
@@ -282,7 +282,7 @@ static const char *error_name(const struct context *c)
 	return name;
 }
 
-/* Nobody else will do it, so a luod that is being restarted is waited for. */
+/* No other process aborts, so wait for a luod that is being restarted. */
 static int try_to_undo(struct context *c, char **ret_reply)
 {
 	uint64_t deadline = now_usec(CLOCK_MONOTONIC) + UNDO_WAIT_USEC;
@@ -305,14 +305,14 @@ static void undo(struct context *c)
 	r = try_to_undo(c, &text);
 	if (r < 0) {
 		explain(c, "undo the commit", r);
-		fputs("As long as it stands, its files cannot change: undo it with luoctl abort.\n",
+		fputs("Until then, its files cannot grow or shrink. Undo the commit with luoctl abort.\n",
 		      stderr);
 		return;
 	}
 	reply = json_parse(text);
 	fputs(json_true(reply, "aborted")
 		      ? "The commit is undone, the services have what they had.\n"
-		      : "No commit stands, the services have what they had.\n",
+		      : "Nothing is committed; services keep their file descriptors.\n",
 	      stderr);
 }
 
@@ -323,7 +323,7 @@ static void undo_if_it_may_stand(struct context *c)
 
 	if (name && strncmp(name, "io.luo.", strlen("io.luo.")) == 0)
 		return;
-	fputs("Whether the commit stands is not known, so it is undone.\n", stderr);
+	fputs("It is unknown whether the commit succeeded, so it is undone.\n", stderr);
 	undo(c);
 }
 
@@ -354,7 +354,7 @@ static int commit_and_go(struct context *c, struct kexec *k)
 	return r;
 }
 
-/* Between the commit and the kexec or the abort nobody should take us away. */
+/* Between the commit and the kexec or the abort, signals must not end this process. */
 static int commit_undisturbed(struct context *c, struct kexec *k)
 {
 	sigset_t signals, before;

@@ -25,7 +25,7 @@ int machine_read(const char *path, char **ret_data, size_t *ret_size)
 /* What KHO shows in debugfs is a page or a few. */
 #define BLOB_MAX ((size_t)1 << 20)
 
-/* A mount of debugfs that nobody else sees, and that goes away with its last fd. */
+/* A private mount of debugfs, which goes away with its last fd. */
 static int mount_debugfs(void)
 {
 	_cleanup_close_ int fs = (int)syscall(SYS_fsopen, "debugfs", FSOPEN_CLOEXEC);

@@ -78,7 +78,7 @@ static const char common_help[] =
 	"  --json            print JSON\n"
 	"  --no-legend       no headings and totals\n"
 	"  --socket PATH     where luod listens (default: /run/luo/io.luo)\n"
-	"  --timeout SECS    how long to wait for luod (default: 0, for ever)\n"
+	"  --timeout SECS    how long to wait for luod (default: 0, no limit)\n"
 	"  --help, --version\n";
 
 const struct verb *find_verb(const char *name)
@@ -140,7 +140,7 @@ static int run_verb(struct context *c, int argc, char **argv)
 	int first = optind, r;
 
 	if (first == argc)
-		return usage_error(c, "what shall it do?");
+		return usage_error(c, "no verb given");
 	c->verb = find_verb(argv[first]);
 	if (!c->verb)
 		return usage_error(c, "there is no verb '%s'", argv[first]);

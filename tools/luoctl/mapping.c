@@ -34,7 +34,7 @@ static int refuse(const struct context *c, const char *from, int error, const ch
 		o = json_strings("error", reason ?: strerror(-error), NULL);
 		json_print(o);
 	}
-	complain("%s is no mapping that can be restored: %s", from, safe ?: "?");
+	complain("%s is not a mapping that can be restored: %s", from, safe ?: "?");
 	return LUOCTL_FAILED;
 }
 

@@ -51,7 +51,7 @@ static int on_event(const char *reply, int *fds, size_t n_fds, bool continues, v
 		json_print_line(event);
 	else
 		print_event(event);
-	/* Whoever reads wants to see it now, and if nobody does any more there is no point. */
+	/* A reader wants to see each event now; if there is no reader any more, stop. */
 	return fflush(stdout) == 0 ? 0 : 1;
 }
 

@@ -18,7 +18,7 @@ static int get_as(sd_bus *bus, const char *property, char type, void *ret)
 		"org.freedesktop.systemd1.Manager", property, NULL, type, ret);
 }
 
-/* Nobody has promised how wide it is. */
+/* The width of this value is not specified. */
 static int get(sd_bus *bus, const char *property, uint64_t *ret)
 {
 	uint32_t narrow;

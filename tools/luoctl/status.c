@@ -16,7 +16,7 @@
 
 #define WIDTH 11
 
-/* Of the enough that there may be. */
+/* The largest number of lines that are printed. */
 #define ISSUES_SHOWN 10
 
 static const char *live_update_text(const char *s)
@@ -117,13 +117,14 @@ static void print_numbers(struct json_object *s)
 	char size[FORMAT_MAX];
 
 	print_field_f(0, WIDTH, "Units", "%" PRId64, json_int(s, "units"));
-	print_field_f(0, WIDTH, "Stored", "%" PRId64 " fds of at most %" PRId64,
-		      json_int(s, "stored"), json_int(s, "fdstoreMaxTotal"));
-	print_field_f(0, WIDTH, "Held", "%" PRId64 " fds from the previous kernel",
-		      json_int(s, "held"));
+	print_field_f(0, WIDTH, "Stored", "%" PRIu64 " %s of at most %" PRId64,
+		      json_number(s, "stored"), plural(json_number(s, "stored"), "fd", "fds"),
+		      json_int(s, "fdstoreMaxTotal"));
+	print_field_f(0, WIDTH, "Held", "%" PRIu64 " %s from the previous kernel",
+		      json_number(s, "held"), plural(json_number(s, "held"), "fd", "fds"));
 	if (json_int(s, "lost") > 0)
-		print_field_f(0, WIDTH, "Lost", "%" PRId64 " fds that the kernel could not restore",
-			      json_int(s, "lost"));
+		print_field_f(0, WIDTH, "Lost", "%" PRIu64 " %s that the kernel could not restore",
+			      json_number(s, "lost"), plural(json_number(s, "lost"), "fd", "fds"));
 	print_field(0, WIDTH, "Size", format_size(size, (uint64_t)json_int(s, "bytes")));
 }
 

@@ -25,11 +25,11 @@ static int append_all(int from, int to)
 		}
 	if (n < 0)
 		return -errno;
-	/* Whoever is given it begins to read at the start. */
+	/* The receiver starts to read at the beginning. */
 	return lseek(to, 0, SEEK_SET) < 0 ? -errno : 0;
 }
 
-/* A file on stdin of which somebody has read the beginning: what is left of it. */
+/* A file on stdin of which the beginning was read already: store the rest. */
 static int make_from_rest(const struct luo_memfd_options *options, int from, int *ret_fd)
 {
 	_cleanup_close_ int fd = -EBADF;

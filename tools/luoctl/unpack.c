@@ -185,7 +185,9 @@ static int unpack_xz(const char *data, size_t size, char **ret_data, size_t *ret
 {
 	lzma_stream z = LZMA_STREAM_INIT;
 
-	/* Not LZMA_CONCATENATED, which would take what stands behind for another stream. */
+	/*
+	 * Not LZMA_CONCATENATED, which would take the bytes behind the payload for another stream.
+	 */
 	if (lzma_stream_decoder(&z, LZMA_MEMORY_MAX, 0) != LZMA_OK)
 		return -ENOMEM;
 	return unpack_lzma_stream(&z, data, size, ret_data, ret_size);
@@ -287,14 +289,14 @@ static int start(const char *program, int in, int out, pid_t *ret_pid)
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
 	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-	/* It complains about what stands behind the payload. */
+	/* It complains about bytes behind the payload. */
 	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
 	r = posix_spawnp(ret_pid, program, &actions, NULL, argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	return -r;
 }
 
-/* Its exit status says nothing: what stands behind the payload is an error for some programs. */
+/* Its exit status is not used, because bytes behind the payload are an error for some programs. */
 static int run(const char *program, const char *data, size_t size, char **ret_data,
 	       size_t *ret_size)
 {

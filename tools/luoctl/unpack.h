@@ -12,15 +12,14 @@
 #endif
 
 /*
- * Unpacks what gzip, xz, lzma, zstd, lz4, bzip2 or lzop has packed. The first four are done here if
- * luoctl was built with zlib, liblzma and libzstd; for the others the program of that name is
- * called. What is not packed is copied, and what stands behind the packed data is not looked at.
- * A NUL follows that does not count.
+ * Unpacks gzip, xz, lzma, zstd, lz4, bzip2 and lzop. The first four are done here if luoctl was
+ * built with zlib, liblzma and libzstd; for the others the program of that name is called. Unpacked
+ * input is copied. Bytes behind the packed data are ignored. A NUL follows, which does not count.
  *
- *  -ENOENT   the program is not installed
- *  -ENODATA  the packed data ends before its end
- *  -EBADMSG  it is damaged
- *  -EFBIG    it unpacks to more than UNPACKED_MAX
+ *   -ENOENT   the program is not installed
+ *   -ENODATA  the packed data is cut off
+ *   -EBADMSG  it is damaged
+ *   -EFBIG    it unpacks to more than UNPACKED_MAX
  */
 int unpack(const char *data, size_t size, char **ret_data, size_t *ret_size);
 
