@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 #ifndef BENCH_BARE_H
 #define BENCH_BARE_H
 

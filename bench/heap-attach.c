@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo-bench-heap-attach make FOLDER RECORDS SIZE   a heap of so many records, each of SIZE bytes,

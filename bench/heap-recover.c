@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo-bench-heap-recover FILE BYTES ROUNDS MOMENT: how long a heap takes to open after its owner

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """The tables of what bench/heap has measured."""
 
 import statistics

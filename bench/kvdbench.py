@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """kvd beside memcached: requests a second, and how soon 1 GiB of items is there after a restart.
 
 kvd has one thread. memcached is measured with one, too, and as it is by default, with four. kvd's

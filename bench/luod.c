@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo-bench-luod stored FILES OUTPUT            how much memory luod takes for so many files
@@ -306,6 +307,6 @@ int main(int argc, char *argv[])
 		return held(&subject, argv[0], number);
 	if (argc == 4 && strcmp(verb, "bare") == 0)
 		return take_bare(&subject, number);
-	die(-EINVAL, "usage: luo-bench-luod stored FILES OUTPUT, leave FILES ROUNDS, "
-		     "or held FILES ROUNDS OUTPUT");
+	die(-EINVAL,
+	    "usage: luo-bench-luod stored FILES OUTPUT, leave FILES ROUNDS, or held FILES ROUNDS OUTPUT");
 }

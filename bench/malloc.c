@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo-bench-malloc WORKLOAD THREADS OPERATIONS     with the malloc of the C library, or one

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* JSON on standard output. Apart from json.c, because the library uses that and prints nothing. */
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Runs the demo; see ./dev demo --help. It needs only the standard library of Python."""
 
 import argparse

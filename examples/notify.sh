@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 #
 # A service of systemd in shell that keeps its memory. It needs systemd-notify of systemd 254 or
 # later, and in its [Service]:

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
+
+/* The cold reboot of luo-shutdown, in a file of its own so that tests can replace it. */
 
 #include "shutdown-hook/cold-reboot.h"
 
@@ -15,8 +18,11 @@ void cold_reboot_now(void)
 	(void)reboot(RB_AUTOBOOT);
 }
 
-/* A sync can hang with the device under it; then it hangs in a process of its own. */
-static void sync_for_a_while(void)
+/*
+ * A sync can hang if a device hangs. It runs in a process of its own, so that the reboot does not
+ * wait for it longer than SYNC_MSEC.
+ */
+static void sync_with_timeout(void)
 {
 	_cleanup_close_ int pidfd = -EBADF;
 	pid_t pid = fork();
@@ -37,6 +43,6 @@ static void sync_for_a_while(void)
 
 void cold_reboot(void)
 {
-	sync_for_a_while();
+	sync_with_timeout();
 	cold_reboot_now();
 }

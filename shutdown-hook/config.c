@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
- * The format is that of systemd's configuration files as far as a few settings need it: sections,
- * NAME=VALUE, comments with # or ;. There are no continued lines and no drop-ins.
+ * The parser of luo.conf. The format is the part of systemd's configuration format that a few
+ * settings need: sections, NAME=VALUE, comments that start with # or ;. Continued lines and
+ * drop-ins are not supported.
  */
 
 #include "shutdown-hook/config.h"
@@ -14,7 +16,7 @@
 #include "common/read-file.h"
 #include "common/util.h"
 
-/* systemd-shutdown gives the programs in its folder 90 s, and then goes on without waiting. */
+/* systemd-shutdown waits at most 90 s for the programs that it runs. */
 #define TIME_MAX_USEC (80 * USEC_PER_SEC)
 #define TIME_MIN_USEC (100 * USEC_PER_MSEC)
 
@@ -29,7 +31,7 @@ void config_defaults(struct config *ret)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-/* Moves *p over the unit; without one it is seconds. 0: there is no such unit. */
+/* Moves *p behind the unit of time. No unit means seconds. Returns 0 if the unit is unknown. */
 static uint64_t take_unit(const char **p)
 {
 	static const struct {
@@ -95,12 +97,12 @@ static const char *set_time(const char *value, uint64_t *ret)
 	int r = config_parse_time(value, &usec);
 
 	if (r == -EINVAL)
-		return "is no time, such as 30s, 500ms or 1min";
+		return "is not a time span such as 30s, 500ms or 1min";
 	if (r < 0 || usec > TIME_MAX_USEC)
-		return "is longer than 80s";
-	/* 0 is often meant as "for ever", and a shutdown must end. */
+		return "is longer than the maximum of 80s";
+	/* 0 often means "no limit", but a shutdown must end. */
 	if (usec < TIME_MIN_USEC)
-		return "is shorter than 100ms";
+		return "is shorter than the minimum of 100ms";
 	*ret = usec;
 	return NULL;
 }
@@ -122,13 +124,13 @@ static const char *set_on_failure(struct config *c, const char *value)
 	else if (streq(value, "reboot"))
 		c->on_failure = ON_FAILURE_REBOOT;
 	else
-		return "is neither continue nor reboot";
+		return "is neither \"continue\" nor \"reboot\"";
 	return NULL;
 }
 
 static const struct {
 	const char *name;
-	const char *(*set)(struct config *c, const char *value); /* what is wrong, or NULL */
+	const char *(*set)(struct config *c, const char *value); /* returns the error, or NULL */
 } settings[] = {
 	{ "Deadline", set_deadline },
 	{ "HarvestTimeout", set_harvest_timeout },
@@ -137,7 +139,7 @@ static const struct {
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-/* More would scroll away what matters on the console. */
+/* More lines would scroll important ones off the console. */
 #define WARNINGS_MAX 8
 
 struct parser {
@@ -160,7 +162,7 @@ static void _printf_(2, 3) warn_line(struct parser *p, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	/* It goes to a console: nothing but text. */
+	/* The text goes to a console: only printable ASCII. */
 	for (char *c = text; *c; c++)
 		if (*c < ' ' || *c > '~')
 			*c = '?';
@@ -190,7 +192,7 @@ static void parse_section(struct parser *p, const char *line)
 		return;
 	}
 	p->section = SECTION_OTHER;
-	warn_line(p, "unknown section %.60s, ignoring what is in it", line);
+	warn_line(p, "unknown section %.60s, ignoring its settings", line);
 }
 
 static void parse_setting(struct parser *p, char *line)
@@ -201,14 +203,14 @@ static void parse_setting(struct parser *p, char *line)
 	if (p->section == SECTION_OTHER)
 		return;
 	if (!value) {
-		warn_line(p, "neither a section nor NAME=VALUE, ignoring");
+		warn_line(p, "expected [SECTION] or NAME=VALUE, ignoring");
 		return;
 	}
 	*value++ = 0;
 	name = strip(line);
 	value = strip(value);
 	if (p->section == SECTION_NONE) {
-		warn_line(p, "%.60s= stands before any section, ignoring", name);
+		warn_line(p, "%.60s= is not in a section, ignoring", name);
 		return;
 	}
 	for (size_t i = 0; i < ELEMENTSOF(settings); i++) {
@@ -241,7 +243,8 @@ void config_parse(const char *path, const char *text, size_t size, config_warn_f
 
 	config_defaults(ret);
 	if (size > LUO_CONFIG_SIZE_MAX) {
-		warn_line(&p, "larger than %zu KiB, ignoring all of it", LUO_CONFIG_SIZE_MAX >> 10);
+		warn_line(&p, "larger than %zu KiB, ignoring the whole file",
+			  LUO_CONFIG_SIZE_MAX >> 10);
 		return;
 	}
 	line = malloc(size + 1);
@@ -255,7 +258,7 @@ void config_parse(const char *path, const char *text, size_t size, config_warn_f
 		memcpy(line, text, n);
 		line[n] = 0;
 		if (memchr(line, 0, n))
-			warn_line(&p, "has a NUL in it, ignoring");
+			warn_line(&p, "contains a NUL byte, ignoring");
 		else
 			parse_line(&p, line);
 		n += end != NULL;
@@ -278,7 +281,7 @@ void config_load(const char *path, config_warn_fn warn, void *userdata, struct c
 	if (r == -ENOENT || r == -ENOTDIR)
 		return;
 	if (r < 0) {
-		warn_line(&p, "cannot be read, ignoring it: %s", strerror(-r));
+		warn_line(&p, "cannot read the file, ignoring it: %s", strerror(-r));
 		return;
 	}
 	config_parse(path, text, size, warn, userdata, ret);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 #include "shutdown-hook/generator-pins.h"
 
@@ -172,9 +173,7 @@ static int pin(const struct generator *g, const struct unit_dirs *dirs)
 		names_done(&names);
 		return r < 0 ? r : -ENOMEM;
 	}
-	fputs("# Written by luo-generator(8): systemd forgets a stopped unit that nobody refers "
-	      "to, "
-	      "and\n# its fd store with it. luod stays to the end, and refers to these.\n[Unit]\n",
+	fputs("# Written by luo-generator(8): systemd forgets a stopped unit that nobody refers to, and\n# its fd store with it. luod stays to the end, and refers to these.\n[Unit]\n",
 	      f);
 	n = list_stores(dirs, &names, f);
 	names_done(&names);
@@ -195,10 +194,9 @@ int generator_pin(const struct generator *g)
 		r = pin(g, &dirs);
 	unit_dirs_done(&dirs);
 	if (r < 0)
-		generator_log(g, LOG_WARNING,
-			      "Cannot note which services have an fd store to be preserved: %s. "
-			      "Those that are stopped and forgotten before the end of a shutdown "
-			      "lose it.",
-			      strerror(-r));
+		generator_log(
+			g, LOG_WARNING,
+			"Cannot note which services have an fd store to be preserved: %s. Those that are stopped and forgotten before the end of a shutdown lose it.",
+			strerror(-r));
 	return r;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo-user-generator: what luo-generator is for PID 1, for the manager of a user. It runs as the
@@ -136,8 +137,7 @@ static char *unit_path(void)
 	add_dirs(f, "XDG_RUNTIME_DIR", NULL, user);
 	fputs("/run/systemd/user:", f);
 	add_dirs(f, "XDG_DATA_HOME", ".local/share", user);
-	fputs("/usr/local/share/systemd/user:/usr/share/systemd/user:"
-	      "/usr/local/lib/systemd/user:/usr/lib/systemd/user",
+	fputs("/usr/local/share/systemd/user:/usr/share/systemd/user:/usr/local/lib/systemd/user:/usr/lib/systemd/user",
 	      f);
 	if (fclose(f) != 0) {
 		free(text);
@@ -192,10 +192,10 @@ int main(int argc, char *argv[])
 	if (r == 0 && index.n > 0)
 		r = generator_write(&g, &index);
 	else if (r < 0 && r != -ENOENT)
-		generator_log(&g, LOG_WARNING,
-			      "Cannot ask luod what it has for the services of this user: %s. "
-			      "\"systemctl --user daemon-reload\" asks again.",
-			      strerror(-r));
+		generator_log(
+			&g, LOG_WARNING,
+			"Cannot ask luod what it has for the services of this user: %s. \"systemctl --user daemon-reload\" asks again.",
+			strerror(-r));
 	index_done(&index);
 	return r < 0 && r != -ENOENT;
 }

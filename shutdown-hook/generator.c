@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 #include "shutdown-hook/generator.h"
 
@@ -88,8 +89,7 @@ static void keep_copy(const struct generator *g, const char *text, size_t size)
 	if (r < 0)
 		generator_log(
 			g, LOG_WARNING,
-			"Cannot write %s: %s. Until luod is up, a daemon-reload forgets which "
-			"units have something to get back.",
+			"Cannot write %s: %s. Until luod is up, a daemon-reload forgets which units have something to get back.",
 			path, strerror(-r));
 }
 
@@ -117,8 +117,7 @@ static int read_session(const struct generator *g, int session_fd, struct index 
 	if (r < 0)
 		generator_log(
 			g, LOG_WARNING,
-			"The index that the previous kernel left: %s (%s). Services may start "
-			"without their fds, which luod keeps; restart them later.",
+			"The index that the previous kernel left: %s (%s). Services may start without their fds, which luod keeps; restart them later.",
 			reason, strerror(-r));
 	else
 		keep_copy(g, text, size);
@@ -171,8 +170,7 @@ int generator_find_units(const struct generator *g, struct index *ret)
 	if (found.skipped > 0)
 		generator_log(
 			g, LOG_WARNING,
-			"%zu names in the list of units are no names of services, or too many "
-			"(at most %d).",
+			"%zu names in the list of units are no names of services, or too many (at most %d).",
 			found.skipped, INDEX_UNITS_MAX);
 	*ret = found;
 	return 0;
@@ -212,10 +210,8 @@ static int format_dropin(const struct generator *g, const struct unit_settings *
 
 	return snprintf(buffer, size,
 			"# Written by luo-generator(8): this unit has fds to get back.\n"
-			"%s"
-			"[Service]\n"
-			"%s"
-			"ExecStartPre=%s+%s%s%s%s -- %%n\n",
+			"%s[Service]\n"
+			"%sExecStartPre=%s+%s%s%s%s -- %%n\n",
 			g->user ? "" : "[Unit]\nWants=luod.service\nAfter=luod.service\n\n",
 			widen ? "NotifyAccess=exec\n" : "", s->required ? "" : "-", g->helper,
 			g->user ? " --user" : "", widen ? " --notify-access=main" : "",
@@ -267,10 +263,10 @@ int generator_write(const struct generator *g, const struct index *index)
 		if (r == 0)
 			continue;
 		failed = r;
-		generator_log(g, LOG_ERR,
-			      "Cannot write a drop-in for %s: %s. It starts without its fds, which "
-			      "luod keeps.",
-			      unit->name, strerror(-r));
+		generator_log(
+			g, LOG_ERR,
+			"Cannot write a drop-in for %s: %s. It starts without its fds, which luod keeps.",
+			unit->name, strerror(-r));
 	}
 	unit_dirs_done(&dirs);
 	return failed < 0 ? failed : written;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo-harvest --user=UID: the services of a user's manager. user@UID.service runs it as ExecStop=,
@@ -29,6 +30,7 @@
 #include <luo/client.h>
 
 #include "shutdown-hook/harvest.h"
+#include "common/runtime-dir.h"
 #include "common/log.h"
 #include "shutdown-hook/record.h"
 
@@ -99,9 +101,9 @@ static int stop_services(struct user *u)
 
 	r = luo_manager_stop_services(u->bus, now_usec(CLOCK_MONOTONIC) + STOP_USEC, &n);
 	if (r < 0)
-		log_warning("%s: its services have not all been stopped: %s. What they have stored "
-			    "until now is kept.",
-			    u->unit, r == -ETIMEDOUT ? "this takes too long" : meaning(r));
+		log_warning(
+			"%s: its services have not all been stopped: %s. What they have stored until now is kept.",
+			u->unit, r == -ETIMEDOUT ? "this takes too long" : meaning(r));
 	return r < 0 || n > 0;
 }
 
@@ -209,9 +211,9 @@ static int run_in_time(struct user *u)
 	if (child < 0)
 		return fail(u, "cannot fork", -errno);
 	if (sigtimedwait(&set, NULL, &wait) < 0 && errno == EAGAIN) {
-		log_error("%s: this takes too long. What has not been copied from its fd stores is "
-			  "lost.",
-			  u->unit);
+		log_error(
+			"%s: this takes too long. What has not been copied from its fd stores is lost.",
+			u->unit);
 		(void)kill(child, SIGKILL);
 	}
 	while (waitpid(child, &status, 0) < 0)
@@ -224,14 +226,9 @@ static int run_in_time(struct user *u)
 
 static bool luod_is_there(void)
 {
-	const char *directory = secure_getenv("LUO_RUNTIME_DIR");
 	_cleanup_free_ char *path = NULL;
 
-	if (asprintf(&path, "%s/" LUO_SOCKET_NAME, directory ?: LUO_RUNTIME_DIR) < 0) {
-		path = NULL;
-		return false;
-	}
-	return access(path, F_OK) == 0;
+	return runtime_path(LUO_SOCKET_NAME, &path) >= 0 && access(path, F_OK) == 0;
 }
 
 /* A PID 1 that does not answer: this is not its end, so there is no kexec. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo-harvest: on the way into a kexec, when every service has stopped, systemd still has their fd
@@ -20,19 +21,13 @@
 
 #include "common/json.h"
 #include "common/log.h"
+#include "common/runtime-dir.h"
 #include "shutdown-hook/record.h"
 #include "shutdown-hook/say.h"
 #include "shutdown-hook/sender.h"
 
 /* For what neither answers nor times out: the kernel, a console. */
 #define GRACE_USEC (5 * USEC_PER_SEC)
-
-static const char *runtime_dir(void)
-{
-	const char *directory = secure_getenv("LUO_RUNTIME_DIR");
-
-	return directory && *directory ? directory : LUO_RUNTIME_DIR;
-}
 
 static void warn_config(const char *text, void *userdata)
 {

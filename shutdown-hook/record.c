@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
+
+/* Creates, writes and reads the record of a harvest. See record.h for its format. */
 
 #include "shutdown-hook/record.h"
 

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 #ifndef SHUTDOWN_HOOK_RECORD_H
 #define SHUTDOWN_HOOK_RECORD_H
 
 /*
- * What was harvested, as a JSON object:
+ * A record of one harvest, a JSON object:
  *
  *   {"version":1, "when":USEC, "bootId":"...", "shutdownStart":USEC, "entries":N, "units":N,
  *    "skipped":[{"unit":"a.service","name":"x","kind":"pipe","reason":"..."}],
  *    "problems":["..."]}
  *
- * /run/luo/harvested says that it was done in this shutdown, and tells the commit what else was
- * lost; /var/lib/luo/shutdown.json tells the next boot what should have come.
+ * /run/luo/harvested marks the harvest of this shutdown as done, and tells luo-shutdown what else
+ * was lost. /var/lib/luo/shutdown.json tells the next boot what the previous one expected to keep.
  */
 
 #include <json-c/json_object.h>
@@ -21,7 +22,7 @@
 #define RECORD_VAR_DIR  "/var/lib/luo"
 #define RECORD_VAR_FILE "shutdown.json"
 
-/* In place of a list that nobody reads to its end. */
+/* The list contains no more than this; "skippedTotal" has the number. */
 #define RECORD_SKIPPED_MAX 1000
 
 struct json_object *record_new(void);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 #include <getopt.h>
 #include <signal.h>
@@ -7,6 +8,7 @@
 
 #include <luo/store.h>
 
+#include "common/runtime-dir.h"
 #include "common/util.h"
 #include "shutdown-hook/restore.h"
 
@@ -135,9 +137,8 @@ static int parse(int argc, char *argv[], struct restore *restore)
 
 int main(int argc, char *argv[])
 {
-	const char *directory = secure_getenv("LUO_RUNTIME_DIR");
 	struct restore restore = {
-		.runtime_dir = directory && *directory ? directory : LUO_RUNTIME_DIR,
+		.runtime_dir = runtime_dir(),
 		.fdstore = getenv("FDSTORE"),
 		.timeout_usec = LUOD_TIMEOUT,
 		.dump = dump,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 #include "shutdown-hook/restore.h"
 
@@ -95,10 +96,10 @@ static int look(const struct restore *restore, struct have *ret)
 		r = restore->dump(restore->userdata, restore->unit, &have.fds, &have.n);
 	}
 	if (r < 0) {
-		restore_say(LOG_ERR,
-			    "%s: systemd does not say what is in the fd store: %s. Luod keeps "
-			    "everything.",
-			    restore->unit, strerror(-r));
+		restore_say(
+			LOG_ERR,
+			"%s: systemd does not say what is in the fd store: %s. Luod keeps everything.",
+			restore->unit, strerror(-r));
 		return r == -ENOENT ? -EIO : r;
 	}
 	*ret = have;
@@ -131,15 +132,15 @@ static bool has_room(const struct restore *restore, const struct restore_listed 
 	if (n == 0 || have->n + n <= max)
 		return true;
 	if (max == 0)
-		restore_say(LOG_WARNING,
-			    "%s has no fd store: %zu fd%s with luod. Set "
-			    "FileDescriptorStoreMax= to %zu or more, and start it again.",
-			    restore->unit, n, n == 1 ? " stays" : "s stay", n);
+		restore_say(
+			LOG_WARNING,
+			"%s has no fd store: %zu fd%s with luod. Set FileDescriptorStoreMax= to %zu or more, and start it again.",
+			restore->unit, n, n == 1 ? " stays" : "s stay", n);
 	else
-		restore_say(LOG_WARNING,
-			    "The fd store of %s is too small: %zu fd%s with luod. Raise "
-			    "FileDescriptorStoreMax= from %lu to %zu or more, and start it again.",
-			    restore->unit, n, n == 1 ? " stays" : "s stay", max, have->n + n);
+		restore_say(
+			LOG_WARNING,
+			"The fd store of %s is too small: %zu fd%s with luod. Raise FileDescriptorStoreMax= from %lu to %zu or more, and start it again.",
+			restore->unit, n, n == 1 ? " stays" : "s stay", max, have->n + n);
 	return false;
 }
 
@@ -341,9 +342,9 @@ int restore_run(const struct restore *restore)
 	if (restore->notify_access)
 		restore_notify("NOTIFYACCESS=%s", restore->notify_access);
 	if (r < 0 && restore->required)
-		restore_say(LOG_ERR,
-			    "%s is not started without what it had (X-LUO-Restore=required). To "
-			    "start it nevertheless: luoctl drop %s",
-			    restore->unit, restore->unit);
+		restore_say(
+			LOG_ERR,
+			"%s is not started without what it had (X-LUO-Restore=required). To start it nevertheless: luoctl drop %s",
+			restore->unit, restore->unit);
 	return r < 0;
 }

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
+
+/* Writes lines to the kernel's log and the console, for programs that run while no journal does. */
 
 #include "shutdown-hook/say.h"
 
@@ -6,10 +9,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define LINE_MAX_BYTES 700 /* one record of the kernel's log has at most about 1000 */
+#define LINE_MAX_BYTES 700 /* a record of the kernel's log has at most about 1000 */
 
 static int kmsg_fd = -EBADF, console_fd = -EBADF;
-static int printed_below = 8; /* levels of the kernel's log that it prints itself */
+static int printed_below = 8; /* the kernel prints lower levels to the console itself */
 
 static int open_device(const char *path, int flags)
 {

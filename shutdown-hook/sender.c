@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
+
+/* Sends a call to luod and repeats it while luod restarts, until the deadline. See sender.h. */
 
 #include "shutdown-hook/sender.h"
 
@@ -7,19 +10,19 @@
 
 #define PAUSE_USEC (50 * USEC_PER_MSEC)
 
-/* How long a luod may take to come back. Without a socket it was hardly there before. */
+/* How long luod may take to restart. If its socket is missing, it probably never ran. */
 #define RESTART_USEC   (5 * USEC_PER_SEC)
 #define NO_SOCKET_USEC (1 * USEC_PER_SEC)
 
-static void sleep_a_bit(void)
+static void pause_briefly(void)
 {
 	struct timespec ts = { .tv_nsec = (long)(PAUSE_USEC * NSEC_PER_USEC) };
 
 	(void)nanosleep(&ts, NULL);
 }
 
-/* luod is not there, or has gone in the middle. */
-static bool is_broken(const struct sender *s, int r)
+/* luod is not running, or it closed the connection during the call. */
+static bool is_disconnected(const struct sender *s, int r)
 {
 	const char *name = NULL;
 
@@ -34,7 +37,7 @@ int sender_is_cut_off(const struct sender *s, int error)
 	const char *name = NULL;
 
 	luo_client_error(s->client, &name, NULL);
-	return !name && (is_broken(s, error) || error == -ETIMEDOUT);
+	return !name && (is_disconnected(s, error) || error == -ETIMEDOUT);
 }
 
 static int call_once(struct sender *s, const char *method, const char *parameters, const int *fds,
@@ -51,8 +54,8 @@ static int call_once(struct sender *s, const char *method, const char *parameter
 			return r;
 	}
 	r = luo_client_call(s->client, method, parameters, fds, n_fds, NULL, NULL, NULL);
-	/* The next one is made with the time that is left then. */
-	if (r < 0 && is_broken(s, r))
+	/* The next connection gets the time that is left then. */
+	if (r < 0 && is_disconnected(s, r))
 		s->client = luo_client_free(s->client);
 	return r;
 }
@@ -74,13 +77,13 @@ int sender_call(struct sender *s, const char *method, struct json_object *parame
 		uint64_t now;
 
 		r = call_once(s, method, text, fds, n_fds);
-		if (r >= 0 || !is_broken(s, r))
+		if (r >= 0 || !is_disconnected(s, r))
 			break;
 		now = now_usec(CLOCK_MONOTONIC) + PAUSE_USEC;
 		if (now >= s->deadline ||
 		    now - begin >= (r == -ENOENT ? NO_SOCKET_USEC : RESTART_USEC))
 			break;
-		sleep_a_bit();
+		pause_briefly();
 	}
 	json_object_put(parameters);
 	return r;
@@ -104,7 +107,7 @@ const char *sender_error(const struct sender *s, int error)
 		return "luod is not running";
 	case -ECONNRESET:
 	case -EPIPE:
-		return "luod went away";
+		return "luod closed the connection";
 	case -ETIMEDOUT:
 		return "luod did not answer in time";
 	default:

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 #ifndef SHUTDOWN_HOOK_SENDER_H
 #define SHUTDOWN_HOOK_SENDER_H
 
 /*
- * Calls of luod that may be made again. luod can be killed at any moment and comes back with
- * everything that it has answered for; so what was not answered is sent again until the deadline.
+ * Calls to luod that may be repeated. luod can be killed at any moment, and after its restart it
+ * still has everything that it acknowledged. So a call without an answer is sent again until the
+ * deadline.
  */
 
 #include <json-c/json_object.h>
@@ -18,15 +20,15 @@ struct sender {
 	struct luo_client *client;
 };
 
-/* Takes over @parameters. The errors of luo_client_call(). */
+/* Consumes @parameters. Returns the errors of luo_client_call(). */
 int sender_call(struct sender *sender, const char *method, struct json_object *parameters,
 		const int *fds, size_t n_fds);
 void sender_done(struct sender *sender);
 
-/* What luod said, or what the errno means here. */
+/* The text of luod's error, or what the errno means here. */
 const char *sender_error(const struct sender *sender, int error);
 
-/* luod has not answered, and will not before the deadline. */
+/* luod has not answered, and will not answer before the deadline. */
 int sender_is_cut_off(const struct sender *sender, int error);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 #ifndef SHUTDOWN_HOOK_SHUTDOWN_INDEX_H
 #define SHUTDOWN_HOOK_SHUTDOWN_INDEX_H
 

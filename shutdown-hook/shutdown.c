@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo-shutdown, in /usr/lib/systemd/system-shutdown: systemd-shutdown runs it when everything but
@@ -20,6 +21,7 @@
 #include "shutdown-hook/config.h"
 #include "common/help.h"
 #include "common/json.h"
+#include "common/runtime-dir.h"
 #include "shutdown-hook/cold-reboot.h"
 #include "shutdown-hook/record.h"
 #include "shutdown-hook/say.h"
@@ -239,13 +241,6 @@ static void set_timer(const struct config *config)
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGALRM, on_alarm);
 	(void)alarm((unsigned)((config->deadline_usec + GRACE_USEC) / USEC_PER_SEC));
-}
-
-static const char *runtime_dir(void)
-{
-	const char *directory = secure_getenv("LUO_RUNTIME_DIR");
-
-	return directory && *directory ? directory : LUO_RUNTIME_DIR;
 }
 
 static const char help[] =

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 #include "shutdown-hook/unit-file.h"
 
@@ -17,10 +18,8 @@
 /* Of one unit; nobody has so many. */
 #define DROPINS_MAX 1024
 
-static const char system_dirs[] = "/etc/systemd/system.control:/run/systemd/system.control:"
-				  "/run/systemd/transient:/etc/systemd/system:/run/systemd/system:"
-				  "/usr/local/lib/systemd/system:/usr/lib/systemd/system:"
-				  "/lib/systemd/system";
+static const char system_dirs[] =
+	"/etc/systemd/system.control:/run/systemd/system.control:/run/systemd/transient:/etc/systemd/system:/run/systemd/system:/usr/local/lib/systemd/system:/usr/lib/systemd/system:/lib/systemd/system";
 
 /* ---- directories ----------------------------------------------------------------------------- */
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 # Shared by the guests of both demos. Their lib.sh sources it.
 
 PATH=/usr/lib/luo/demo:$PATH

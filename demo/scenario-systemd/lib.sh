@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 # Shared by both stages and the client. It needs bash, because the guest has no nc.
 
 . /usr/lib/luo/demo/lib.sh

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * mini-vmm: keeps memory the way a virtual machine monitor does, without a virtual machine.

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Collects the data of the report from a results folder of luo-vm. `./dev demo --json` prints it."""
 
 import json

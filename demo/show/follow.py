@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Follows a running scenario, and prints a line for each phase with the time that it took."""
 
 import os

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Checks the results. Each problem is a sentence; no problem means that all memory survived."""
 
 import re

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """The phases of the demos in order: their names in the guest, and their texts on the terminal."""
 
 import re

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* What each command does. The texts of the answers are those of memcached. */
 
@@ -235,8 +236,8 @@ static void command_delete(struct request *request)
 
 	/* Once the second argument was a time; 0 is still allowed. */
 	if (request->n_args > 3 || (request->n_args == 3 && !slice_is(request->args[2], "0"))) {
-		answer(request, "CLIENT_ERROR bad command line format.  "
-				"Usage: delete <key> [noreply]\r\n");
+		answer(request,
+		       "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n");
 		return;
 	}
 	if (!get_key(request, &key))

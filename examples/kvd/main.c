@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * kvd: a cache that does not forget. It speaks memcached's text protocol, and what memcached keeps

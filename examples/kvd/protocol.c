@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* From bytes to commands. What comes in is never trusted: it may be cut anywhere, have no end, or
  * be no text at all. */

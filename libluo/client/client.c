@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * The caller's end of io.luo. A call sends one message and waits for one or more replies.
@@ -21,6 +22,7 @@
 
 #include "libluo/client/internal.h"
 #include "common/json.h"
+#include "common/runtime-dir.h"
 #include "common/util.h"
 
 #define INTERFACE "io.luo."
@@ -37,15 +39,6 @@ struct luo_client {
 };
 
 /* ---- connecting ------------------------------------------------------------------------------ */
-
-static int default_path(char **ret_path)
-{
-	const char *directory = secure_getenv("LUO_RUNTIME_DIR");
-
-	if (!directory || !*directory)
-		directory = LUO_RUNTIME_DIR;
-	return asprintf(ret_path, "%s/" LUO_SOCKET_NAME, directory) < 0 ? -ENOMEM : 0;
-}
 
 /* connect(2) on AF_UNIX waits while the backlog is full, up to the send timeout. */
 static int set_connect_timeout(int fd, uint64_t usec)
@@ -118,7 +111,7 @@ _public_ int luo_client_connect(const char *path, uint64_t timeout_usec,
 		c->path = strdup(path);
 		r = c->path ? 0 : -ENOMEM;
 	} else {
-		r = default_path(&c->path);
+		r = runtime_path(LUO_SOCKET_NAME, &c->path);
 	}
 	if (r == 0)
 		r = client_connect(c);

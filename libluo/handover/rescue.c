@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * Retrieves the files of skipped entries: of an unknown type, of an invalid form, or hostile. This

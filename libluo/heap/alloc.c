@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * Allocates and frees. Sizes up to 128 KiB come from slabs, without a lock. Larger objects have

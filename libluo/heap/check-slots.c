@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* Checks slots: their logs, transactions, magazines, and the blocks that other threads freed. */
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo_heap_check() checks every rule of docs/heap-format.md in a heap that may be damaged or forged

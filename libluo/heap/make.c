@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* Makes a heap in an empty file: four pages, written with pwrite(2), the magic number last. */
 

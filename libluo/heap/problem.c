@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* The sentence of luo_heap_problem(): what was tried, on what, and why it failed. */
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * Small objects: slabs of one size class (Bonwick: "The Slab Allocator", 1994), and magazines in

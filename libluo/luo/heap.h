@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 #ifndef LUO_HEAP_H
 #define LUO_HEAP_H
 

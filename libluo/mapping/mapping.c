@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* The mapping as an object, and reading it from a file. parse.c and format.c convert it. */
 

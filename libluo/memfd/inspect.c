@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * Decides what an fd is, as the kernel does for PRESERVE_FD (7.2: shmem without a link,

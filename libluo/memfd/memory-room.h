@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 #ifndef LIBLUO_MEMFD_MEMORY_ROOM_H
 #define LIBLUO_MEMFD_MEMORY_ROOM_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* Decides whether a file is a memfd, and finds its name. Only the link in /proc/self/fd tells. */
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
- * Converts seals to text: "shrink,grow". A bit without a name is written as a number, so that no bit
- * of a newer kernel is lost.
+ * Converts seals to text: "shrink,grow". A bit without a name is written as a number, so that no
+ * bit of a newer kernel is lost.
  */
 
 #include <stdio.h>

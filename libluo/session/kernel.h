@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 #ifndef LIBLUO_SESSION_KERNEL_H
 #define LIBLUO_SESSION_KERNEL_H
 

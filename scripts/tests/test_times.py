@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """scripts/count and scripts/slowest: from the results of a suite to the table at the end of ./dev test."""
 
 import json

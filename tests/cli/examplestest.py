@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """What the tests of examples/ share: a luod of their own, and what the documents quote."""
 
 import os

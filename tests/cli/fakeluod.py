@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """A luod made of canned answers, for tests of its clients.
 
     with FakeLuod() as luod:

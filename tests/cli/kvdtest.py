@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """What the tests of examples/kvd share: a kvd of their own, and a client that counts bytes."""
 
 import contextlib

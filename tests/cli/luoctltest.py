@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """What the tests of luoctl share: a luod with things in it, and luoctl on a machine of paper."""
 
 import os

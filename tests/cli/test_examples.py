@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """The programs of examples/, with luod, luo-run and luoctl as they are."""
 
 import os

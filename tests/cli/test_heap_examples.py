@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """The programs of examples/ that have a heap, and what docs/heap.md tells about them."""
 
 import os

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """examples/kvd: the protocol, byte by byte, and the program around it."""
 
 import os

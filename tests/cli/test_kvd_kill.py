@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """examples/kvd, killed while a client writes as fast as it can: what was answered is there, what was
 not is there or not, but never in parts, and always as if the requests had stopped at one of them."""
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """examples/kvd: memory, connections, and clients that mean no good."""
 
 import contextlib

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """luo-run: what the program finds when it starts, and when it is not started."""
 
 import json

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """luoctl heap: what it says of heaps that are sound, in use, damaged, or none."""
 
 import base64

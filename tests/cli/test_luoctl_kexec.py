@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """luoctl kexec and check, on a machine of paper: nothing is loaded, and nobody reboots."""
 
 import errno

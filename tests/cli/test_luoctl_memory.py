@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """luoctl out of memory: a request that lacks a member is not sent, and says more than was asked for."""
 
 import unittest

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """luoctl on a machine with systemd: what PID 1 has in the fd stores of its services."""
 
 import json

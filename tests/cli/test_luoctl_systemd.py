@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """luoctl and systemd: enable, disable, and what claim has to tell it. systemctl is a script."""
 
 import json

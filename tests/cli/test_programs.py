@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """What every installed program has in common: --help, --version, and exit code 2 for misuse."""
 
 import os

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """luo-harvest and luo-shutdown: what they do to a PID 1 and a luod of paper, and what they say."""
 
 import json
@@ -259,7 +260,7 @@ class Harvest(ShutdownTest):
     def test_bad_configuration(self):
         self.config("HarvestTimeout=soon\n")
         self.start_manager(*KEXEC, "unit=a.service", "fd=x,memfd")
-        self.assertIn("luo.conf:2: HarvestTimeout=soon is no time", self.run_it().stderr)
+        self.assertIn("luo.conf:2: HarvestTimeout=soon is not a time span", self.run_it().stderr)
 
 
 class Shutdown(ShutdownTest):

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * See fake-luo.h. The order of checks in each call is the kernel's: kernel/liveupdate/luo_core.c,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* The index of units as JSON, as lines, and the text of a unit file: all of it comes from outside.
  */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * A child works on a heap with one to four threads, and is killed at a random moment, thousands of
@@ -316,8 +317,7 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	while (tally.kills < kills)
 		one_round(fd, shared, &seed, &tally);
-	printf("%llu kills, %llu of them while opening; %llu heaps had to be recovered, "
-	       "%llu operations, %llu objects were right, %llu lost blocks were freed\n",
+	printf("%llu kills, %llu of them while opening; %llu heaps had to be recovered, %llu operations, %llu objects were right, %llu lost blocks were freed\n",
 	       (unsigned long long)tally.kills, (unsigned long long)tally.early,
 	       (unsigned long long)tally.recovered,
 	       (unsigned long long)atomic_load(&shared->operations),

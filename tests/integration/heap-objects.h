@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 #ifndef TESTS_INTEGRATION_HEAP_OBJECTS_H
 #define TESTS_INTEGRATION_HEAP_OBJECTS_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * Stops after every single store of the allocator, as if the process had been killed there: copies
@@ -384,8 +385,7 @@ int main(int argc, char **argv)
 	/* Without: memset() by an instruction that stops after each byte. */
 	if (!getenv("GLIBC_TUNABLES")) {
 		setenv("GLIBC_TUNABLES",
-		       "glibc.cpu.x86_rep_stosb_threshold=1000000000:"
-		       "glibc.cpu.x86_rep_movsb_threshold=1000000000",
+		       "glibc.cpu.x86_rep_stosb_threshold=1000000000:glibc.cpu.x86_rep_movsb_threshold=1000000000",
 		       1);
 		execv("/proc/self/exe", argv);
 	}
@@ -413,8 +413,7 @@ int main(int argc, char **argv)
 	status = watch(to_watcher[0], to_worker[1]);
 	if (status != 0 || waitpid(pid, &status, 0) != pid || status != 0)
 		wrong("the worker failed");
-	printf("%llu stores in %llu operations: %llu heaps had to be recovered, "
-	       "%zu of these recoveries were stepped through\n",
+	printf("%llu stores in %llu operations: %llu heaps had to be recovered, %zu of these recoveries were stepped through\n",
 	       (unsigned long long)w.stores, (unsigned long long)w.operations,
 	       (unsigned long long)w.recovered, w.next_image);
 	return w.recovered > 0 && w.next_image > 0 ? 0 : 1;

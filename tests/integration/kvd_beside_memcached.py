@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """kvd_beside_memcached.py KVD-SOCKET MEMCACHED-SOCKET: the same random commands for both, good ones and
 bad ones, and the same answers.
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """kvd_pymemcache.py before|after SOCKET PORT: what a program with pymemcache does with kvd."""
 
 import sys

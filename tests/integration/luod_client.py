@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Talking to luod without libluo, and starting one in a directory of its own.
 
 The tests use this instead of the library, so that what they show does not depend on it.

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """luod with a keeper that behaves as systemd does: $NOTIFY_SOCKET and $LISTEN_FDS.
 
 As systemd, this one keeps an open file description only once, and asks who has sent a message, so

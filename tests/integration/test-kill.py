@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """luod is killed -9 at 200 random moments, while clients push, claim, open and drop.
 
 At the end every fd that luod had acknowledged is there exactly once and with the right content,

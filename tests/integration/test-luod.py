@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """luod as its clients see it, the hostile ones first.
 
     test-luod.py LUOD [NAME...]

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo-run: become a program that has its fds.
@@ -47,8 +48,7 @@ struct run {
 static void displaced(int fd)
 {
 	fprintf(stderr,
-		"luo-run: warning: fd %d, which came from the parent, gives way to the fds of the "
-		"unit\n",
+		"luo-run: warning: fd %d, which came from the parent, gives way to the fds of the unit\n",
 		fd);
 }
 
@@ -138,8 +138,7 @@ static int explain_refusal(const struct run *run, int error)
 	if (o->ignore_errors)
 		return -1;
 	fprintf(stderr,
-		"luo-run: %s is not started, because without its state it would make a new one; "
-		"--ignore-errors starts it all the same\n",
+		"luo-run: %s is not started, because without its state it would make a new one; --ignore-errors starts it all the same\n",
 		o->command[0]);
 	return error == -EPERM || error == -EACCES ? EXIT_NO_PERMISSION : EXIT_NOT_NOW;
 }
@@ -171,8 +170,7 @@ static size_t sort_out(struct run *run, size_t n_before, int *fds, FILE *names)
 			_cleanup_free_ char *name = escape(c->name);
 
 			fprintf(stderr,
-				"luo-run: warning: \"%s\" of unit %s is lost: the kernel could not "
-				"restore it\n",
+				"luo-run: warning: \"%s\" of unit %s is lost: the kernel could not restore it\n",
 				name ?: "?", run->options.unit);
 			continue;
 		}
@@ -238,12 +236,11 @@ static int explain_hand_on(const struct run *run, int error)
 {
 	if (error == -E2BIG)
 		fprintf(stderr,
-			"luo-run: the names of %zu fds are longer than $LISTEN_FDNAMES can be "
-			"(128 KiB): use shorter names, or keep more in one memfd\n",
+			"luo-run: the names of %zu fds are longer than $LISTEN_FDNAMES can be (128 KiB): use shorter names, or keep more in one memfd\n",
 			run->n_claimed);
 	else if (error == -EINVAL)
-		fprintf(stderr, "luo-run: $LISTEN_FDS and $LISTEN_FDNAMES, as they were given to "
-				"luo-run, are malformed\n");
+		fprintf(stderr,
+			"luo-run: $LISTEN_FDS and $LISTEN_FDNAMES, as they were given to luo-run, are malformed\n");
 	else
 		fprintf(stderr, "luo-run: cannot arrange the fds of unit %s: %s\n",
 			run->options.unit, strerror(-error));

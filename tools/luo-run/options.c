@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 #include <getopt.h>
 #include <limits.h>
@@ -8,6 +9,7 @@
 #include <luo/store.h>
 
 #include "tools/luo-run/options.h"
+#include "common/runtime-dir.h"
 #include "common/util.h"
 
 #define WAIT_SECONDS_DEFAULT 10
@@ -128,12 +130,11 @@ static int check(const struct options *o)
 
 int options_parse(struct options *o, int argc, char **argv)
 {
-	const char *directory = secure_getenv("LUO_RUNTIME_DIR");
 	int c, r;
 
 	*o = (struct options){
 		.timeout_usec = TIMEOUT_SECONDS_DEFAULT * USEC_PER_SEC,
-		.runtime_dir = directory && *directory ? directory : LUO_RUNTIME_DIR,
+		.runtime_dir = runtime_dir(),
 	};
 	/* '+': the options of the program are its own */
 	while ((c = getopt_long(argc, argv, "+u:m:s::rit:hV", long_options, NULL)) != -1) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 #include <stdio.h>
 #include <sys/utsname.h>
@@ -104,9 +105,9 @@ void abi_compare(const char *image, size_t size, struct abi_comparison *ret)
 	if (ret->here.n > 0)
 		compare(ret);
 	else
-		snprintf(ret->reason, sizeof(ret->reason),
-			 "which formats this kernel uses is neither in debugfs nor in an image of "
-			 "it in /boot or /lib/modules");
+		snprintf(
+			ret->reason, sizeof(ret->reason),
+			"which formats this kernel uses is neither in debugfs nor in an image of it in /boot or /lib/modules");
 }
 
 char *abi_differences_text(const struct abi_comparison *c)

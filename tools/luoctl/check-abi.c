@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* Will the kernel that is to come understand this one? */
 
@@ -9,11 +10,10 @@
 
 static void add_differences(struct check *check, const struct abi_comparison *c)
 {
-	struct json_object *item =
-		check_add(check, CHECK_FAILED, "next kernel",
-			  "Do not go there with anything to preserve: it would panic, or forget "
-			  "all of it.",
-			  "%s does not understand this one", check->kernel);
+	struct json_object *item = check_add(
+		check, CHECK_FAILED, "next kernel",
+		"Do not go there with anything to preserve: it would panic, or forget all of it.",
+		"%s does not understand this one", check->kernel);
 
 	for (size_t i = 0; i < c->n_differences; i++)
 		check_detail(item, "this kernel: %s; that one: %s", c->differences[i].here,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* The running kernel: was it built with it, was it switched on, is the device there; and kexec. */
 
@@ -204,9 +205,9 @@ void check_kexec(struct check *check)
 	else if (check->kernel)
 		check_add(check, CHECK_OK, "kexec", NULL, "no kernel is loaded yet");
 	else
-		check_add(check, CHECK_FAILED, "kexec",
-			  "luoctl kexec --kernel FILE loads one and goes there; with --load-only "
-			  "it only loads it.",
-			  "no kernel is loaded");
+		check_add(
+			check, CHECK_FAILED, "kexec",
+			"luoctl kexec --kernel FILE loads one and goes there; with --load-only it only loads it.",
+			"no kernel is loaded");
 	check_permission(check, loaded == '1');
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * The fds: which of them will be lost, how much memory the commit needs, and what they cost: while
@@ -112,12 +113,13 @@ static void check_memory(struct check *check, struct json_object *entries)
 	level = needed > available       ? CHECK_FAILED
 		: needed > available / 2 ? CHECK_WARNING
 					 : CHECK_OK;
-	item = check_add(check, level, "memory",
-			 level == CHECK_OK ? NULL
-					   : "Free some; sparse files and files that are sealed "
-					     "against exec travel as copies.",
-			 "the commit needs about %s, %s are available",
-			 format_size(needed_text, needed), format_size(available_text, available));
+	item = check_add(
+		check, level, "memory",
+		level == CHECK_OK
+			? NULL
+			: "Free some; sparse files and files that are sealed against exec travel as copies.",
+		"the commit needs about %s, %s are available", format_size(needed_text, needed),
+		format_size(available_text, available));
 	json_add(item, "neededBytes", json_object_new_uint64(needed));
 	json_add(item, "availableBytes", json_object_new_uint64(available));
 }
@@ -220,13 +222,12 @@ static void check_speed(struct check *check, const struct costs *t)
 
 	if (t->looked_at == 0)
 		return;
-	item = check_add(check, slow ? CHECK_WARNING : CHECK_OK, "speed",
-			 slow ? "Services should use huge pages or luo_memfd_prepare(); see "
-				"luo-memfd(3)."
-			      : NULL,
-			 "%s in huge pages, %s in small ones; %s of holes",
-			 format_size(huge, t->huge), format_size(small, t->small),
-			 format_size(holes, t->holes));
+	item = check_add(
+		check, slow ? CHECK_WARNING : CHECK_OK, "speed",
+		slow ? "Services should use huge pages or luo_memfd_prepare(); see luo-memfd(3)."
+		     : NULL,
+		"%s in huge pages, %s in small ones; %s of holes", format_size(huge, t->huge),
+		format_size(small, t->small), format_size(holes, t->holes));
 	json_add(item, "hugeBytes", json_object_new_uint64(t->huge));
 	json_add(item, "smallBytes", json_object_new_uint64(t->small));
 	json_add(item, "holeBytes", json_object_new_uint64(t->holes));
@@ -251,21 +252,21 @@ static void check_runs(struct check *check, const struct costs *t)
 	}
 	seconds = SECONDS_PER_RUN_SQUARED * (double)t->runs * (double)t->runs;
 	slow = seconds > 1;
-	item = check_add(check, slow ? CHECK_WARNING : CHECK_OK, "early boot",
-			 slow ? "Services should use huge pages, luo_memfd_prepare() or fewer and "
-				"larger memfds; it is the number of runs that counts, not of bytes."
-			      : NULL,
-			 "%llu pages in %llu runs cost the next kernel about %s",
-			 (unsigned long long)t->pages, (unsigned long long)t->runs,
-			 format_usec(cost, (uint64_t)(seconds * 1e6)));
+	item = check_add(
+		check, slow ? CHECK_WARNING : CHECK_OK, "early boot",
+		slow ? "Services should use huge pages, luo_memfd_prepare() or fewer and larger memfds; it is the number of runs that counts, not of bytes."
+		     : NULL,
+		"%llu pages in %llu runs cost the next kernel about %s",
+		(unsigned long long)t->pages, (unsigned long long)t->runs,
+		format_usec(cost, (uint64_t)(seconds * 1e6)));
 	json_add(item, "pages", json_object_new_uint64(t->pages));
 	json_add(item, "runs", json_object_new_uint64(t->runs));
 	json_add(item, "seconds", json_object_new_double(seconds));
 	if (t->skipped > 0)
-		check_detail(item,
-			     "%zu fds were not counted: they still lie in the kernel, or "
-			     "cannot be looked at",
-			     t->skipped);
+		check_detail(
+			item,
+			"%zu fds were not counted: they still lie in the kernel, or cannot be looked at",
+			t->skipped);
 }
 
 void check_store(struct check *check, struct json_object *entries)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* systemd: is what hands over its services' fd stores there, and switched on? */
 
@@ -51,10 +52,10 @@ void check_systemd(struct check *check)
 	if (luo_manager_version(&version) < 0)
 		return;
 	if (version < PRESERVE_SINCE) {
-		check_add(check, CHECK_WARNING, "systemd", NULL,
-			  "version %u frees the fd store of a service that stops, from %d on one "
-			  "can be kept",
-			  version, PRESERVE_SINCE);
+		check_add(
+			check, CHECK_WARNING, "systemd", NULL,
+			"version %u frees the fd store of a service that stops, from %d on one can be kept",
+			version, PRESERVE_SINCE);
 		return;
 	}
 	if (version >= LUO_MANAGER_NATIVE)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 #include <stdio.h>
 
@@ -47,9 +48,9 @@ static void tell_systemd(const struct context *c, const char *unit)
 
 	r = systemd_reload_for(unit, &done);
 	if (r != 0)
-		complain("systemd does not know it yet: run systemctl daemon-reload, so that %s "
-			 "gets it at its next start",
-			 unit);
+		complain(
+			"systemd does not know it yet: run systemctl daemon-reload, so that %s gets it at its next start",
+			unit);
 	else if (done && !c->json)
 		printf("systemd was told (daemon-reload): %s gets it at its next start.\n", unit);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -53,8 +54,8 @@ static int dump_to_stdout(int fd)
 	if (isatty(STDOUT_FILENO)) {
 		r = for_each_chunk(fd, is_binary, NULL);
 		if (r > 0) {
-			complain("the content is binary, and a terminal would obey it; "
-				 "write it to a file with --to FILE");
+			complain(
+				"the content is binary, and a terminal would obey it; write it to a file with --to FILE");
 			return LUOCTL_FAILED;
 		}
 	}

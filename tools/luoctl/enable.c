@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* The parts that plug into systemd, all on or all off, in one step. */
 
@@ -118,12 +119,12 @@ static void warn_of_kernel(void)
 	case LUO_SUPPORT_ON:
 		return;
 	case LUO_SUPPORT_OFF:
-		complain("live update is switched off in this kernel: boot it with kho=on "
-			 "liveupdate=on, until then nothing is kept");
+		complain(
+			"live update is switched off in this kernel: boot it with kho=on liveupdate=on, until then nothing is kept");
 		return;
 	default:
-		complain("this kernel has no live update: until another one is booted, nothing is "
-			 "kept");
+		complain(
+			"this kernel has no live update: until another one is booted, nothing is kept");
 	}
 }
 
@@ -149,8 +150,8 @@ static int enable(struct report *report, unsigned version)
 		    "systemd %u hands over the fd stores of services itself, luod what it holds.",
 		    version);
 	else
-		did(report, "systemctl kexec now keeps the fd stores of services with "
-			    "FileDescriptorStorePreserve=yes.");
+		did(report,
+		    "systemctl kexec now keeps the fd stores of services with FileDescriptorStorePreserve=yes.");
 	warn_of_kernel();
 	return LUOCTL_OK;
 }
@@ -216,17 +217,16 @@ static int check_empty(struct context *c, bool force)
 	r = ask_plain(c, "tell what luod holds", "Status", &status);
 	if (r != LUOCTL_OK) {
 		if (!force)
-			fputs("To disable it nevertheless, and free all that it may hold: "
-			      "--force.\n",
+			fputs("To disable it nevertheless, and free all that it may hold: --force.\n",
 			      stderr);
 		return force ? LUOCTL_OK : r;
 	}
 	n = json_int(status, "held") + json_int(status, "stored");
 	unreadable = count_unreadable(status);
 	if (unreadable > 0)
-		complain("luod holds %zu session%s of the previous kernel that it does not "
-			 "understand%s",
-			 unreadable, unreadable == 1 ? "" : "s", force ? "; they are freed" : "");
+		complain(
+			"luod holds %zu session%s of the previous kernel that it does not understand%s",
+			unreadable, unreadable == 1 ? "" : "s", force ? "; they are freed" : "");
 	if (unreadable > 0 && n == 0 && !force)
 		fputs("luoctl status shows them. To free them: --force.\n", stderr);
 	if (n == 0)
@@ -236,8 +236,7 @@ static int check_empty(struct context *c, bool force)
 		 force ? "; they are freed" : "");
 	if (force)
 		return LUOCTL_OK;
-	fputs("Without luod they could not be had any more. luoctl list shows them: start their "
-	      "services, or\nfree them with luoctl drop, or with --force all of them here.\n",
+	fputs("Without luod they could not be had any more. luoctl list shows them: start their services, or\nfree them with luoctl drop, or with --force all of them here.\n",
 	      stderr);
 	return LUOCTL_FAILED;
 }
@@ -279,8 +278,8 @@ static int disable(struct report *report)
 	r = remove_leftovers(report);
 	/* The drop-ins of the generator, which has nothing to say now. */
 	if (systemctl("daemon-reload", NULL) != 0) {
-		complain("cannot have systemd forget the drop-ins: systemctl daemon-reload has "
-			 "failed");
+		complain(
+			"cannot have systemd forget the drop-ins: systemctl daemon-reload has failed");
 		r = LUOCTL_FAILED;
 	}
 	return r;

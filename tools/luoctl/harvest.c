@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* harvest: what would become of the fd stores of systemd's services at a kexec. It only looks. */
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* heap dump: the roots with what is in their objects, and all blocks in use. */
 
@@ -57,8 +58,8 @@ static void print_content(const uint8_t *data, uint64_t size)
 static int print_raw(const struct luo_heap_root_info *root)
 {
 	if (isatty(STDOUT_FILENO) && !text_is_safe(root->object, root->size)) {
-		complain("the object is binary, and a terminal would obey it; leave --raw out, or "
-			 "write it to a file");
+		complain(
+			"the object is binary, and a terminal would obey it; leave --raw out, or write it to a file");
 		return LUOCTL_FAILED;
 	}
 	fwrite(root->object, 1, root->size, stdout);

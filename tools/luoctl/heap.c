@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * heap: a persistent heap (luo/heap.h) in a file or in what a unit has stored. It is attached
@@ -92,8 +93,7 @@ void heap_print_notes(const struct heap_view *v)
 		printf("\nIt is in use by %s (pid %" PRIu32 "), and may have changed meanwhile.\n",
 		       name ?: "?", v->stat.owner_pid);
 	if (v->stat.recovered)
-		puts("\nIts last owner died in the middle of a change. This is how the next one "
-		     "will find it.");
+		puts("\nIts last owner died in the middle of a change. This is how the next one will find it.");
 }
 
 /* ---- finding it ------------------------------------------------------------------------------ */

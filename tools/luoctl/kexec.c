@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * All of a live update, in the order in which it can still be undone:
@@ -77,8 +78,8 @@ static int make_cmdline(const struct kexec *k, char **ret)
 	if (k->force ||
 	    (cmdline_is_on(*ret, "liveupdate", false) && cmdline_is_on(*ret, "kho", true)))
 		return LUOCTL_OK;
-	complain("the new kernel would let everything go that is preserved: its command line does "
-		 "not have kho=on liveupdate=on");
+	complain(
+		"the new kernel would let everything go that is preserved: its command line does not have kho=on liveupdate=on");
 	fputs("Add it with --append, or say --force. Nothing was loaded or committed.\n", stderr);
 	return LUOCTL_FAILED;
 }
@@ -96,10 +97,7 @@ static int refuse(const struct kexec *k, const char *what, const char *why, cons
 	}
 	complain("%s %s: %s", k->kernel, what, why);
 	fprintf(stderr,
-		"It would %s. Choose another kernel (luoctl check --kernel FILE says whether one "
-		"fits), or say --force to go there all the same, and lose it. Nothing was loaded "
-		"or "
-		"committed.\n",
+		"It would %s. Choose another kernel (luoctl check --kernel FILE says whether one fits), or say --force to go there all the same, and lose it. Nothing was loaded or committed.\n",
 		danger);
 	return LUOCTL_FAILED;
 }
@@ -162,8 +160,7 @@ static const char *load_advice(int error)
 {
 	switch (error) {
 	case -EPERM:
-		return "It takes root, and a kernel that allows it: see "
-		       "kernel.kexec_load_disabled.";
+		return "It takes root, and a kernel that allows it: see kernel.kexec_load_disabled.";
 	case -ENOEXEC:
 	case -EINVAL:
 		return "Is it a kernel image for this machine?";

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* Asking luod, and saying what went wrong so that a person knows what to do. */
 
@@ -6,18 +7,17 @@
 
 #include "common/escape.h"
 #include "common/json.h"
+#include "common/runtime-dir.h"
 #include "tools/luoctl/luoctl.h"
 #include "common/util.h"
 
 static const char *socket_name(const struct context *c)
 {
 	static char buffer[4096];
-	const char *directory = secure_getenv("LUO_RUNTIME_DIR");
 
 	if (c->socket)
 		return c->socket;
-	snprintf(buffer, sizeof(buffer), "%s/%s",
-		 directory && *directory ? directory : LUO_RUNTIME_DIR, LUO_SOCKET_NAME);
+	snprintf(buffer, sizeof(buffer), "%s/" LUO_SOCKET_NAME, runtime_dir());
 	return buffer;
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * The document at token 0, from a file or from luod: checked as a restore would check it, and
@@ -81,8 +82,8 @@ static int from_luod(struct context *c, const char *session, char **ret_text, si
 static int print_raw(const char *text, size_t size)
 {
 	if (isatty(STDOUT_FILENO) && !text_is_safe(text, size)) {
-		complain("there are control characters in it, which a terminal would obey; "
-			 "write it to a file");
+		complain(
+			"there are control characters in it, which a terminal would obey; write it to a file");
 		return LUOCTL_FAILED;
 	}
 	fwrite(text, 1, size, stdout);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,8 +24,7 @@ static const char *live_update_text(const char *s)
 	if (s && streq(s, "on"))
 		return "on";
 	if (s && streq(s, "off"))
-		return "off; it is switched on with kho=on liveupdate=on on the kernel's command "
-		       "line";
+		return "off; it is switched on with kho=on liveupdate=on on the kernel's command line";
 	if (s && streq(s, "none"))
 		return "this kernel has none";
 	return s;

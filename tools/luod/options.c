@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 #include "tools/luod/options.h"
 
@@ -11,6 +12,7 @@
 #include <luo/handover.h>
 #include <luo/session.h>
 
+#include "common/runtime-dir.h"
 #include "common/log.h"
 #include "common/util.h"
 
@@ -126,10 +128,9 @@ int options_parse(int argc, char *argv[], struct options *ret)
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *dir = getenv("LUO_RUNTIME_DIR");
 	struct options o = {
 		.session = LUO_DEFAULT_SESSION,
-		.runtime_dir = dir && *dir ? dir : LUO_RUNTIME_DIR,
+		.runtime_dir = runtime_dir(),
 		.fdstore_max_total = FDSTORE_MAX_TOTAL_DEFAULT,
 		.fdstore_max = FDSTORE_MAX_DEFAULT,
 		.log_level = LOG_INFO,

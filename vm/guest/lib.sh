@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
+#
 # Shared by all programs of luo-vm in the guest.
 #
 # The second serial port carries the output of the stages and the messages to the host. A message is a JSON

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
+#
 # The part that depends on the kind of guest: the minimal guest. Installed as /luovm/machine.sh.
 
 # The next boot gets the initramfs of this boot without the kernels that no later boot needs.

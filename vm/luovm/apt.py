@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Fetching kernel source packages from the Debian mirror that this host uses.
 
 The release of the host may not have the kernels. So the suite that has them is read with a separate apt

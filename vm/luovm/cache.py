@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """The cache of everything that is built once. The key of an entry is a digest of its inputs.
 
 An entry appears complete or not at all: it is written in a work folder and then renamed. A lock for each

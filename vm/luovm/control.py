@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Separates the two streams of the second serial port: messages of the harness in the guest, and output of stages."""
 
 import json

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """A writer for initramfs archives ("newc" cpio).
 
 The kernel unpacks any number of archives one after another, so an image is a concatenation: base, overlays,

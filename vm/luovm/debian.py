@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Debian roots: ext4 images of a complete Debian with systemd, made with mmdebstrap.
 
 A guest never writes to an image. Each run puts its own files and a writable layer over it (disk.py), so

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """The disks of a guest that has its root on a disk (debian.py).
 
 There are three kinds. All are ext4, and the guest writes only to the first:

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """The unchanged kernel of Debian, for tests on a kernel without LUO.
 
 The cloud flavor is small, and has built in what a guest of luo-vm needs (serial ports, initramfs).

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Finds the shared libraries of a program by reading its ELF file.
 
 ldd(1) does not help: it runs the loader of the program and searches only the directories of the host. An

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Files of the host that go into a guest: regular files, folders and symbolic links.
 
 A socket, a named pipe, a device or an unreadable file is an error that names the file: to leave it out

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Guest images: small initramfs archives made from busybox and kexec-tools of the host.
 
 "minimal" is the base. An overlay is a directory tree (for example one that `meson install --destdir` made)

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Decides whether a stage passed, from its findings and from what the scenario expects."""
 
 from . import ktap

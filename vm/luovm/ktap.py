@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Test results: read from the TAP output of a stage, and written as KTAP."""
 
 import re

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """The parts of the boots of a scenario: kernels, command lines, and an initramfs or disks.
 
 The initramfs of the minimal guest has, in this order: base, overlays, scenario, configuration, and the next

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """One QEMU process: its command line, its two serial ports and its control socket."""
 
 import json

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Records a scenario: a log for each boot, a timeline, and the files that the guest sent."""
 
 import base64

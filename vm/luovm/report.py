@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Prints KTAP as scenarios finish and a summary at the end, and writes a JUnit file."""
 
 import os

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Runs one scenario: boots a guest, follows it through its kexecs, and returns the result."""
 
 import os

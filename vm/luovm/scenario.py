@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """A scenario: a folder with scenario.toml and a program for each stage.
 
 Stage 1 runs in the first boot, stage 2 in the next, and so on. `stage1` is a program, and `stage1.d/` is a

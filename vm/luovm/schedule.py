@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Decides in which order scenarios run, and runs several at the same time.
 
 The scenario that takes longest starts first, so that no long one runs alone at the end. How long each takes

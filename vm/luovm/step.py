@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Runs the programs of a long step. Their output goes into a log, which an error names."""
 
 import subprocess

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """The version of luo-vm, which is the version in the meson.build of the project.
 
 An installation has it in a file that meson writes. A checkout has no such file and reads meson.build.

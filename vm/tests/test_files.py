@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 """Folders that become part of a guest, with everything that a file system can have in them."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
+#
 # Sourced by the stages. A benchmark has nothing to save: what does not work ends it.
 set -e
 PATH=/usr/lib/luo/tests:$PATH

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* The calls of the client: what is sent, and what becomes of a reply, an error, and fds. */
 
@@ -31,8 +32,9 @@ static void test_call(void **state)
 	stop(s, client);
 	assert_int_equal(s->n, 2);
 	assert_string_equal(s->calls[0], "{\"method\":\"io.luo.Status\",\"parameters\":{}}");
-	assert_string_equal(s->calls[1], "{\"method\":\"org.varlink.service.GetInfo\","
-					 "\"parameters\":{\"b\":[2]}}");
+	assert_string_equal(
+		s->calls[1],
+		"{\"method\":\"org.varlink.service.GetInfo\",\"parameters\":{\"b\":[2]}}");
 }
 
 static void test_call_refuses(void **state)
@@ -103,8 +105,7 @@ static const struct {
 	  "io.luo.NameTaken", "taken" },
 	{ "{\"error\":\"io.luo.NoLiveUpdate\",\"parameters\":{\"text\":\"off\"}}", -EOPNOTSUPP,
 	  "io.luo.NoLiveUpdate", "off" },
-	{ "{\"error\":\"io.luo.NoRoom\",\"parameters\":{\"text\":\"full\",\"needed\":2,\"room\":1}"
-	  "}",
+	{ "{\"error\":\"io.luo.NoRoom\",\"parameters\":{\"text\":\"full\",\"needed\":2,\"room\":1}}",
 	  -EDQUOT, "io.luo.NoRoom", "full" },
 	{ "{\"error\":\"io.luo.Lost\",\"parameters\":{\"unit\":\"a\",\"name\":\"b\",\"errno\":12}}",
 	  -EIO, "io.luo.Lost", "the kernel could not restore \"b\" of unit \"a\": it is lost" },
@@ -121,8 +122,7 @@ static const struct {
 	{ "{\"error\":\"io.luo.Failed\",\"parameters\":{\"errno\":\"x\"}}", -EREMOTEIO,
 	  "io.luo.Failed", NULL },
 	{ "{\"error\":\"io.luo.Failed\"}", -EREMOTEIO, "io.luo.Failed", NULL },
-	{ "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":"
-	  "{\"parameter\":\"unit\"}}",
+	{ "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"unit\"}}",
 	  -EINVAL, "org.varlink.service.InvalidParameter",
 	  "luod does not accept the parameter \"unit\"" },
 	{ "{\"error\":\"org.varlink.service.MethodNotFound\"}", -ENOSYS,
@@ -252,8 +252,9 @@ static void test_claim(void **state)
 	assert_null(luo_claimed_free(claimed, n));
 	assert_null(luo_claimed_free(NULL, 0));
 	stop(s, client);
-	assert_string_equal(s->calls[0], "{\"method\":\"io.luo.Claim\",\"parameters\":{\"unit\":"
-					 "\"u.service\"},\"more\":true}");
+	assert_string_equal(
+		s->calls[0],
+		"{\"method\":\"io.luo.Claim\",\"parameters\":{\"unit\":\"u.service\"},\"more\":true}");
 }
 
 /* Each reply is longer than what is read at once, and its fds come with its first bytes. */
@@ -410,10 +411,12 @@ static void test_open_entry(void **state)
 	assert_int_equal(luo_client_open_entry(client, NULL, "a", 0, &fd), -EBADMSG);
 	assert_int_equal(fd, -2);
 	stop(s, client);
-	assert_string_equal(s->calls[0], "{\"method\":\"io.luo.OpenEntry\",\"parameters\":{"
-					 "\"unit\":\"u\",\"name\":\"a\",\"nth\":2}}");
-	assert_string_equal(s->calls[2], "{\"method\":\"io.luo.OpenEntry\",\"parameters\":{"
-					 "\"name\":\"a\",\"nth\":0}}");
+	assert_string_equal(
+		s->calls[0],
+		"{\"method\":\"io.luo.OpenEntry\",\"parameters\":{\"unit\":\"u\",\"name\":\"a\",\"nth\":2}}");
+	assert_string_equal(
+		s->calls[2],
+		"{\"method\":\"io.luo.OpenEntry\",\"parameters\":{\"name\":\"a\",\"nth\":0}}");
 }
 
 /* ---- register, drop -------------------------------------------------------------------------- */
@@ -429,10 +432,12 @@ static void test_register(void **state)
 	assert_int_equal(luo_client_register(client, "a.service", 0), 0);
 	assert_int_equal(luo_client_register(client, "a.service", 4294967295U), 0);
 	stop(s, client);
-	assert_string_equal(s->calls[0], "{\"method\":\"io.luo.Register\",\"parameters\":{"
-					 "\"unit\":\"a.service\"}}");
-	assert_string_equal(s->calls[1], "{\"method\":\"io.luo.Register\",\"parameters\":{"
-					 "\"unit\":\"a.service\",\"fdstoreMax\":4294967295}}");
+	assert_string_equal(
+		s->calls[0],
+		"{\"method\":\"io.luo.Register\",\"parameters\":{\"unit\":\"a.service\"}}");
+	assert_string_equal(
+		s->calls[1],
+		"{\"method\":\"io.luo.Register\",\"parameters\":{\"unit\":\"a.service\",\"fdstoreMax\":4294967295}}");
 }
 
 static void serve_drop(struct server *s)
@@ -455,8 +460,9 @@ static void test_drop(void **state)
 	assert_int_equal(luo_client_drop(client, NULL, NULL, &entries, NULL), -EBADMSG);
 	assert_int_equal(entries, 2);
 	stop(s, client);
-	assert_string_equal(s->calls[0], "{\"method\":\"io.luo.Drop\",\"parameters\":{"
-					 "\"unit\":\"a\",\"name\":\"b\"}}");
+	assert_string_equal(
+		s->calls[0],
+		"{\"method\":\"io.luo.Drop\",\"parameters\":{\"unit\":\"a\",\"name\":\"b\"}}");
 	assert_string_equal(s->calls[1], "{\"method\":\"io.luo.Drop\",\"parameters\":{}}");
 }
 
@@ -464,9 +470,8 @@ static void test_drop(void **state)
 
 static void serve_three(struct server *s)
 {
-	static const char three[] = "{\"parameters\":{\"n\":1},\"continues\":true}\0"
-				    "{\"parameters\":{\"n\":2},\"continues\":true}\0"
-				    "{\"parameters\":{\"n\":3}}";
+	static const char three[] =
+		"{\"parameters\":{\"n\":1},\"continues\":true}\0{\"parameters\":{\"n\":2},\"continues\":true}\0{\"parameters\":{\"n\":3}}";
 
 	server_hear(s);
 	server_say_raw(s, three, sizeof(three), NULL, 0);
@@ -498,8 +503,8 @@ static void test_more(void **state)
 	assert_string_equal(text, "{\"n\":1}+{\"n\":2}+{\"n\":3}.");
 	assert_int_equal(luo_client_call(client, "A", NULL, NULL, 0, NULL, NULL, NULL), 0);
 	stop(s, client);
-	assert_string_equal(s->calls[0], "{\"method\":\"io.luo.Monitor\",\"parameters\":{},"
-					 "\"more\":true}");
+	assert_string_equal(s->calls[0],
+			    "{\"method\":\"io.luo.Monitor\",\"parameters\":{},\"more\":true}");
 }
 
 static void serve_three_reconnect(struct server *s)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * JSON is what RFC 8259 says, whichever json-c is installed: its versions differ in what they take,

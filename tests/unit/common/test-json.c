@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* common/json.c: documents are complete, or known not to be. */
 
@@ -26,8 +27,7 @@ static struct json_object *build(void)
 }
 
 static const char whole[] =
-	"{\"unit\":\"a.service\",\"name\":\"ram\",\"n\":7,\"large\":9223372036854775807,\"dryRun\":true,"
-	"\"null\":null,\"odd\":\"?\",\"list\":[\"x\",{\"key\":\"value\"}]}";
+	"{\"unit\":\"a.service\",\"name\":\"ram\",\"n\":7,\"large\":9223372036854775807,\"dryRun\":true,\"null\":null,\"odd\":\"?\",\"list\":[\"x\",{\"key\":\"value\"}]}";
 
 static void test_build(void **state)
 {

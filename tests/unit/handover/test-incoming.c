@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* What came in, over the fake device: all that was committed comes back, and nothing is lost. */
 
@@ -402,10 +403,7 @@ static void test_foreign_spill(void **state)
 	assert_int_equal(luo_session_create(device, "somebody", &foreign), 0);
 	device = safe_close(device);
 	incoming = incoming_with_mapping(
-		"{\"version\":1,\"state\":{},\"spillSessions\":[\"somebody\"],\"units\":{\"a."
-		"service\":"
-		"{\"fdstore\":[{\"type\":\"fd\",\"name\":\"ok\",\"token\":1}],\"fdstoreSpill\":["
-		"{\"type\":\"fd\",\"name\":\"theirs\",\"token\":1,\"session\":\"somebody\"}]}}}");
+		"{\"version\":1,\"state\":{},\"spillSessions\":[\"somebody\"],\"units\":{\"a.service\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"ok\",\"token\":1}],\"fdstoreSpill\":[{\"type\":\"fd\",\"name\":\"theirs\",\"token\":1,\"session\":\"somebody\"}]}}}");
 	assert_non_null(luo_incoming_mapping(incoming));
 	assert_content(restored(incoming, "a.service", "ok"), "payload");
 	foreign = safe_close(foreign);
@@ -448,9 +446,8 @@ static void test_foreign_suffix(void **state)
 	assert_int_equal(luo_session_create(device, LUO_DEFAULT_SESSION ".x", &foreign), 0);
 	device = safe_close(device);
 	incoming = incoming_with_mapping(
-		"{\"version\":1,\"state\":{},\"spillSessions\":[\"" LUO_DEFAULT_SESSION ".x\"],"
-		"\"units\":{\"a.service\":{\"fdstore\":["
-		"{\"type\":\"fd\",\"name\":\"ok\",\"token\":1}]}}}");
+		"{\"version\":1,\"state\":{},\"spillSessions\":[\"" LUO_DEFAULT_SESSION
+		".x\"],\"units\":{\"a.service\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"ok\",\"token\":1}]}}}");
 	assert_non_null(luo_incoming_mapping(incoming));
 	foreign = safe_close(foreign);
 	assert_int_equal(luo_device_open(0, &device), 0);
@@ -463,8 +460,7 @@ static void test_foreign_suffix(void **state)
 static void test_rescue(void **state)
 {
 	struct luo_incoming *incoming = incoming_with_mapping(
-		"{\"version\":1,\"future\":7,\"units\":{\"a.service\":{\"fdstore\":["
-		"{\"type\":\"teapot\",\"name\":\"t\",\"token\":1}]}}}");
+		"{\"version\":1,\"future\":7,\"units\":{\"a.service\":{\"fdstore\":[{\"type\":\"teapot\",\"name\":\"t\",\"token\":1}]}}}");
 	struct luo_store *store = new_store();
 	struct luo_commit_options options = {};
 	struct luo_commit *commit;
@@ -496,11 +492,8 @@ static void test_rescue(void **state)
 /* A mapping may not make a read-only alias writable by not writing down its offset. */
 static void test_alias_keeps_its_access(void **state)
 {
-	struct luo_incoming *incoming =
-		incoming_with_mapping("{\"version\":1,\"units\":{\"a.service\":{\"fdstore\":["
-				      "{\"type\":\"fd\",\"name\":\"rw\",\"token\":1},"
-				      "{\"type\":\"fd\",\"name\":\"ro\",\"token\":1,\"alias\":true,"
-				      "\"access\":\"ro\"}]}}}");
+	struct luo_incoming *incoming = incoming_with_mapping(
+		"{\"version\":1,\"units\":{\"a.service\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"rw\",\"token\":1},{\"type\":\"fd\",\"name\":\"ro\",\"token\":1,\"alias\":true,\"access\":\"ro\"}]}}}");
 
 	restored(incoming, "a.service", "rw");
 	assert_int_equal(fcntl(restored(incoming, "a.service", "ro"), F_GETFL) & O_ACCMODE,
@@ -510,10 +503,8 @@ static void test_alias_keeps_its_access(void **state)
 
 static void test_token_that_is_not_there(void **state)
 {
-	struct luo_incoming *incoming =
-		incoming_with_mapping("{\"version\":1,\"units\":{\"a.service\":{\"fdstore\":["
-				      "{\"type\":\"fd\",\"name\":\"gone\",\"token\":9},"
-				      "{\"type\":\"fd\",\"name\":\"ok\",\"token\":1}]}}}");
+	struct luo_incoming *incoming = incoming_with_mapping(
+		"{\"version\":1,\"units\":{\"a.service\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"gone\",\"token\":9},{\"type\":\"fd\",\"name\":\"ok\",\"token\":1}]}}}");
 
 	assert_int_equal(luo_incoming_restore(incoming, find(incoming, "a.service", "gone", 0)),
 			 -ENOENT);

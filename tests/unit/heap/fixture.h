@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 #ifndef TESTS_UNIT_HEAP_FIXTURE_H
 #define TESTS_UNIT_HEAP_FIXTURE_H
 

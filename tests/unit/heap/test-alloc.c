@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* Allocating: sizes and alignments, reuse, realloc, what a wrong free says, and the end of memory.
  */

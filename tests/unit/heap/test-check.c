@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo_heap_check() and luo_heap_walk(): a heap that was only used has no problems, and what they

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* Damage: a heap that is cut off, overwritten, foreign or newer is refused, and stays as it is. */
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* Heaps that somebody has forged, with all sums right: nothing outside of the heap is touched. */
 

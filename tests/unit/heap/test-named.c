@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* Heaps by name: stored with a manager, found by the next start, and what that finds otherwise. */
 

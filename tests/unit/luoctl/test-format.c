@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* Numbers and texts for people, and the small parsers of luoctl. */
 
@@ -136,8 +137,8 @@ static void test_cmdline_reuse(void **state)
 
 static void test_abi(void **state)
 {
-	static const char text[] = "luo-v5\0kho-v4\0xluo-v7\0luo-v\0luo-v5\0luo-session-v12\0"
-				   "luov5\0luo-V5\0memfd-v2x\0luo-v1 \0not luo-v3";
+	static const char text[] =
+		"luo-v5\0kho-v4\0xluo-v7\0luo-v\0luo-v5\0luo-session-v12\0luov5\0luo-V5\0memfd-v2x\0luo-v1 \0not luo-v3";
 	struct abi abi = { 0 };
 
 	abi_scan(&abi, text, sizeof(text));

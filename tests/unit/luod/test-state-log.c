@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* The state log: cut, damaged and hostile logs first; then a log gives the state back. */
 
@@ -315,21 +316,20 @@ static void test_round_trip(void **state)
 	struct luo_entry *e;
 
 	assert_int_equal(state_init(&s), 0);
-	apply(&s, "{\"r\":\"luod\",\"version\":1,\"generation\":5,\"next\":90,\"restarts\":2,"
-		  "\"startedAt\":77}");
 	apply(&s,
-	      "{\"r\":\"in\",\"name\":\"luod/systemd\",\"kexecCount\":3,\"start\":{\"realtime\":1,"
-	      "\"monotonic\":2}}");
-	apply(&s, "{\"r\":\"unit\",\"u\":\"a\",\"cgroup\":\"/x/"
-		  "a\",\"max\":9,\"ready\":true,\"status\":\"ok\",\"extra\":{\"k\":[1]}}");
+	      "{\"r\":\"luod\",\"version\":1,\"generation\":5,\"next\":90,\"restarts\":2,\"startedAt\":77}");
+	apply(&s,
+	      "{\"r\":\"in\",\"name\":\"luod/systemd\",\"kexecCount\":3,\"start\":{\"realtime\":1,\"monotonic\":2}}");
+	apply(&s,
+	      "{\"r\":\"unit\",\"u\":\"a\",\"cgroup\":\"/x/a\",\"max\":9,\"ready\":true,\"status\":\"ok\",\"extra\":{\"k\":[1]}}");
 	apply(&s, "{\"r\":\"add\",\"id\":10,\"f\":8,\"u\":\"a\"," E("one") "}");
-	apply(&s, "{\"r\":\"add\",\"id\":11,\"f\":8,\"u\":\"b\",\"h\":4,\"e\":{\"type\":\"fd\","
-		  "\"name\":\"two\",\"token\":8,\"fileName\":\"mem\",\"storedAt\":5,\"poll\":false,"
-		  "\"odd\":{}}}");
+	apply(&s,
+	      "{\"r\":\"add\",\"id\":11,\"f\":8,\"u\":\"b\",\"h\":4,\"e\":{\"type\":\"fd\",\"name\":\"two\",\"token\":8,\"fileName\":\"mem\",\"storedAt\":5,\"poll\":false,\"odd\":{}}}");
 	apply(&s, "{\"r\":\"add\",\"id\":12,\"f\":9,\"u\":\"c\",\"in\":\"held\",\"h\":5," E(
 			  "three") "}");
-	apply(&s, "{\"r\":\"add\",\"id\":13,\"f\":13,\"u\":\"c\",\"in\":\"lost\",\"errno\":12,"
-		  "\"h\":6," E("four") "}");
+	apply(&s,
+	      "{\"r\":\"add\",\"id\":13,\"f\":13,\"u\":\"c\",\"in\":\"lost\",\"errno\":12,\"h\":6," E(
+		      "four") "}");
 	apply(&s, "{\"r\":\"add\",\"id\":14,\"f\":14,\"u\":\"c\",\"in\":\"held\"," E("five") "}");
 	apply(&s, "{\"r\":\"move\",\"id\":14,\"u\":\"d\"}");
 	apply(&s, "{\"r\":\"gone\",\"h\":7}");

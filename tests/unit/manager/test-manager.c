@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* What a PID 1 of paper says, also when it says nothing, or nonsense; and copies of its fds. */
 

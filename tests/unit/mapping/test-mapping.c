@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * The mapping: what is refused, what is skipped and why, what is read, and that what is written is
@@ -535,11 +536,7 @@ static void test_unknown_keys(void **state)
 {
 	struct luo_mapping *m = must_parse_fixture("v262-future-keys.json");
 	static const char expected[] =
-		"{\"version\":1,\"state\":{\"KExecCount\":2,\"SoftReboots\":7},\"units\":{"
-		"\"a.service\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"memory\",\"token\":1,"
-		"\"colour\":\"blue\",\"nested\":{\"deep\":[1,2.5,null,{\"er\":true}]}}],"
-		"\"sockets\":[{\"unit\":\"x\"}],\"a/b\":\"c/d\"}},"
-		"\"futureTop\":{\"k\":[1,\"\u00e4\\u0000b\"]}}";
+		"{\"version\":1,\"state\":{\"KExecCount\":2,\"SoftReboots\":7},\"units\":{\"a.service\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"memory\",\"token\":1,\"colour\":\"blue\",\"nested\":{\"deep\":[1,2.5,null,{\"er\":true}]}}],\"sockets\":[{\"unit\":\"x\"}],\"a/b\":\"c/d\"}},\"futureTop\":{\"k\":[1,\"\u00e4\\u0000b\"]}}";
 
 	assert_string_equal(m->state_extra, "{\"SoftReboots\":7}");
 	expect_text(m, 0, expected);
@@ -550,24 +547,19 @@ static void test_both_versions(void **state)
 {
 	struct luo_mapping *m = must_parse_fixture("v261-and-v262.json");
 	static const char both[] =
-		"{\"version\":1,\"state\":{},\"units\":{"
-		"\"a.service\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"memory\",\"token\":1}]},"
-		"\"b.service\":{\"fdstore\":[]}},"
-		"\"other.service\":[{\"type\":\"fd\",\"name\":\"x\",\"token\":9}],"
-		"\"a.service\":[{\"type\":\"fd\",\"name\":\"memory\",\"token\":1}],"
-		"\"b.service\":[]}";
+		"{\"version\":1,\"state\":{},\"units\":{\"a.service\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"memory\",\"token\":1}]},\"b.service\":{\"fdstore\":[]}},\"other.service\":[{\"type\":\"fd\",\"name\":\"x\",\"token\":9}],\"a.service\":[{\"type\":\"fd\",\"name\":\"memory\",\"token\":1}],\"b.service\":[]}";
 
-	assert_string_equal(m->extra, "{\"other.service\":[{\"type\":\"fd\",\"name\":\"x\","
-				      "\"token\":9}]}");
+	assert_string_equal(m->extra,
+			    "{\"other.service\":[{\"type\":\"fd\",\"name\":\"x\",\"token\":9}]}");
 	expect_text(m, LUO_MAPPING_FORMAT_V261, both);
 
 	/* an unknown key that now is a unit stands there once, as the unit */
 	assert_int_equal(luo_store_add_unit(m->store, "other.service", NULL, NULL), 0);
 	luo_unit_remove(unit(m, "a.service"));
 	luo_unit_remove(unit(m, "b.service"));
-	expect_text(m, LUO_MAPPING_FORMAT_V261,
-		    "{\"version\":1,\"state\":{},\"units\":{\"other.service\":{\"fdstore\":[]}},"
-		    "\"other.service\":[]}");
+	expect_text(
+		m, LUO_MAPPING_FORMAT_V261,
+		"{\"version\":1,\"state\":{},\"units\":{\"other.service\":{\"fdstore\":[]}},\"other.service\":[]}");
 	luo_mapping_free(m);
 }
 
@@ -576,10 +568,9 @@ static void test_reserved_unit_names(void **state)
 {
 	struct luo_mapping *m = must_parse_fixture("unit-called-version.json");
 
-	expect_text(m, LUO_MAPPING_FORMAT_V261,
-		    "{\"version\":1,\"state\":{},\"units\":{"
-		    "\"version\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"x\",\"token\":1}]},"
-		    "\"units\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"y\",\"token\":2}]}}}");
+	expect_text(
+		m, LUO_MAPPING_FORMAT_V261,
+		"{\"version\":1,\"state\":{},\"units\":{\"version\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"x\",\"token\":1}]},\"units\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"y\",\"token\":2}]}}}");
 	luo_mapping_free(m);
 }
 
@@ -587,23 +578,12 @@ static void test_reserved_unit_names(void **state)
 static void test_packed_is_hidden(void **state)
 {
 	struct luo_mapping *m = must_parse(
-		"{\"version\":1,\"units\":{"
-		"\"a\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"p\",\"token\":1,\"size\":9,"
-		"\"packed\":[[1,1]]},"
-		"{\"type\":\"fd\",\"name\":\"whole\",\"token\":2,\"size\":9,\"packed\":[[0,9]]}]},"
-		"\"b\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"p\",\"token\":1,\"alias\":true}]}}"
-		"}");
+		"{\"version\":1,\"units\":{\"a\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"p\",\"token\":1,\"size\":9,\"packed\":[[1,1]]},{\"type\":\"fd\",\"name\":\"whole\",\"token\":2,\"size\":9,\"packed\":[[0,9]]}]},\"b\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"p\",\"token\":1,\"alias\":true}]}}}");
 
 	assert_int_equal(m->n_all_issues, 0);
-	expect_text(m, LUO_MAPPING_FORMAT_V261,
-		    "{\"version\":1,\"state\":{},\"units\":{"
-		    "\"a\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"whole\",\"token\":2,"
-		    "\"size\":9,\"packed\":[[0,9]]}],"
-		    "\"fdstoreSpill\":[{\"type\":\"fd\",\"name\":\"p\",\"token\":1,"
-		    "\"position\":0,\"size\":9,\"packed\":[[1,1]]}]},"
-		    "\"b\":{\"fdstore\":[],\"fdstoreSpill\":[{\"type\":\"fd\",\"name\":\"p\","
-		    "\"token\":1,\"alias\":true}]}},"
-		    "\"a\":[{\"type\":\"fd\",\"name\":\"whole\",\"token\":2}],\"b\":[]}");
+	expect_text(
+		m, LUO_MAPPING_FORMAT_V261,
+		"{\"version\":1,\"state\":{},\"units\":{\"a\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"whole\",\"token\":2,\"size\":9,\"packed\":[[0,9]]}],\"fdstoreSpill\":[{\"type\":\"fd\",\"name\":\"p\",\"token\":1,\"position\":0,\"size\":9,\"packed\":[[1,1]]}]},\"b\":{\"fdstore\":[],\"fdstoreSpill\":[{\"type\":\"fd\",\"name\":\"p\",\"token\":1,\"alias\":true}]}},\"a\":[{\"type\":\"fd\",\"name\":\"whole\",\"token\":2}],\"b\":[]}");
 	round_trip("packed", m, LUO_MAPPING_FORMAT_V261);
 	luo_mapping_free(m);
 }
@@ -628,10 +608,9 @@ static void test_not_utf8(void **state)
 	e->meta.known = LUO_META_FILE_NAME;
 	e->meta.file_name = strdup("\xff\"\\\n\x7f\xc3\xa4\xed\xa0\x80");
 	assert_int_equal(luo_store_add_unit(m->store, "a", "/\xff", NULL), 0);
-	expect_text(m, 0,
-		    "{\"version\":1,\"state\":{},\"units\":{\"a\":{\"fdstore\":[{\"type\":\"fd\","
-		    "\"name\":\"x\",\"token\":1,"
-		    "\"fileName\":\"?\\\"\\\\\\u000a\x7f\xc3\xa4???\"}]}}}");
+	expect_text(
+		m, 0,
+		"{\"version\":1,\"state\":{},\"units\":{\"a\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"x\",\"token\":1,\"fileName\":\"?\\\"\\\\\\u000a\x7f\xc3\xa4???\"}]}}}");
 	luo_mapping_free(m);
 }
 
@@ -678,9 +657,9 @@ static void test_out_of_range_is_not_written(void **state)
 		.stored_at = UINT64_MAX,
 		.open_flags = O_RDWR | O_NONBLOCK,
 	};
-	expect_text(m, 0,
-		    "{\"version\":1,\"state\":{},\"units\":{\"a\":{\"fdstore\":[{\"type\":\"fd\","
-		    "\"name\":\"x\",\"token\":1}]}}}");
+	expect_text(
+		m, 0,
+		"{\"version\":1,\"state\":{},\"units\":{\"a\":{\"fdstore\":[{\"type\":\"fd\",\"name\":\"x\",\"token\":1}]}}}");
 	luo_mapping_free(m);
 }
 

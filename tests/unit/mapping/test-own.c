@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * The short way to read a mapping gives the same as the long one, or says that it cannot: for what
@@ -193,8 +194,9 @@ static void test_left_to_the_other(void **state)
 		SPILLS(""),
 		SPILLS("\"a.2\""),
 		SPILLS("\"a.1\",\"a.1\""),
-		HEAD "\"spillSessions\":[\"a.1\"],\"units\":{\"a\":{\"fdstore\":[],"
-		     "\"fdstoreSpill\":[" SPILLED("b.1") "]}}}",
+		HEAD
+		"\"spillSessions\":[\"a.1\"],\"units\":{\"a\":{\"fdstore\":[],\"fdstoreSpill\":[" SPILLED(
+			"b.1") "]}}}",
 		HEAD "\"units\":{\"a\":{\"fdstore\":[]},\"a\":{\"fdstore\":[]}}}",
 		HEAD "\"units\":{\"/\":{\"fdstore\":[]}}}",
 		HEAD "\"units\":{\"a\":{\"fdstore\":[],\"cgroup\":\"a\"}}}",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
-/* luo.conf: what is right is taken, what is wrong is said once, and the default stands. */
+/* luo.conf: valid lines are applied; each invalid one causes one warning and changes nothing. */
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -53,7 +54,7 @@ static void test_good(void **state)
 	assert_int_equal(c.deadline_usec, 45000000);
 	assert_int_equal(c.harvest_timeout_usec, 1500000);
 	assert_int_equal(c.on_failure, ON_FAILURE_REBOOT);
-	/* The last one counts. */
+	/* The last line wins. */
 	c = parse("[Shutdown]\nDeadline=45\nDeadline=1min 5s\n");
 	assert_int_equal(c.deadline_usec, 65000000);
 	assert_defaults(parse(""));
@@ -100,17 +101,17 @@ static void test_bad(void **state)
 			      "OnFailure=Reboot\nFrob=1\nnothing\n[Other]\nDeadline=1\njunk\n"));
 	assert_string_equal(
 		warnings,
-		"luo.conf:1: Deadline= stands before any section, ignoring\n"
-		"luo.conf:3: Deadline=soon is no time, such as 30s, 500ms or 1min, ignoring\n"
-		"luo.conf:4: Deadline=0 is shorter than 100ms, ignoring\n"
-		"luo.conf:5: Deadline=81s is longer than 80s, ignoring\n"
-		"luo.conf:6: OnFailure=Reboot is neither continue nor reboot, ignoring\n"
+		"luo.conf:1: Deadline= is not in a section, ignoring\n"
+		"luo.conf:3: Deadline=soon is not a time span such as 30s, 500ms or 1min, ignoring\n"
+		"luo.conf:4: Deadline=0 is shorter than the minimum of 100ms, ignoring\n"
+		"luo.conf:5: Deadline=81s is longer than the maximum of 80s, ignoring\n"
+		"luo.conf:6: OnFailure=Reboot is neither \"continue\" nor \"reboot\", ignoring\n"
 		"luo.conf:7: unknown setting Frob=, ignoring\n"
-		"luo.conf:8: neither a section nor NAME=VALUE, ignoring\n"
-		"luo.conf:9: unknown section [Other], ignoring what is in it\n");
+		"luo.conf:8: expected [SECTION] or NAME=VALUE, ignoring\n"
+		"luo.conf:9: unknown section [Other], ignoring its settings\n");
 }
 
-/* What is wrong does not take along what is right. */
+/* An invalid line does not affect the valid ones. */
 static void test_half_good(void **state)
 {
 	struct config c = parse("[Shutdown]\nDeadline=x\nHarvestTimeout=3\n");
@@ -127,7 +128,7 @@ static void test_hostile(void **state)
 	struct config c;
 
 	c = parse_n(nul, sizeof(nul) - 1);
-	assert_string_equal(warnings, "luo.conf:2: has a NUL in it, ignoring\n");
+	assert_string_equal(warnings, "luo.conf:2: contains a NUL byte, ignoring\n");
 	assert_int_equal(c.harvest_timeout_usec, 4000000);
 
 	assert_defaults(parse("[Shutdown]\nFrob\x1b[2J\xff=1\n"));
@@ -138,8 +139,8 @@ static void test_hostile(void **state)
 	assert_defaults(parse_n(large, LUO_CONFIG_SIZE_MAX));
 	assert_int_equal(n_warnings, 1);
 	assert_defaults(parse_n(large, LUO_CONFIG_SIZE_MAX + 1));
-	assert_string_equal(warnings, "luo.conf: larger than 64 KiB, ignoring all of it\n");
-	/* A file full of nonsense does not fill the console. */
+	assert_string_equal(warnings, "luo.conf: larger than 64 KiB, ignoring the whole file\n");
+	/* A file of invalid lines does not fill the console. */
 	memset(large, '\n', LUO_CONFIG_SIZE_MAX);
 	for (size_t i = 0; i + 1 < LUO_CONFIG_SIZE_MAX; i += 2)
 		large[i] = 'x';
@@ -163,7 +164,7 @@ static void test_files(void **state)
 	config_load("/nowhere/luo.conf", warn, warnings, &c);
 	assert_defaults(c);
 	assert_int_equal(n_warnings, 0);
-	/* Nobody writes to it: that must not take for ever. */
+	/* A FIFO without a writer must not block. */
 	snprintf(other, sizeof(other), "%s.fifo", path);
 	assert_int_equal(mkfifo(other, 0600), 0);
 	config_load(other, warn, warnings, &c);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* The generator: what it makes of an index that is missing or damaged, then its drop-ins. */
 
@@ -172,8 +173,9 @@ static void test_device_unreadable(void **state)
 
 	fake_luo_set_unreadable(true);
 	assert_int_equal(generator_run(&f->g), 1);
-	assert_string_equal(logged, "4 Cannot ask the kernel which units have something to get "
-				    "back: Input/output error.\n");
+	assert_string_equal(
+		logged,
+		"4 Cannot ask the kernel which units have something to get back: Input/output error.\n");
 }
 
 /* One second, not for ever. */
@@ -233,9 +235,8 @@ static void test_damaged_copy(void **state)
 
 static void test_first_boot(void **state)
 {
-	static const char text[] = "{\"version\":1,\"units\":[{\"name\":\"a.service\"},"
-				   "{\"name\":\"luod.service\"},{\"name\":\"n.service\","
-				   "\"native\":true}],\"report\":{\"entries\":3}}";
+	static const char text[] =
+		"{\"version\":1,\"units\":[{\"name\":\"a.service\"},{\"name\":\"luod.service\"},{\"name\":\"n.service\",\"native\":true}],\"report\":{\"entries\":3}}";
 	struct fixture *f = *state;
 	struct stat st;
 	char path[128];
@@ -297,8 +298,8 @@ static void test_native(void **state)
 	struct fixture *f = *state;
 
 	version = 261;
-	boot_with("{\"version\":1,\"units\":[{\"name\":\"a.service\",\"native\":true},"
-		  "{\"name\":\"b.service\",\"native\":false}]}");
+	boot_with(
+		"{\"version\":1,\"units\":[{\"name\":\"a.service\",\"native\":true},{\"name\":\"b.service\",\"native\":false}]}");
 	assert_int_equal(generator_run(&f->g), 0);
 	assert_null(dropin(f, "a.service"));
 	assert_non_null(dropin(f, "b.service"));
@@ -354,8 +355,9 @@ static void test_names(void **state)
 	put_run(f, "units", list);
 	put(f->out, "z.service.d", "in the way");
 	assert_int_equal(generator_run(&f->g), 1);
-	assert_string_equal(logged, "3 Cannot write a drop-in for z.service: Not a directory. It "
-				    "starts without its fds, which luod keeps.\n");
+	assert_string_equal(
+		logged,
+		"3 Cannot write a drop-in for z.service: Not a directory. It starts without its fds, which luod keeps.\n");
 	assert_non_null(dropin(f, "-a.service"));
 	assert_non_null(dropin(f, "a:b_c\\x2d@d-e\\x40.service"));
 	assert_null(dropin(f, "z.service"));

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /* The index of units: what is refused first, then what is read. */
 
@@ -73,9 +74,7 @@ static void test_read(void **state)
 	assert_int_equal(index.n, 0);
 	index_done(&index);
 
-	read_ok("{\"later\":[1],\"units\":[{\"name\":\"b.service\",\"native\":true,\"x\":{}},"
-		"{\"name\":\"a@x\\\\x2dy.service\"},{\"name\":\"c.service\",\"native\":1}],"
-		"\"version\":1,\"report\":{\"problems\":[\"\\u0000\"]}}\n",
+	read_ok("{\"later\":[1],\"units\":[{\"name\":\"b.service\",\"native\":true,\"x\":{}},{\"name\":\"a@x\\\\x2dy.service\"},{\"name\":\"c.service\",\"native\":1}],\"version\":1,\"report\":{\"problems\":[\"\\u0000\"]}}\n",
 		&index);
 	assert_int_equal(index.n, 3);
 	assert_int_equal(index.skipped, 0);
@@ -93,10 +92,7 @@ static void test_skipped(void **state)
 {
 	struct index index;
 
-	read_ok("{\"version\":1,\"units\":[7,null,{},{\"name\":7},{\"name\":\"\"},"
-		"{\"name\":\"../../etc.service\"},{\"name\":\"a.socket\"},"
-		"{\"name\":\"a.service\\u0000.service\"},{\"name\":\"a\\n.service\"},"
-		"{\"name\":\"ok.service\"}]}",
+	read_ok("{\"version\":1,\"units\":[7,null,{},{\"name\":7},{\"name\":\"\"},{\"name\":\"../../etc.service\"},{\"name\":\"a.socket\"},{\"name\":\"a.service\\u0000.service\"},{\"name\":\"a\\n.service\"},{\"name\":\"ok.service\"}]}",
 		&index);
 	assert_int_equal(index.n, 1);
 	assert_int_equal(index.skipped, 9);
@@ -104,8 +100,7 @@ static void test_skipped(void **state)
 	index_done(&index);
 
 	/* Said twice: PID 1 would have to be right both times. */
-	read_ok("{\"version\":1,\"units\":[{\"name\":\"a.service\",\"native\":true},"
-		"{\"name\":\"a.service\"}]}",
+	read_ok("{\"version\":1,\"units\":[{\"name\":\"a.service\",\"native\":true},{\"name\":\"a.service\"}]}",
 		&index);
 	assert_int_equal(index.n, 1);
 	assert_int_equal(index.skipped, 1);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo-restore between a luod and a PID 1 that are both made up. This PID 1 does with what it gets
@@ -217,9 +218,8 @@ static int setup(void **state)
 				       .dump = dump,
 				       .userdata = &f->pid1 };
 	list_answer = "{\"parameters\":{\"entries\":[" LIST("held") "," LIST("held") "]}}";
-	claim_answer = "{\"parameters\":{\"entries\":["
-		       "{\"name\":\"ram\",\"poll\":true,\"fileDescriptor\":0},"
-		       "{\"name\":\"disk\",\"poll\":false,\"fileDescriptor\":1}]}}";
+	claim_answer =
+		"{\"parameters\":{\"entries\":[{\"name\":\"ram\",\"poll\":true,\"fileDescriptor\":0},{\"name\":\"disk\",\"poll\":false,\"fileDescriptor\":1}]}}";
 	claim_fds = 2;
 	breaks = 0;
 	fixture = f;
@@ -353,8 +353,8 @@ static void test_no_room(void **state)
 {
 	struct fixture *f = *state;
 
-	claim_answer = "{\"error\":\"io.luo.NoRoom\",\"parameters\":{\"text\":\"Raise "
-		       "MemoryMax=.\",\"needed\":8,\"room\":4}}";
+	claim_answer =
+		"{\"error\":\"io.luo.NoRoom\",\"parameters\":{\"text\":\"Raise MemoryMax=.\",\"needed\":8,\"room\":4}}";
 	claim_fds = 0;
 	assert_int_equal(run(f), 1);
 	assert_calls(f, "ListEntries Claim ");
@@ -378,10 +378,8 @@ static void test_hostile_reply(void **state)
 		"{\"parameters\":{\"entries\":[7]}}",
 		"{\"parameters\":{\"entries\":[{\"name\":\"a\",\"fileDescriptor\":2}]}}",
 		"{\"parameters\":{\"entries\":[{\"name\":\"a\",\"fileDescriptor\":-1}]}}",
-		"{\"parameters\":{\"entries\":[{\"name\":\"a\\nMAINPID=1\",\"fileDescriptor\":0}]}"
-		"}",
-		"{\"parameters\":{\"entries\":[{\"name\":\"a\",\"fileDescriptor\":0},"
-		"{\"name\":\"b\",\"fileDescriptor\":0}]}}",
+		"{\"parameters\":{\"entries\":[{\"name\":\"a\\nMAINPID=1\",\"fileDescriptor\":0}]}}",
+		"{\"parameters\":{\"entries\":[{\"name\":\"a\",\"fileDescriptor\":0},{\"name\":\"b\",\"fileDescriptor\":0}]}}",
 	};
 	struct fixture *f = *state;
 
@@ -488,10 +486,8 @@ static void test_twins(void **state)
 	close(f->files[2]);
 	f->files[2] = fcntl(f->files[0], F_DUPFD_CLOEXEC, 3);
 	assert_int_equal(lseek(f->files[0], 3, SEEK_SET), 3);
-	claim_answer = "{\"parameters\":{\"entries\":["
-		       "{\"name\":\"ram\",\"fileDescriptor\":0},"
-		       "{\"name\":\"ram\",\"fileDescriptor\":1},"
-		       "{\"name\":\"also\",\"fileDescriptor\":2}]}}";
+	claim_answer =
+		"{\"parameters\":{\"entries\":[{\"name\":\"ram\",\"fileDescriptor\":0},{\"name\":\"ram\",\"fileDescriptor\":1},{\"name\":\"also\",\"fileDescriptor\":2}]}}";
 	claim_fds = 3;
 	assert_int_equal(run(f), 0);
 	assert_int_equal(f->pid1.n, 3);
@@ -517,9 +513,8 @@ static void test_lost(void **state)
 {
 	struct fixture *f = *state;
 
-	claim_answer = "{\"parameters\":{\"entries\":["
-		       "{\"name\":\"gone\",\"state\":\"lost\",\"reason\":\"no memory\"},"
-		       "{\"name\":\"ram\",\"fileDescriptor\":0}]}}";
+	claim_answer =
+		"{\"parameters\":{\"entries\":[{\"name\":\"gone\",\"state\":\"lost\",\"reason\":\"no memory\"},{\"name\":\"ram\",\"fileDescriptor\":0}]}}";
 	claim_fds = 1;
 	assert_int_equal(run(f), 1);
 	assert_int_equal(f->pid1.n, 1);
@@ -536,9 +531,8 @@ static void be_user(struct fixture *f)
 	f->restore.prefix = "a.service/";
 	list_answer = "{\"parameters\":{\"entries\":[" USER_LIST("a.service/ram") "," USER_LIST(
 		"b.service/ram") "," USER_LIST("a.service/ram") "," USER_LIST("ram") "]}}";
-	claim_answer = "{\"parameters\":{\"entries\":["
-		       "{\"name\":\"a.service/ram\",\"poll\":true,\"fileDescriptor\":0},"
-		       "{\"name\":\"a.service/ram\",\"poll\":true,\"fileDescriptor\":1}]}}";
+	claim_answer =
+		"{\"parameters\":{\"entries\":[{\"name\":\"a.service/ram\",\"poll\":true,\"fileDescriptor\":0},{\"name\":\"a.service/ram\",\"poll\":true,\"fileDescriptor\":1}]}}";
 }
 
 static void test_user(void **state)
@@ -574,8 +568,8 @@ static void test_user_wrong_name(void **state)
 	struct fixture *f = *state;
 
 	be_user(f);
-	claim_answer = "{\"parameters\":{\"entries\":["
-		       "{\"name\":\"b.service/ram\",\"poll\":true,\"fileDescriptor\":0}]}}";
+	claim_answer =
+		"{\"parameters\":{\"entries\":[{\"name\":\"b.service/ram\",\"poll\":true,\"fileDescriptor\":0}]}}";
 	claim_fds = 1;
 	assert_int_equal(run(f), 1);
 	assert_int_equal(f->pid1.n, 0);

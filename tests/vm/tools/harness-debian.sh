@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
+#
 # Shared by the stages of harness-debian-*: TAP, and checks that all of them make.
 number=0
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 # Shared by the stages of the scenarios: TAP with continuous numbers, and luod in a guest.
 
 tests=/usr/lib/luo/tests

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * luo/memfd.h on a kernel that really preserves: is it as luo_memfd_cost() says, and does
@@ -161,7 +162,8 @@ static void preserve_sparse(int session, int fd)
 
 	ok(cost.data == 4096 && allocated(fd) == 4096, "is a page", names[SPARSE]);
 	preserve(session, SPARSE, fd);
-	ok(allocated(fd) == cost.data + cost.holes, "holes are filled, as predicted", names[SPARSE]);
+	ok(allocated(fd) == cost.data + cost.holes, "holes are filled, as predicted",
+	   names[SPARSE]);
 	ok(luo_memfd_grow(fd, 32 * MIB) == -EPERM, "cannot grow", names[SPARSE]);
 	ok(luo_memfd_shrink(fd, 1) == -EPERM, "cannot shrink", names[SPARSE]);
 	ok(luo_memfd_add_seals(fd, LUO_SEAL_WRITE) == -EBUSY, "cannot be sealed", names[SPARSE]);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 
 /*
  * A service for the scenarios. It stores what a list says, or checks that it was given just that.
@@ -588,9 +589,8 @@ int main(int argc, char **argv)
 	if (argc == 5 && streq(argv[1], "copy"))
 		return copy_entry(argv[2], argv[3], argv[4]);
 	if (argc < 3 || (argc > 3 && !stays)) {
-		fprintf(stderr, "usage: luo-test-service store|verify LIST [--stay] | empty | "
-				"write|read NAME TEXT | copy UNIT NAME AS | serve LIST NAME | "
-				"share UNIT NAME ME\n");
+		fprintf(stderr,
+			"usage: luo-test-service store|verify LIST [--stay] | empty | write|read NAME TEXT | copy UNIT NAME AS | serve LIST NAME | share UNIT NAME ME\n");
 		return 2;
 	}
 	spec_read(argv[2], &list);

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: the libluo authors
 # Shared by the scenarios with systemd, after lib.sh: services that keep the entries of a list.
 
 mkdir -p /etc/luo-test
