@@ -297,8 +297,9 @@ static void join_outgoing(struct luod *l, struct recovery *rc)
 	if (l->state.commit_name && n < l->state.commit_sessions) {
 		problem_report(
 			l,
-			"The commit \"%s\" is incomplete: %zu of its %llu sessions came back. It is undone; commit again.",
-			l->state.commit_name, n, (unsigned long long)l->state.commit_sessions);
+			"The commit \"%s\" is incomplete: %zu of %llu %s came back. It is undone; commit again.",
+			l->state.commit_name, n, (unsigned long long)l->state.commit_sessions,
+			plural(l->state.commit_sessions, "session", "sessions"));
 		outgoing_release(l);
 	}
 	for (size_t i = 0; i < rc->n; i++)
