@@ -9,6 +9,9 @@
 
 #include <luo/handover.h>
 
+#include "libluo/mapping/document.h"
+#include "libluo/store/internal.h"
+
 /* Of all packed files of a commit: the reader has a limit to the memory that a mapping may take. */
 #define LUO_COMMIT_EXTENTS_MAX ((size_t)65536)
 

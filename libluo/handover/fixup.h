@@ -7,7 +7,7 @@
  * seals, and nothing else), taken down before the kexec and put right after it. Internal.
  */
 
-#include <luo/store.h>
+#include "libluo/store/internal.h"
 
 /* The mode and owner that a retrieved memfd has; what equals them need not be written down. */
 #define LUO_KERNEL_MODE 0777

@@ -6,6 +6,9 @@
 
 #include <luo/handover.h>
 
+#include "libluo/mapping/document.h"
+#include "libluo/store/internal.h"
+
 /*
  * A file that several entries share. The kernel would give the same description for the same token
  * again, but not what we made of it: a packed file is a new one, a read-only one was reopened. So

@@ -10,7 +10,7 @@
  * extents, one behind the other, with the list of them in the mapping.
  */
 
-#include <luo/store.h>
+#include "libluo/store/internal.h"
 
 /*
  * Lists the data of a file. -E2BIG if there are more than LUO_MAPPING_EXTENTS_MAX pieces.

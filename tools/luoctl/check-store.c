@@ -168,7 +168,7 @@ static int look_at_one(struct check *check, struct json_object *entries, size_t 
 {
 	struct json_object *e = json_at(entries, i);
 	_cleanup_close_ int fd = -EBADF;
-	struct luo_memfd_cost cost;
+	struct luo_memfd_cost cost = { .struct_size = sizeof(cost) };
 	int r;
 
 	r = luo_client_open_entry(check->context->client, json_string(e, "unit"),

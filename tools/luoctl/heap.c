@@ -142,7 +142,7 @@ static int explain_open(const struct heap_view *v, const char *where, int error,
 static int look(struct heap_view *v, int fd, const char *where,
 		int (*how)(const struct heap_view *view))
 {
-	const struct luo_heap_options options = { .flags = LUO_HEAP_READ_ONLY |
+	const struct luo_heap_options options = { .struct_size = sizeof(options), .flags = LUO_HEAP_READ_ONLY |
 							   LUO_HEAP_MUST_EXIST };
 	int r;
 

@@ -114,20 +114,20 @@ static int report_result(const struct luo_commit_result *result, struct commit_r
 static int report_part(const struct luo_commit *part, const struct split *split,
 		       struct commit_report *report)
 {
-	const struct luo_commit_result *results;
-	struct luo_commit_summary sum;
-	size_t n;
+	struct luo_commit_result result = { .struct_size = sizeof(result) };
+	struct luo_commit_summary sum = { .struct_size = sizeof(sum) };
 	int r;
 
-	results = luo_commit_results(part, &n);
-	luo_commit_summary(part, &sum);
-	for (size_t i = 0; i < n; i++) {
-		if (split && split_is_tried_again(split, results[i].entry)) {
+	r = luo_commit_get_summary(part, &sum);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; luo_commit_result_at(part, i, &result) == 0; i++) {
+		if (split && split_is_tried_again(split, result.entry)) {
 			sum.entries--;
 			sum.lost--;
 			continue;
 		}
-		r = report_result(&results[i], report);
+		r = report_result(&result, report);
 		if (r < 0)
 			return r;
 	}
@@ -194,7 +194,7 @@ static int say_why(struct commit_report *report, const char *session, int r)
 static int say_no_room(struct luod *l, struct commit_report *report)
 {
 	struct luo_store *store = holdings_store(l);
-	struct luo_memory_room room = { 0 };
+	struct luo_memory_room room = { .struct_size = sizeof(room) };
 	struct luo_entry *e;
 	struct luo_unit *u;
 
@@ -376,7 +376,7 @@ static int make_it_stand(struct luod *l, const struct parts *parts, const char *
 
 static struct luo_mapping_state next_state(const struct luod *l, uint64_t begin)
 {
-	struct luo_mapping_state state = { 0 };
+	struct luo_mapping_state state = { .struct_size = sizeof(state) };
 
 	state.have_kexec_count = true;
 	state.kexec_count = kexec_count(l);
@@ -442,6 +442,7 @@ static int split_again(struct work *work, bool whole)
 static int preserve_manager(struct work *work)
 {
 	struct luo_commit_options options = {
+		.struct_size = sizeof(options),
 		.session_name = MANAGER_SESSION,
 		.max_files_per_session = MANAGER_FILES_MAX,
 		.device_timeout_usec = DEVICE_TIMEOUT_USEC,
@@ -473,6 +474,7 @@ static int preserve_manager(struct work *work)
 static int preserve_own(struct work *work, const char *session)
 {
 	struct luo_commit_options options = {
+		.struct_size = sizeof(options),
 		.session_name = session,
 		.max_files_per_session = work->request->max_files,
 		.device_timeout_usec = DEVICE_TIMEOUT_USEC,

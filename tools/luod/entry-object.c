@@ -60,7 +60,7 @@ static void add_names(struct json_object *o, const struct luo_entry *e,
 
 static void add_facts(struct json_object *o, const struct luo_entry *e)
 {
-	struct luo_fd_info info;
+	struct luo_fd_info info = { .struct_size = sizeof(info) };
 	bool session;
 
 	if (luo_fd_inspect(e->fd, &info) < 0) {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libluo/store/internal.h"
 #include "common/util.h"
 
 #define KEY "manager"

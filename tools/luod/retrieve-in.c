@@ -76,6 +76,7 @@ static _Noreturn void child(struct luo_incoming *incoming, struct luo_entry **en
 	for (size_t i = 0; i < n; i++) {
 		restore_one(incoming, entries[i], &shared->outcomes[i]);
 		if (shared->outcomes[i].r == -EDQUOT) {
+			shared->room.struct_size = sizeof(shared->room);
 			(void)luo_memory_room(&shared->room);
 			break;
 		}

@@ -18,6 +18,8 @@
 
 #include <luo/handover.h>
 
+#include "libluo/mapping/document.h"
+#include "libluo/store/internal.h"
 #include "common/json-writer.h"
 #include "tools/luod/state-log.h"
 

@@ -32,7 +32,7 @@ static inline int make_memfd(const char *name, const char *text)
 	int fd;
 
 	assert_int_equal(
-		luo_memfd_create(&(struct luo_memfd_options){ .name = name,
+		luo_memfd_create(&(struct luo_memfd_options){ .struct_size = sizeof(struct luo_memfd_options), .name = name,
 							      .flags = LUO_MEMFD_ALLOW_SEALING },
 				 &fd),
 		0);

@@ -9,7 +9,7 @@
 static void test_bad_session_name(void **state)
 {
 	struct luo_store *store = new_store();
-	struct luo_commit_options options = { .session_name = "" };
+	struct luo_commit_options options = { .struct_size = sizeof(options), .session_name = "" };
 	struct luo_commit *commit = NULL;
 
 	assert_int_equal(luo_commit_new(&store, 1, &options, &commit), -EINVAL);
@@ -73,7 +73,7 @@ static void test_lazy_entry_refused(void **state)
 static void test_not_preservable(void **state)
 {
 	struct luo_store *store = new_store();
-	struct luo_commit_summary summary;
+	struct luo_commit_summary summary = { .struct_size = sizeof(summary) };
 	struct luo_incoming *incoming;
 	struct luo_commit *commit;
 	int sockets[2], pipes[2];
@@ -109,7 +109,7 @@ static void test_not_preservable(void **state)
 
 static void test_limit_asked_for(void **state)
 {
-	const struct luo_commit_options options = { .max_files_per_session = 128 };
+	const struct luo_commit_options options = { .struct_size = sizeof(options), .max_files_per_session = 128 };
 	struct luo_store *store = new_store();
 	struct luo_incoming *incoming;
 
@@ -124,7 +124,7 @@ static void test_limit_asked_for(void **state)
 /* As before kernel 7.2, with an option that hopes for more: found out by ENOSPC. */
 static void test_limit_of_the_kernel(void **state)
 {
-	const struct luo_commit_options options = { .max_files_per_session = 1000 };
+	const struct luo_commit_options options = { .struct_size = sizeof(options), .max_files_per_session = 1000 };
 	struct luo_store *store = new_store();
 	struct luo_incoming *incoming;
 	struct fake_luo_stats stats;
@@ -177,7 +177,7 @@ static void test_preserve_fails_at_each_file(void **state)
 {
 	for (unsigned nth = 1; nth <= 6; nth++) {
 		struct luo_store *store = new_store();
-		struct luo_commit_summary summary;
+		struct luo_commit_summary summary = { .struct_size = sizeof(summary) };
 		struct luo_commit *commit = NULL;
 		struct fake_luo_stats stats;
 		int r;
@@ -243,7 +243,7 @@ static void test_no_space_for_one(void **state)
 {
 	for (unsigned nth = 1; nth <= 5; nth++) {
 		struct luo_store *store = new_store();
-		struct luo_commit_summary summary;
+		struct luo_commit_summary summary = { .struct_size = sizeof(summary) };
 		struct luo_commit *commit;
 
 		fill(store, 5);
@@ -260,7 +260,7 @@ static void test_no_space_for_one(void **state)
 /* As many files as a session takes: there is no place left for the mapping. */
 static void test_just_full(void **state)
 {
-	const struct luo_commit_options options = { .max_files_per_session = 500 };
+	const struct luo_commit_options options = { .struct_size = sizeof(options), .max_files_per_session = 500 };
 
 	for (unsigned n = 126; n <= 130; n++) {
 		struct luo_store *store = new_store();

@@ -33,9 +33,9 @@ static void live_update_of_two(struct luo_incoming **ret_first, struct luo_incom
 	add(store, "b.service", "shared", fd);
 	add(store, "c.service", "shared", shared);
 
-	own = commit_store(store, &(struct luo_commit_options){ .wants = is_not_of_a });
+	own = commit_store(store, &(struct luo_commit_options){ .struct_size = sizeof(struct luo_commit_options), .wants = is_not_of_a });
 	other = commit_store(
-		store, &(struct luo_commit_options){ .session_name = OTHER, .wants = is_of_a });
+		store, &(struct luo_commit_options){ .struct_size = sizeof(struct luo_commit_options), .session_name = OTHER, .wants = is_of_a });
 	(void)luo_commit_results(own, &n);
 	assert_int_equal(n, 4);
 	(void)luo_commit_results(other, &n);
@@ -132,9 +132,9 @@ static void test_order(void **state)
 		entry->meta.stored_at = ++at;
 		entry->meta.known |= LUO_META_STORED_AT;
 	}
-	own = commit_store(store, &(struct luo_commit_options){ .wants = is_even });
+	own = commit_store(store, &(struct luo_commit_options){ .struct_size = sizeof(struct luo_commit_options), .wants = is_even });
 	other = commit_store(
-		store, &(struct luo_commit_options){ .session_name = OTHER, .wants = is_odd });
+		store, &(struct luo_commit_options){ .struct_size = sizeof(struct luo_commit_options), .session_name = OTHER, .wants = is_odd });
 	fake_luo_kexec();
 	luo_commit_free(own);
 	luo_commit_free(other);

@@ -46,8 +46,8 @@ static int end_transaction(struct luo_heap *heap, void *object, void *userdata)
 
 static void test_upgrade_returns_more(void **state)
 {
-	struct luo_heap_root_type type = { .name = "a", .type_id = 1, .version = 1, .size = 64 };
-	struct luo_heap_root_type other = { .name = "b", .type_id = 1, .version = 1, .size = 64 };
+	struct luo_heap_root_type type = { .struct_size = sizeof(type), .name = "a", .type_id = 1, .version = 1, .size = 64 };
+	struct luo_heap_root_type other = { .struct_size = sizeof(other), .name = "b", .type_id = 1, .version = 1, .size = 64 };
 	struct luo_heap *heap = memory_heap(0);
 	void *object;
 
@@ -67,6 +67,7 @@ static void test_upgrade_returns_more(void **state)
 static void test_init_ends_transaction(void **state)
 {
 	struct luo_heap_root_type type = {
+		.struct_size = sizeof(type),
 		.name = "a", .type_id = 1, .version = 1, .size = 64, .init = end_transaction
 	};
 	struct luo_heap *heap = memory_heap(0);

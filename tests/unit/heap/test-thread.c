@@ -221,6 +221,7 @@ struct account {
 };
 
 static const struct luo_heap_root_type account_type = {
+	.struct_size = sizeof(account_type),
 	.name = "account", .type_id = 1, .version = 1, .size = sizeof(struct account)
 };
 
@@ -361,7 +362,7 @@ static void *many_heaps(void *userdata)
 	for (unsigned i = 0; i < w->rounds; i++) {
 		struct luo_heap *mine = NULL;
 		void *a, *b;
-		int r = luo_heap_open_memory(&(struct luo_heap_options){ .max_size = 16 * MIB },
+		int r = luo_heap_open_memory(&(struct luo_heap_options){ .struct_size = sizeof(struct luo_heap_options), .max_size = 16 * MIB },
 					     &mine);
 
 		MUST(r == 0);

@@ -14,6 +14,7 @@ struct table {
 };
 
 static const struct luo_heap_root_type table_type = {
+	.struct_size = sizeof(table_type),
 	.name = "table", .type_id = 0x22, .version = 1, .size = sizeof(struct table)
 };
 
@@ -366,6 +367,7 @@ static void test_many_blocks(void **state)
 static void test_log_cannot_grow(void **state)
 {
 	static const struct luo_heap_root_type type = {
+		.struct_size = sizeof(type),
 		.name = "wide", .type_id = 1, .version = 1, .size = 1 << 20
 	};
 	struct luo_heap *heap = memory_heap(4 * MIB);
