@@ -32,15 +32,16 @@ struct run {
 
 static double by_libluo(struct run *run)
 {
-	const struct luo_commit_options options = { .session_name = "luo" };
-	struct luo_commit_summary summary;
+	const struct luo_commit_options options = { .struct_size = sizeof(options),
+						    .session_name = "luo" };
+	struct luo_commit_summary summary = { .struct_size = sizeof(summary) };
 	struct luo_commit *commit;
 	double begin = bench_now(), usec;
 
 	must(luo_commit_new(&run->store, 1, &options, &commit));
 	usec = bench_now() - begin;
 
-	luo_commit_summary(commit, &summary);
+	must(luo_commit_get_summary(commit, &summary));
 	if (summary.preserved != run->files.n)
 		die(-EBADMSG, "%zu of %zu files preserved", (size_t)summary.preserved,
 		    run->files.n);

@@ -52,6 +52,7 @@ struct list {
 };
 
 static const struct luo_heap_root_type list_type = {
+	.struct_size = sizeof(list_type),
 	.name = "list",
 	.type_id = UINT64_C(0x62656e63682d6c69),
 	.version = 1,
@@ -73,7 +74,7 @@ static uint64_t key_of(uint64_t i)
 
 static struct luo_heap *open_heap(const char *folder, unsigned flags)
 {
-	struct luo_heap_options options = { .flags = flags };
+	struct luo_heap_options options = { .struct_size = sizeof(options), .flags = flags };
 	struct luo_heap *heap;
 	int r = luo_heap_open_path(file_in(folder, "heap"), &options, &heap);
 

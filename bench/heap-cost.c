@@ -31,6 +31,7 @@ static struct node *plain;
 static struct node *holder; /* of the object that is replaced */
 
 static const struct luo_heap_root_type root_type = {
+	.struct_size = sizeof(root_type),
 	.name = "bench",
 	.type_id = 1,
 	.version = 1,

@@ -44,6 +44,7 @@ struct anchor {
 };
 
 static const struct luo_heap_root_type anchor_type = {
+	.struct_size = sizeof(anchor_type),
 	.name = "anchor",
 	.type_id = UINT64_C(0x62656e6368726563),
 	.version = 1,
@@ -55,7 +56,7 @@ static struct table *table;
 
 static void open_heap(const char *path, unsigned flags)
 {
-	struct luo_heap_options options = { .flags = flags };
+	struct luo_heap_options options = { .struct_size = sizeof(options), .flags = flags };
 	struct anchor *anchor;
 	void *object;
 	int r = luo_heap_open_path(path, &options, &heap);
@@ -140,7 +141,7 @@ static void be_killed(const char *path, const char *moment, int ready)
 /* As a process of its own: nothing of the heap is mapped or known. */
 static void look(const char *path)
 {
-	struct luo_heap_stat stat;
+	struct luo_heap_stat stat = { .struct_size = sizeof(stat) };
 	double begin = bench_now(), took;
 
 	open_heap(path, LUO_HEAP_MUST_EXIST);

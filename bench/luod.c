@@ -198,7 +198,8 @@ static struct bare bare_session(const struct subject *subject, unsigned round)
 
 static void leave_round(const struct subject *subject, unsigned round)
 {
-	struct luo_commit_options options = { .session_name = session_name("luod", round) };
+	struct luo_commit_options options = { .struct_size = sizeof(options),
+					      .session_name = session_name("luod", round) };
 	struct files files = files_make(subject->files, subject->bytes, 0);
 	struct luo_store *store = files_to_store(&files);
 	struct luo_commit *commit;
@@ -262,14 +263,15 @@ static double time_luod(const struct subject *subject, unsigned round, bool with
 
 	keeper = start_luod(session);
 	client = connect_luod();
-	must(luo_client_claim(client, "unit-0.service", &claimed, &n));
+	must(luo_client_claim(client, "unit-0.service", &claimed));
 	usec = bench_now() - begin;
 
+	n = luo_claimed_n(claimed);
 	if (n != FILES_PER_UNIT)
 		die(-EBADMSG, "%zu files claimed", n);
 	for (size_t i = 0; i < n; i++)
-		files_check(claimed[i].fd, i, subject->bytes);
-	luo_claimed_free(claimed, n);
+		files_check(luo_claimed_get_fd(claimed, i), i, subject->bytes);
+	luo_claimed_free(claimed);
 	if (with_memory)
 		record_both(client, subject, "held", subject->files - n, keeper);
 	luo_client_free(client);

@@ -16,6 +16,8 @@
 #include <luo/memfd.h>
 #include <luo/session.h>
 
+#include "libluo/mapping/document.h"
+#include "libluo/store/internal.h"
 #include "bench/bare.h"
 #include "bench/die.h"
 #include "bench/files.h"
@@ -91,13 +93,14 @@ static void leave_round(const struct arguments *args, unsigned round, struct sha
 						first_number(args, way, round));
 
 		if (way == LIBLUO) {
-			const struct luo_commit_options options = { .session_name = name };
+			const struct luo_commit_options options = { .struct_size = sizeof(options),
+								    .session_name = name };
 			struct luo_store *store = files_to_store(&files);
-			struct luo_commit_summary summary;
+			struct luo_commit_summary summary = { .struct_size = sizeof(summary) };
 			struct luo_commit *commit;
 
 			must(luo_commit_new(&store, 1, &options, &commit));
-			luo_commit_summary(commit, &summary);
+			must(luo_commit_get_summary(commit, &summary));
 			if (summary.preserved != files.n)
 				die(-EBADMSG, "not all files were preserved");
 			luo_commit_sessions(commit, &shape->sessions);

@@ -36,6 +36,7 @@ struct book {
 };
 
 static const struct luo_heap_root_type book_type = {
+	.struct_size = sizeof(book_type),
 	.name = "book",
 	.type_id = 0x2c94b0d1687fae35,
 	.version = 1,

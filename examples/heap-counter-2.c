@@ -68,6 +68,7 @@ static int upgrade(struct luo_heap *heap, void *object, uint32_t version, uint64
 }
 
 static const struct luo_heap_root_type counter_type = {
+	.struct_size = sizeof(counter_type),
 	.name = "counter",
 	.type_id = 0x7a3f19c2d5e8b604, /* as in version 1 */
 	.version = 2,

@@ -37,6 +37,7 @@ static int init(struct luo_heap *heap, void *object, void *userdata)
 }
 
 static const struct luo_heap_root_type counter_type = {
+	.struct_size = sizeof(counter_type),
 	.name = "counter",
 	.type_id = 0x7a3f19c2d5e8b604, /* any number, but always the same */
 	.version = 1,                  /* one more with each change of struct counter */

@@ -16,6 +16,7 @@ struct state {
 };
 
 static const struct luo_heap_root_type state_type = {
+	.struct_size = sizeof(state_type),
 	.name = "state",
 	.type_id = 0x5d1e80c3a94f7b26,
 	.version = 1,

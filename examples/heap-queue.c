@@ -34,6 +34,7 @@ static int init(struct luo_heap *heap, void *object, void *userdata)
 }
 
 static const struct luo_heap_root_type queue_type = {
+	.struct_size = sizeof(queue_type),
 	.name = "queue",
 	.type_id = 0x91d6e2a7430bc58f,
 	.version = 1,
@@ -92,7 +93,8 @@ static int take(struct luo_heap *heap, struct queue *queue)
 
 int main(int argc, char **argv)
 {
-	const struct luo_heap_options options = { .flags = LUO_HEAP_FIXED_ADDRESS };
+	const struct luo_heap_options options = { .struct_size = sizeof(options),
+						  .flags = LUO_HEAP_FIXED_ADDRESS };
 	struct luo_heap *heap;
 	void *queue;
 	int r;

@@ -75,7 +75,7 @@ static void judge_session(struct luo_manager_verdict *v, const struct luo_fd_inf
 
 static void judge_copy(struct luo_manager_verdict *v, int fd)
 {
-	struct luo_fd_info info;
+	struct luo_fd_info info = { .struct_size = sizeof(info) };
 	int r = luo_fd_inspect(fd, &info);
 
 	if (r < 0) {

@@ -12,6 +12,9 @@
 
 #include <luo/mapping.h>
 
+#include "libluo/mapping/document.h"
+#include "libluo/store/internal.h"
+
 static inline bool same_text(const char *a, const char *b)
 {
 	return a && b ? strcmp(a, b) == 0 : a == b;

@@ -23,7 +23,7 @@
 /* Found or made, the fd that is stored is one that appends: libluo keeps that over a kexec. */
 static int open_memory(const char *name)
 {
-	struct luo_memfd_options options = { .name = name };
+	struct luo_memfd_options options = { .struct_size = sizeof(options), .name = name };
 	int fd, made, r;
 
 	r = luo_fdstore_get(name, 0, &fd);

@@ -49,7 +49,7 @@ static void stat_process(struct connection *c, const struct server *server)
 static void stat_store(struct connection *c, const struct store *s)
 {
 	const struct store_root *root = s->root;
-	struct luo_heap_stat heap;
+	struct luo_heap_stat heap = { .struct_size = sizeof(heap) };
 
 	stat_number(c, "limit_maxbytes", s->limit);
 	stat_number(c, "bytes", root->sums.bytes);

@@ -21,6 +21,7 @@ static int init_root(struct luo_heap *heap, void *object, void *userdata)
 }
 
 static const struct luo_heap_root_type root_type = {
+	.struct_size = sizeof(root_type),
 	.name = "items",
 	.type_id = UINT64_C(0x6b76642d6974656d),
 	.version = STORE_VERSION,
@@ -31,6 +32,7 @@ static const struct luo_heap_root_type root_type = {
 static int open_heap(struct luo_heap **ret, const struct store_options *options, uint64_t max_size)
 {
 	struct luo_heap_options heap_options = {
+		.struct_size = sizeof(heap_options),
 		.max_size = max_size,
 		.flags = LUO_HEAP_HUGEPAGE,
 		.name = options->name,

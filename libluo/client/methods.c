@@ -52,8 +52,13 @@ _public_ int luo_client_register(struct luo_client *c, const char *unit, unsigne
 	return 0;
 }
 
-struct claim {
-	struct luo_claimed *entries;
+struct claimed_entry {
+	char *name;
+	int fd; /* -EBADF: lost, or taken */
+};
+
+struct luo_claimed {
+	struct claimed_entry *entries;
 	size_t n;
 };
 
@@ -73,10 +78,10 @@ static int take_entry_fd(struct json_object *entry, struct luo_varlink_message *
 	return 0;
 }
 
-static int claim_entry(struct claim *claim, struct json_object *entry,
+static int claim_entry(struct luo_claimed *claim, struct json_object *entry,
 		       struct luo_varlink_message *message)
 {
-	struct luo_claimed *to = &claim->entries[claim->n];
+	struct claimed_entry *to = &claim->entries[claim->n];
 	const char *name = json_string(entry, "name");
 	int r;
 
@@ -96,8 +101,8 @@ static int claim_entry(struct claim *claim, struct json_object *entry,
 
 static int claim_reply(struct luo_reply *reply, void *userdata)
 {
-	struct claim *claim = userdata;
-	struct luo_claimed *more;
+	struct luo_claimed *claim = userdata;
+	struct claimed_entry *more;
 	struct json_object *entries;
 	size_t n;
 	int r;
@@ -119,33 +124,64 @@ static int claim_reply(struct luo_reply *reply, void *userdata)
 }
 
 _public_ int luo_client_claim(struct luo_client *c, const char *unit,
-			      struct luo_claimed **ret_claimed, size_t *ret_n)
+			      struct luo_claimed **ret_claimed)
 {
 	struct json_object *parameters;
-	struct claim claim = { 0 };
+	struct luo_claimed *claimed;
 	int r;
 
-	if (!c || !ret_claimed || !ret_n || !unit_is_ok(unit))
+	if (!c || !ret_claimed || !unit_is_ok(unit))
 		return -EINVAL;
 	parameters = parameters_of(unit, NULL);
 	if (!parameters)
 		return -ENOMEM;
-	r = luo_client_call_more_object(c, "io.luo.Claim", parameters, claim_reply, &claim);
+	claimed = calloc(1, sizeof(*claimed));
+	if (!claimed) {
+		json_object_put(parameters);
+		return -ENOMEM;
+	}
+	r = luo_client_call_more_object(c, "io.luo.Claim", parameters, claim_reply, claimed);
 	if (r < 0) {
-		luo_claimed_free(claim.entries, claim.n);
+		luo_claimed_free(claimed);
 		return r;
 	}
-	*ret_claimed = claim.entries;
-	*ret_n = claim.n;
+	*ret_claimed = claimed;
 	return 0;
 }
 
-_public_ struct luo_claimed *luo_claimed_free(struct luo_claimed *claimed, size_t n)
+_public_ size_t luo_claimed_n(const struct luo_claimed *claimed)
 {
-	for (size_t i = 0; claimed && i < n; i++) {
-		safe_close(claimed[i].fd);
-		free(claimed[i].name);
+	return claimed ? claimed->n : 0;
+}
+
+_public_ const char *luo_claimed_get_name(const struct luo_claimed *claimed, size_t index)
+{
+	return claimed && index < claimed->n ? claimed->entries[index].name : NULL;
+}
+
+_public_ int luo_claimed_get_fd(const struct luo_claimed *claimed, size_t index)
+{
+	if (!claimed)
+		return -EINVAL;
+	return index < claimed->n ? claimed->entries[index].fd : -ENOENT;
+}
+
+_public_ int luo_claimed_take_fd(struct luo_claimed *claimed, size_t index)
+{
+	if (!claimed)
+		return -EINVAL;
+	return index < claimed->n ? TAKE_FD(claimed->entries[index].fd) : -ENOENT;
+}
+
+_public_ struct luo_claimed *luo_claimed_free(struct luo_claimed *claimed)
+{
+	if (!claimed)
+		return NULL;
+	for (size_t i = 0; i < claimed->n; i++) {
+		safe_close(claimed->entries[i].fd);
+		free(claimed->entries[i].name);
 	}
+	free(claimed->entries);
 	free(claimed);
 	return NULL;
 }

@@ -286,6 +286,7 @@ static int check_size(int fd, uint64_t size)
 static int make(const char *name, uint64_t size, struct luo_made **ret_made)
 {
 	struct luo_memfd_options options = {
+		.struct_size = sizeof(options),
 		/* a memfd's name may be shorter than an fd's name */
 		.name = strlen(name) <= 249 ? name : NULL,
 		.size = size,

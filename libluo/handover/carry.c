@@ -19,7 +19,7 @@
 static int copy_file(int from, int *ret_fd)
 {
 	_cleanup_close_ int copy = -EBADF;
-	struct luo_memory_room room;
+	struct luo_memory_room room = { .struct_size = sizeof(room) };
 	uint64_t size;
 	unsigned seals;
 	off_t offset;
@@ -33,9 +33,11 @@ static int copy_file(int from, int *ret_fd)
 		return r;
 	if (room.bytes < MEMORY_MARGIN || room.bytes - MEMORY_MARGIN < size)
 		return -EDQUOT;
-	r = luo_memfd_create(&(struct luo_memfd_options){ .name = "luo-carried",
-							  .flags = LUO_MEMFD_ALLOW_SEALING },
-			     &copy);
+	r = luo_memfd_create(
+		&(struct luo_memfd_options){ .struct_size = sizeof(struct luo_memfd_options),
+					     .name = "luo-carried",
+					     .flags = LUO_MEMFD_ALLOW_SEALING },
+		&copy);
 	if (r >= 0)
 		r = luo_memfd_copy(from, copy);
 	if (r < 0)
@@ -101,7 +103,7 @@ _public_ int luo_incoming_carry(struct luo_incoming *incoming, uint64_t device_t
 {
 	_cleanup_free_ uint64_t *values = NULL;
 	_cleanup_free_ int *twins = NULL;
-	struct luo_memory_room room;
+	struct luo_memory_room room = { .struct_size = sizeof(room) };
 	struct luo_guess tokens;
 	size_t files = 0;
 	int r;

@@ -68,7 +68,7 @@ static void plan_session(struct luo_commit_item *item, struct luo_commit_result 
 static int look_at(struct luo_commit_item *item, struct luo_commit_result *result)
 {
 	struct luo_entry_meta *meta = &item->meta;
-	struct luo_fd_info info;
+	struct luo_fd_info info = { .struct_size = sizeof(info) };
 	uint64_t allocated;
 	struct stat st;
 	int flags, seals, r;
@@ -280,7 +280,7 @@ int luo_commit_plan_make(struct luo_store *const *stores, size_t n_stores,
 
 static int check_room(uint64_t needed, const char **ret_reason)
 {
-	struct luo_memory_room room;
+	struct luo_memory_room room = { .struct_size = sizeof(room) };
 	int r;
 
 	r = luo_memory_room(&room);
@@ -344,13 +344,10 @@ static int prepare_plain_copy(struct luo_commit_item *item, const char **ret_rea
 	r = luo_memfd_reopen(item->entry->fd, O_RDONLY, &source);
 	if (r >= 0)
 		r = luo_memfd_create(
-			&(struct luo_memfd_options){ .name = "luo-copy",
-						     /*
-						      * its seals
-						      * are added
-						      * after the
-						      * kexec
-						      */
+			/* The seals are added after the kexec. */
+			&(struct luo_memfd_options){ .struct_size =
+							     sizeof(struct luo_memfd_options),
+						     .name = "luo-copy",
 						     .flags = LUO_MEMFD_ALLOW_SEALING },
 			&copy);
 	if (r >= 0)

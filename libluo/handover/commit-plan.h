@@ -11,6 +11,9 @@
 
 #include <luo/handover.h>
 
+#include "libluo/mapping/document.h"
+#include "libluo/store/internal.h"
+
 /* Limit over all packed files of a commit, because the reader limits the memory of a mapping. */
 #define LUO_COMMIT_EXTENTS_MAX ((size_t)65536)
 

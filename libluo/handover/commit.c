@@ -22,7 +22,12 @@
 #include "libluo/handover/fixup.h"
 #include "libluo/handover/spill.h"
 #include "libluo/store/internal.h"
+#include "common/sized-struct.h"
 #include "common/util.h"
+
+#define OPTIONS_FIRST_SIZE SIZE_UP_TO(struct luo_commit_options, userdata)
+#define RESULT_FIRST_SIZE  SIZE_UP_TO(struct luo_commit_result, usec)
+#define SUMMARY_FIRST_SIZE SIZE_UP_TO(struct luo_commit_summary, usec)
 
 struct luo_commit {
 	struct luo_commit_plan plan;
@@ -64,7 +69,7 @@ static const char *reason_of_preserve(int error)
 /* The kernel treats it as a kind that it cannot preserve, although it has seals: hugetlb. */
 static void explain_not_preservable(struct luo_commit_item *item, struct luo_commit_result *result)
 {
-	struct luo_fd_info info;
+	struct luo_fd_info info = { .struct_size = sizeof(info) };
 
 	item->travels = false;
 	result->result = LUO_RESULT_NOT_PRESERVABLE;
@@ -120,7 +125,10 @@ static int settle_no_space(struct luo_commit *commit, struct luo_commit_item *it
 	_cleanup_close_ int probe = -EBADF;
 	int r;
 
-	r = luo_memfd_create(&(struct luo_memfd_options){ .name = "luo-probe" }, &probe);
+	r = luo_memfd_create(
+		&(struct luo_memfd_options){ .struct_size = sizeof(struct luo_memfd_options),
+					     .name = "luo-probe" },
+		&probe);
 	if (r >= 0)
 		r = luo_session_preserve_fd(commit->spill.fds[item->session], probe, item->token);
 	if (r == -ENOSPC)
@@ -271,8 +279,11 @@ static int build_mapping(struct luo_commit *commit, const struct luo_commit_opti
 	struct luo_unit *unit = NULL, *from = NULL;
 	int r;
 
-	if (options->state)
-		mapping->state = *options->state;
+	if (options->state) {
+		r = luo_mapping_state_read(options->state, &mapping->state);
+		if (r < 0)
+			return r;
+	}
 	if (options->previous) {
 		r = copy_text(options->previous->extra, &mapping->extra);
 		if (r >= 0)
@@ -405,26 +416,30 @@ _public_ int luo_commit_new(struct luo_store *const *stores, size_t n_stores,
 			    const struct luo_commit_options *options,
 			    struct luo_commit **ret_commit)
 {
-	static const struct luo_commit_options defaults = {};
+	struct luo_commit_options o = { .struct_size = sizeof(o) };
 	uint64_t begin = now_usec(CLOCK_MONOTONIC);
 	struct luo_commit *commit;
-	int r;
+	int r = 0;
 
-	if (!options)
-		options = &defaults;
-	if (options->session_name && !luo_session_name_is_valid(options->session_name))
+	if ((n_stores > 0 && !stores) || !ret_commit)
 		return -EINVAL;
-	if (options->flags & ~(unsigned)(LUO_COMMIT_V261 | LUO_COMMIT_NO_PACK))
+	if (options)
+		r = sized_struct_read(options, OPTIONS_FIRST_SIZE, &o, sizeof(o));
+	if (r < 0)
+		return r;
+	if (o.session_name && !luo_session_name_is_valid(o.session_name))
+		return -EINVAL;
+	if (o.flags & ~(unsigned)(LUO_COMMIT_V261 | LUO_COMMIT_NO_PACK))
 		return -EINVAL;
 
 	commit = calloc(1, sizeof(*commit));
 	if (!commit)
 		return -ENOMEM;
-	commit->flags = options->flags;
+	commit->flags = o.flags;
 
-	r = luo_commit_plan_make(stores, n_stores, options, &commit->plan);
+	r = luo_commit_plan_make(stores, n_stores, &o, &commit->plan);
 	if (r >= 0)
-		r = do_commit(commit, options);
+		r = do_commit(commit, &o);
 	if (r < 0) {
 		luo_commit_free(commit);
 		return r;
@@ -447,27 +462,43 @@ _public_ struct luo_commit *luo_commit_free(struct luo_commit *commit)
 
 _public_ const int *luo_commit_sessions(const struct luo_commit *commit, size_t *ret_n)
 {
-	*ret_n = commit->spill.n;
-	return commit->spill.fds;
+	if (ret_n)
+		*ret_n = commit ? commit->spill.n : 0;
+	return commit ? commit->spill.fds : NULL;
 }
 
-_public_ const struct luo_commit_result *luo_commit_results(const struct luo_commit *commit,
-							    size_t *ret_n)
+_public_ size_t luo_commit_n_results(const struct luo_commit *commit)
 {
-	*ret_n = commit->plan.n;
-	return commit->plan.results;
+	return commit ? commit->plan.n : 0;
+}
+
+_public_ int luo_commit_result_at(const struct luo_commit *commit, size_t index,
+				  struct luo_commit_result *ret_result)
+{
+	const struct luo_commit_result *result;
+
+	if (!commit)
+		return -EINVAL;
+	if (index >= commit->plan.n)
+		return -ENOENT;
+	result = &commit->plan.results[index];
+	return sized_struct_return(ret_result, RESULT_FIRST_SIZE, result, sizeof(*result));
 }
 
 _public_ const char *luo_commit_mapping(const struct luo_commit *commit, size_t *ret_size)
 {
 	if (ret_size)
-		*ret_size = commit->mapping_size;
-	return commit->mapping;
+		*ret_size = commit ? commit->mapping_size : 0;
+	return commit ? commit->mapping : NULL;
 }
 
-_public_ void luo_commit_summary(const struct luo_commit *commit, struct luo_commit_summary *ret)
+_public_ int luo_commit_get_summary(const struct luo_commit *commit,
+				    struct luo_commit_summary *ret_summary)
 {
-	*ret = commit->summary;
+	if (!commit)
+		return -EINVAL;
+	return sized_struct_return(ret_summary, SUMMARY_FIRST_SIZE, &commit->summary,
+				   sizeof(commit->summary));
 }
 
 _public_ const char *luo_result_to_string(enum luo_result result)

@@ -8,7 +8,7 @@
  * only content, size, offset and seals), and restores them after it. Internal.
  */
 
-#include <luo/store.h>
+#include "libluo/store/internal.h"
 
 /* The mode and owner of a retrieved memfd; equal values need not be recorded. */
 #define LUO_KERNEL_MODE 0777

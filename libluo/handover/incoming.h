@@ -9,6 +9,9 @@
 
 #include <luo/handover.h>
 
+#include "libluo/mapping/document.h"
+#include "libluo/store/internal.h"
+
 /*
  * A file that several entries share. For the same token the kernel returns the same description,
  * but not the file that we made from it (a packed file is new, a read-only one was reopened). So

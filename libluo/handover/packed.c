@@ -118,7 +118,10 @@ int luo_pack(int fd, const struct luo_extent *extents, size_t n, int *ret_fd)
 	r = luo_memfd_reopen(fd, O_RDONLY, &source);
 	if (r < 0)
 		return r;
-	r = luo_memfd_create(&(struct luo_memfd_options){ .name = "luo-packed" }, &packed);
+	r = luo_memfd_create(
+		&(struct luo_memfd_options){ .struct_size = sizeof(struct luo_memfd_options),
+					     .name = "luo-packed" },
+		&packed);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n; i++) {
@@ -148,6 +151,7 @@ int luo_unpack(int packed_fd, const struct luo_entry_meta *meta, int *ret_fd)
 
 	r = luo_memfd_create(
 		&(struct luo_memfd_options){
+			.struct_size = sizeof(struct luo_memfd_options),
 			.name = name,
 			.size = meta->size,
 			/*

@@ -11,7 +11,7 @@
  * its extents, one behind the other, with their list in the mapping.
  */
 
-#include <luo/store.h>
+#include "libluo/store/internal.h"
 
 /*
  * Lists the data extents of a file. -E2BIG if there are more than LUO_MAPPING_EXTENTS_MAX.

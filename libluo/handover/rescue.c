@@ -102,7 +102,7 @@ static int rescue_session(struct luo_incoming *incoming, unsigned session,
 _public_ int luo_incoming_rescue(struct luo_incoming *incoming, struct luo_unit *to, size_t *ret_n)
 {
 	_cleanup_free_ uint64_t *values = NULL;
-	struct luo_memory_room room;
+	struct luo_memory_room room = { .struct_size = sizeof(room) };
 	struct luo_guess guess;
 	size_t n = 0;
 	int r;

@@ -11,7 +11,10 @@
 #include <stdio.h>
 
 #include "libluo/heap/check.h"
+#include "common/sized-struct.h"
 #include "common/util.h"
+
+#define USAGE_FIRST_SIZE SIZE_UP_TO(struct luo_heap_usage, problems)
 
 #define INDEX(member) (HEAP_INDEX_OFFSET + offsetof(struct heap_index, member))
 #define SUPER(member) (HEAP_SUPER_OFFSET + offsetof(struct heap_super, member))
@@ -285,10 +288,16 @@ _public_ int luo_heap_check(struct luo_heap *heap,
 			    void (*problem)(const char *text, void *userdata), void *userdata,
 			    struct luo_heap_usage *ret_usage)
 {
-	struct check *c = calloc(1, sizeof(*c));
+	struct check *c;
 	int r;
 
-	heap_problem_begin("checking the heap", heap_super(heap)->name);
+	heap_problem_begin("checking the heap", heap ? heap_super(heap)->name : NULL);
+	r = heap ? 0 : -EINVAL;
+	if (r == 0 && ret_usage)
+		r = sized_struct_check(ret_usage, USAGE_FIRST_SIZE);
+	if (r < 0)
+		return heap_problem_end(r);
+	c = calloc(1, sizeof(*c));
 	if (!c)
 		return heap_problem_end(-ENOMEM);
 	c->problem = problem;
@@ -298,7 +307,7 @@ _public_ int luo_heap_check(struct luo_heap *heap,
 		heap_problem(r, "it is damaged in %" PRIu64 " places, the first: %s", c->n_problems,
 			     c->first);
 	if (ret_usage && (r == 0 || r == -EUCLEAN))
-		*ret_usage = c->usage;
+		(void)sized_struct_return(ret_usage, USAGE_FIRST_SIZE, &c->usage, sizeof(c->usage));
 	check_end(c);
 	free(c);
 	return heap_problem_end(r);

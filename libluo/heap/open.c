@@ -17,7 +17,11 @@
 #include <luo/memfd.h>
 #include "libluo/fdstore/internal.h"
 #include "libluo/heap/internal.h"
+#include "common/sized-struct.h"
 #include "common/util.h"
+
+#define OPTIONS_FIRST_SIZE SIZE_UP_TO(struct luo_heap_options, name)
+#define STAT_FIRST_SIZE    SIZE_UP_TO(struct luo_heap_stat, address)
 
 #define MAX_SIZE_DEFAULT (UINT64_C(16) << 30)
 #define NAME_MAX_LEN     63
@@ -250,27 +254,39 @@ static int open_shared(int fd, const char *name, const struct luo_heap_options *
 	return open_own(own, name, o, ret_heap);
 }
 
-static const struct luo_heap_options defaults;
-
-static int begin(const char *verb, const char *name, const struct luo_heap_options **o,
-		 struct luo_heap **ret_heap)
+static int read_options(const struct luo_heap_options *from, struct luo_heap_options *ret)
 {
-	if (!*o)
-		*o = &defaults;
+	int r;
+
+	*ret = (struct luo_heap_options){ .struct_size = sizeof(*ret) };
+	if (!from)
+		return 0;
+	r = sized_struct_read(from, OPTIONS_FIRST_SIZE, ret, sizeof(*ret));
+	if (r == -EINVAL)
+		return heap_problem(r, "struct_size of the options is not set");
+	if (r < 0)
+		return heap_problem(r, "the options are of a newer version of the library");
+	return check_options(ret);
+}
+
+static int begin(const char *verb, const char *name, const struct luo_heap_options *options,
+		 struct luo_heap_options *ret_options, struct luo_heap **ret_heap)
+{
 	heap_problem_begin(verb, name);
-	return ret_heap ? check_options(*o) : -EINVAL;
+	return ret_heap ? read_options(options, ret_options) : -EINVAL;
 }
 
 _public_ int luo_heap_open_fd(int fd, const struct luo_heap_options *options,
 			      struct luo_heap **ret_heap)
 {
+	struct luo_heap_options o;
 	char name[16];
 	int r;
 
 	snprintf(name, sizeof(name), "fd %d", fd);
-	r = begin("opening the heap", name, &options, ret_heap);
+	r = begin("opening the heap", name, options, &o, ret_heap);
 	if (r == 0)
-		r = open_shared(fd, name, options, ret_heap);
+		r = open_shared(fd, name, &o, ret_heap);
 	return heap_problem_end(r);
 }
 
@@ -278,7 +294,9 @@ _public_ int luo_heap_open_fd(int fd, const struct luo_heap_options *options,
 
 static int new_memfd(const char *name, int *ret_fd)
 {
-	struct luo_memfd_options options = { .name = name, .flags = LUO_MEMFD_ALLOW_SEALING };
+	struct luo_memfd_options options = { .struct_size = sizeof(options),
+					     .name = name,
+					     .flags = LUO_MEMFD_ALLOW_SEALING };
 	int r = luo_memfd_create(&options, ret_fd);
 
 	return r < 0 ? heap_problem(r, "making a memfd: %s", strerror(-r)) : 0;
@@ -366,24 +384,25 @@ static int open_named(const char *name, const struct luo_heap_options *o,
 _public_ int luo_heap_open(const char *name, const struct luo_heap_options *options,
 			   struct luo_heap **ret_heap)
 {
-	int r = begin("opening the heap", name, &options, ret_heap);
+	struct luo_heap_options o;
+	int r = begin("opening the heap", name, options, &o, ret_heap);
 
 	if (r == 0)
-		r = open_named(name, options, ret_heap);
+		r = open_named(name, &o, ret_heap);
 	return heap_problem_end(r);
 }
 
 _public_ int luo_heap_open_memory(const struct luo_heap_options *options,
 				  struct luo_heap **ret_heap)
 {
-	const char *name = options && options->name ? options->name : "memory";
+	struct luo_heap_options o;
 	int fd, r;
 
-	r = begin("making the heap", name, &options, ret_heap);
+	r = begin("making the heap", "memory", options, &o, ret_heap);
 	if (r == 0)
-		r = new_memfd(name, &fd);
+		r = new_memfd(o.name ?: "memory", &fd);
 	if (r == 0)
-		r = open_own(fd, name, options, ret_heap);
+		r = open_own(fd, "memory", &o, ret_heap);
 	return heap_problem_end(r);
 }
 
@@ -455,10 +474,11 @@ static int open_path(const char *path, const struct luo_heap_options *o, struct 
 _public_ int luo_heap_open_path(const char *path, const struct luo_heap_options *options,
 				struct luo_heap **ret_heap)
 {
-	int r = begin("opening the heap", path, &options, ret_heap);
+	struct luo_heap_options o;
+	int r = begin("opening the heap", path, options, &o, ret_heap);
 
 	if (r == 0)
-		r = path ? open_path(path, options, ret_heap) : -EINVAL;
+		r = path ? open_path(path, &o, ret_heap) : -EINVAL;
 	return heap_problem_end(r);
 }
 
@@ -478,7 +498,7 @@ _public_ struct luo_heap *luo_heap_close(struct luo_heap *h)
 
 _public_ enum luo_heap_state luo_heap_get_state(const struct luo_heap *h)
 {
-	return h->state;
+	return h ? h->state : LUO_HEAP_NEW;
 }
 
 _public_ const char *luo_heap_state_to_string(enum luo_heap_state state)
@@ -496,16 +516,17 @@ _public_ const char *luo_heap_state_to_string(enum luo_heap_state state)
 
 _public_ int luo_heap_get_fd(const struct luo_heap *h)
 {
-	return h->fd;
+	return h ? h->fd : -EINVAL;
 }
 
-_public_ int luo_heap_stat(struct luo_heap *h, struct luo_heap_stat *ret)
+static void fill_in_stat(struct luo_heap *h, struct luo_heap_stat *stat)
 {
 	const struct heap_super *super = heap_super(h);
 	const struct heap_owner *owner = heap_owner(h);
 	uint64_t pages = heap_pages(h), free_pages = heap_load32(&heap_index(h)->free_pages);
 
-	*ret = (struct luo_heap_stat){
+	*stat = (struct luo_heap_stat){
+		.struct_size = sizeof(*stat),
 		.id = super->id,
 		.format = super->format,
 		.kernels = heap_load(&owner->kernels),
@@ -518,8 +539,21 @@ _public_ int luo_heap_stat(struct luo_heap *h, struct luo_heap_stat *ret)
 		.recovered = h->recovered,
 	};
 	if (!h->read_only || heap_owner_is_alive(h))
-		ret->owner_pid = (uint32_t)heap_load(&owner->pid);
-	memcpy(ret->name, super->name, sizeof(ret->name) - 1);
-	memcpy(ret->owner_name, owner->name, sizeof(ret->owner_name) - 1);
-	return 0;
+		stat->owner_pid = (uint32_t)heap_load(&owner->pid);
+	memcpy(stat->name, super->name, sizeof(stat->name) - 1);
+	memcpy(stat->owner_name, owner->name, sizeof(stat->owner_name) - 1);
+}
+
+_public_ int luo_heap_stat(struct luo_heap *h, struct luo_heap_stat *ret_stat)
+{
+	struct luo_heap_stat stat;
+	int r;
+
+	if (!h)
+		return -EINVAL;
+	r = sized_struct_check(ret_stat, STAT_FIRST_SIZE);
+	if (r < 0)
+		return r;
+	fill_in_stat(h, &stat);
+	return sized_struct_return(ret_stat, STAT_FIRST_SIZE, &stat, sizeof(stat));
 }

@@ -12,7 +12,11 @@
 #include <string.h>
 
 #include "libluo/heap/internal.h"
+#include "common/sized-struct.h"
 #include "common/util.h"
+
+#define TYPE_FIRST_SIZE SIZE_UP_TO(struct luo_heap_root_type, userdata)
+#define INFO_FIRST_SIZE SIZE_UP_TO(struct luo_heap_root_info, object)
 
 #define NAME_WORDS (HEAP_ROOT_NAME / 8)
 
@@ -20,7 +24,7 @@ static bool type_is_valid(const struct luo_heap_root_type *type)
 {
 	size_t n;
 
-	if (!type || !type->name || type->version == 0 || type->size == 0)
+	if (!type->name || type->version == 0 || type->size == 0)
 		return false;
 	n = strnlen(type->name, HEAP_ROOT_NAME);
 	if (n == 0 || n == HEAP_ROOT_NAME)
@@ -245,38 +249,50 @@ static int find_or_make(struct luo_heap *h, const struct luo_heap_root_type *typ
 _public_ int luo_heap_root(struct luo_heap *h, const struct luo_heap_root_type *type,
 			   void **ret_object)
 {
+	struct luo_heap_root_type known = { 0 };
 	int r;
 
-	heap_problem_begin("opening the root", type ? type->name : NULL);
-	if (!type_is_valid(type) || !ret_object || heap_in_tx(h))
+	r = sized_struct_read(type, TYPE_FIRST_SIZE, &known, sizeof(known));
+	heap_problem_begin("opening the root", known.name);
+	if (r < 0)
+		return heap_problem_end(r);
+	if (!h || !type_is_valid(&known) || !ret_object || heap_in_tx(h))
 		return heap_problem_end(-EINVAL);
 	pthread_mutex_lock(&h->roots_lock);
-	r = find_or_make(h, type, ret_object);
+	r = find_or_make(h, &known, ret_object);
 	pthread_mutex_unlock(&h->roots_lock);
 	return heap_problem_end(r);
 }
 
 _public_ int luo_heap_root_at(struct luo_heap *h, size_t index, struct luo_heap_root_info *ret_info)
 {
+	struct luo_heap_root_info info;
 	size_t seen = 0;
+	int r;
 
+	if (!h)
+		return -EINVAL;
+	r = sized_struct_check(ret_info, INFO_FIRST_SIZE);
+	if (r < 0)
+		return r;
 	heap_problem_begin("reading the roots of", heap_super(h)->name);
 	for (uint32_t i = 0; i < count_roots(h); i++) {
 		struct heap_root entry;
-		int r = get_entry(h, i, &entry);
 
+		r = get_entry(h, i, &entry);
 		if (r < 0)
 			return r;
 		if (r == 0 || seen++ < index)
 			continue;
-		*ret_info = (struct luo_heap_root_info){
+		info = (struct luo_heap_root_info){
+			.struct_size = sizeof(info),
 			.type_id = entry.type_id,
 			.version = (uint32_t)entry.version,
 			.size = entry.size,
 			.object = heap_at(h, entry.object),
 		};
-		memcpy(ret_info->name, entry.name, sizeof(ret_info->name));
-		return 0;
+		memcpy(info.name, entry.name, sizeof(info.name));
+		return sized_struct_return(ret_info, INFO_FIRST_SIZE, &info, sizeof(info));
 	}
 	return -ENOENT;
 }
@@ -307,7 +323,7 @@ _public_ int luo_heap_remove_root(struct luo_heap *h, const char *name)
 	int r;
 
 	heap_problem_begin("removing the root", name);
-	if (!name || heap_in_tx(h))
+	if (!h || !name || heap_in_tx(h))
 		return heap_problem_end(-EINVAL);
 	pthread_mutex_lock(&h->roots_lock);
 	r = remove_root(h, name);

@@ -41,11 +41,8 @@ extern "C" {
 
 struct luo_client;
 
-/** One fd out of a store. */
-struct luo_claimed {
-	char *name;
-	int fd; /**< -EBADF if the kernel could not restore it: it is lost */
-};
+/** What luo_client_claim() gave: names and fds. */
+struct luo_claimed;
 
 /**
  * luo_client_connect() - connect to luod.
@@ -113,17 +110,32 @@ int luo_client_register(struct luo_client *client, const char *unit, unsigned fd
 /**
  * luo_client_claim() - take the holding, and get everything in the store.
  * @unit: NULL for the caller's own unit
- * @ret_claimed: array of @ret_n names and fds, see luo_claimed_free()
+ * @ret_claimed: names and fds, to be freed with luo_claimed_free()
  *
  * The holding becomes the unit's store; luod keeps a copy of each fd, so that a restart of the
  * unit gets them again. A claim that fails half-way can be repeated. Since: 0.1
  */
-int luo_client_claim(struct luo_client *client, const char *unit, struct luo_claimed **ret_claimed,
-		     size_t *ret_n);
+int luo_client_claim(struct luo_client *client, const char *unit, struct luo_claimed **ret_claimed);
 
-/** luo_claimed_free() - closes the fds that are >= 0, frees names and array. Returns NULL. Since:
- * 0.1 */
-struct luo_claimed *luo_claimed_free(struct luo_claimed *claimed, size_t n);
+/** luo_claimed_n() - the number of entries. Since: 0.1 */
+size_t luo_claimed_n(const struct luo_claimed *claimed);
+
+/** luo_claimed_get_name() - the name of an entry; NULL past the end. Since: 0.1 */
+const char *luo_claimed_get_name(const struct luo_claimed *claimed, size_t index);
+
+/**
+ * luo_claimed_get_fd() - the fd of an entry, which stays where it is.
+ *
+ * -EBADF if it is lost because the kernel could not restore it, or was taken; -ENOENT past the end.
+ * Since: 0.1
+ */
+int luo_claimed_get_fd(const struct luo_claimed *claimed, size_t index);
+
+/** luo_claimed_take_fd() - the same, but the fd belongs to the caller then. Since: 0.1 */
+int luo_claimed_take_fd(struct luo_claimed *claimed, size_t index);
+
+/** luo_claimed_free() - close the fds and free the names. Takes and returns NULL. Since: 0.1 */
+struct luo_claimed *luo_claimed_free(struct luo_claimed *claimed);
 
 /**
  * luo_client_open_entry() - a copy of one fd, without claiming anything. Root only, or own unit.

@@ -44,6 +44,7 @@ enum luo_result {
 
 /** The report on one entry. */
 struct luo_commit_result {
+	size_t struct_size; /**< sizeof of this struct, set by the caller; see luo/luo.h */
 	const struct luo_entry *entry; /**< valid as long as the store is not changed */
 	enum luo_result result;
 	int error;          /**< negative errno of LUO_RESULT_FAILED, else 0 */
@@ -55,6 +56,7 @@ struct luo_commit_result {
 
 /** How to commit. Zero-initialise it; what is zero is the default. */
 struct luo_commit_options {
+	size_t struct_size;       /**< sizeof of this struct, set by the caller; see luo/luo.h */
 	const char *session_name; /**< NULL: LUO_DEFAULT_SESSION */
 	/** Files in one session before the next is begun; 0: 128, which every kernel takes and
 	 * which is fast on those that take more. Further sessions are "NAME.1", "NAME.2"... */
@@ -110,14 +112,23 @@ struct luo_commit *luo_commit_free(struct luo_commit *commit);
  * 0.1 */
 const int *luo_commit_sessions(const struct luo_commit *commit, size_t *ret_n);
 
-/** luo_commit_results() - one per entry that was wanted, in the order of the stores. Since: 0.1 */
-const struct luo_commit_result *luo_commit_results(const struct luo_commit *commit, size_t *ret_n);
+/** luo_commit_n_results() - the number of entries that were wanted. Since: 0.1 */
+size_t luo_commit_n_results(const struct luo_commit *commit);
+
+/**
+ * luo_commit_result_at() - the report on one of them, in the order of the stores.
+ *
+ * -ENOENT past the end. Since: 0.1
+ */
+int luo_commit_result_at(const struct luo_commit *commit, size_t index,
+			 struct luo_commit_result *ret_result);
 
 /** luo_commit_mapping() - the text that was written at token 0, the commit's. Since: 0.1 */
 const char *luo_commit_mapping(const struct luo_commit *commit, size_t *ret_size);
 
 /** The totals of a commit. */
 struct luo_commit_summary {
+	size_t struct_size; /**< sizeof of this struct, set by the caller; see luo/luo.h */
 	uint64_t entries;
 	uint64_t preserved; /**< with copies, aliases and sessions */
 	uint64_t lost;      /**< not preservable or failed */
@@ -125,8 +136,8 @@ struct luo_commit_summary {
 	uint64_t usec; /**< of the whole commit */
 };
 
-/** luo_commit_summary() - the totals. Since: 0.1 */
-void luo_commit_summary(const struct luo_commit *commit, struct luo_commit_summary *ret);
+/** luo_commit_get_summary() - the totals. Since: 0.1 */
+int luo_commit_get_summary(const struct luo_commit *commit, struct luo_commit_summary *ret_summary);
 
 /** luo_result_to_string() - "preserved", "copied", "alias", "session", "not-preservable", "failed".
  * Since: 0.1 */

@@ -52,6 +52,7 @@ enum luo_heap_flags {
 
 /** How to open a heap. Zero-initialise it; what is zero is the default. */
 struct luo_heap_options {
+	size_t struct_size; /**< sizeof of this struct, set by the caller; see luo/luo.h */
 	/** Largest size in bytes; address space of that size is reserved. 0: 16 GiB. At most
 	 * LUO_HEAP_MAX. May differ at every opening, but not be below what the heap has grown to.
 	 */
@@ -145,6 +146,7 @@ int luo_heap_get_fd(const struct luo_heap *heap);
 
 /** What a heap is; see luo_heap_stat(). */
 struct luo_heap_stat {
+	size_t struct_size; /**< sizeof of this struct, set by the caller; see luo/luo.h */
 	char name[64];
 	uint64_t id;              /**< random, made with the heap */
 	uint32_t format;          /**< version of the format in memory */
@@ -156,8 +158,8 @@ struct luo_heap_stat {
 	uint64_t size;            /**< bytes it has grown to */
 	uint64_t max_size;        /**< bytes it may grow to, as opened */
 	uint64_t free_pages_size; /**< bytes in free pages: neither objects nor part of a slab */
-	uint64_t address;         /**< the fixed address; 0: mapped anywhere */
-	bool recovered; /**< this opening completed or undid what a death had interrupted */
+	bool recovered;   /**< this opening completed or undid what a death had interrupted */
+	uint64_t address; /**< the fixed address; 0: mapped anywhere */
 };
 
 /** luo_heap_stat() - in constant time. Since: 0.1 */
@@ -294,10 +296,11 @@ void luo_heap_abort(struct luo_heap *heap);
  * What is behind a root. A root is a named object from which the program finds all others.
  */
 struct luo_heap_root_type {
-	const char *name; /**< 1 to 47 printable ASCII bytes */
-	uint64_t type_id; /**< any number; another program should not use the same */
-	uint32_t version; /**< of the layout; 1 or more */
-	uint64_t size;    /**< of the object in bytes, 1 or more */
+	size_t struct_size; /**< sizeof of this struct, set by the caller; see luo/luo.h */
+	const char *name;   /**< 1 to 47 printable ASCII bytes */
+	uint64_t type_id;   /**< any number; another program should not use the same */
+	uint32_t version;   /**< of the layout; 1 or more */
+	uint64_t size;      /**< of the object in bytes, 1 or more */
 	/** Fills a new root object, which is all zeros. NULL: zeros are right. Runs in a
 	 * transaction; a negative return undoes it all. */
 	int (*init)(struct luo_heap *heap, void *object, void *userdata);
@@ -331,6 +334,7 @@ int luo_heap_root(struct luo_heap *heap, const struct luo_heap_root_type *type, 
 
 /** A root, as it lies in the heap. */
 struct luo_heap_root_info {
+	size_t struct_size; /**< sizeof of this struct, set by the caller; see luo/luo.h */
 	char name[48];
 	uint64_t type_id;
 	uint32_t version;
@@ -353,6 +357,7 @@ int luo_heap_remove_root(struct luo_heap *heap, const char *name);
 
 /** What luo_heap_check() counted. */
 struct luo_heap_usage {
+	size_t struct_size;     /**< sizeof of this struct, set by the caller; see luo/luo.h */
 	uint64_t objects;       /**< blocks in use */
 	uint64_t object_size;   /**< their usable bytes */
 	uint64_t free_size;     /**< bytes that allocations can have before the heap grows */

@@ -32,11 +32,11 @@ enum luo_kind {
 	LUO_KIND_CHAR_DEVICE,
 	LUO_KIND_BLOCK_DEVICE,
 	LUO_KIND_PATH, /**< opened with O_PATH */
-	_LUO_KIND_MAX,
 };
 
 /** Facts about one fd. */
 struct luo_fd_info {
+	size_t struct_size; /**< sizeof of this struct, set by the caller; see luo/luo.h */
 	enum luo_kind kind;
 	bool preservable;   /**< a kind that PRESERVE_FD takes (kernel 7.2: shmem without a link) */
 	const char *reason; /**< static text, why not; NULL if preservable */
@@ -46,10 +46,10 @@ struct luo_fd_info {
 	uid_t uid;
 	gid_t gid;
 	int open_flags;     /**< F_GETFL: access mode, O_APPEND, ... */
+	unsigned seals;     /**< F_SEAL_*; 0 where it has none */
 	uint64_t size;      /**< bytes; 0 where it has none */
 	uint64_t allocated; /**< bytes really in memory; less than size if sparse */
 	uint64_t offset;    /**< file position; 0 where it has none */
-	unsigned seals;     /**< F_SEAL_*; 0 where it has none */
 	char name[256];     /**< memfd or session name, or a short description; never empty */
 };
 
@@ -73,7 +73,8 @@ int luo_fd_count_runs(int fd, uint64_t *ret_pages, uint64_t *ret_runs);
 
 /** Room for memory in a cgroup and its ancestors. */
 struct luo_memory_room {
-	uint64_t bytes; /**< what can still be charged; UINT64_MAX if there is no limit */
+	size_t struct_size; /**< sizeof of this struct, set by the caller; see luo/luo.h */
+	uint64_t bytes;     /**< what can still be charged; UINT64_MAX if there is no limit */
 	/** The part of the cgroups alone. Retrieving from a session charges the cgroup, but the
 	 * memory itself is there already: MemAvailable does not count for it. */
 	uint64_t cgroup_bytes;

@@ -49,10 +49,11 @@ enum luo_memfd_flags {
 
 /** How to make a memfd. Zero-initialise it; what is zero is the default. */
 struct luo_memfd_options {
-	const char *name; /**< shown in /proc as "memfd:NAME"; at most 249 bytes; NULL: "luo" */
-	uint64_t size;    /**< size in bytes */
-	unsigned flags;   /**< enum luo_memfd_flags */
-	unsigned seals;   /**< enum luo_seal to add at the end; implies LUO_MEMFD_ALLOW_SEALING */
+	size_t struct_size; /**< sizeof of this struct, set by the caller; see luo/luo.h */
+	const char *name;   /**< shown in /proc as "memfd:NAME"; at most 249 bytes; NULL: "luo" */
+	uint64_t size;      /**< size in bytes */
+	unsigned flags;     /**< enum luo_memfd_flags */
+	unsigned seals;     /**< enum luo_seal to add at the end; implies LUO_MEMFD_ALLOW_SEALING */
 };
 
 /**
@@ -351,6 +352,7 @@ enum luo_memfd_advice {
 
 /** What preserving a file would cost. All sizes are bytes. */
 struct luo_memfd_cost {
+	size_t struct_size; /**< sizeof of this struct, set by the caller; see luo/luo.h */
 	enum luo_cost_class cost_class;
 	unsigned advice;    /**< enum luo_memfd_advice */
 	const char *reason; /**< static text, why it is refused; NULL if not */
@@ -396,7 +398,7 @@ enum luo_prepare_flags {
 
 /** What luo_memfd_prepare() has done. */
 struct luo_memfd_prepared {
-	struct luo_memfd_cost before, after;
+	size_t struct_size; /**< sizeof of this struct, set by the caller; see luo/luo.h */
 	int fill_error;     /**< 0, or why not all holes were filled: negative errno */
 	int collapse_error; /**< 0, or why not all is in huge folios: negative errno of the first */
 };
@@ -418,7 +420,8 @@ struct luo_memfd_prepared {
  *
  * Since: 0.1
  */
-int luo_memfd_prepare(int fd, unsigned flags, struct luo_memfd_prepared *ret_prepared);
+int luo_memfd_prepare(int fd, unsigned flags, struct luo_memfd_cost *ret_before,
+		      struct luo_memfd_cost *ret_after, struct luo_memfd_prepared *ret_prepared);
 
 #ifdef __cplusplus
 }

@@ -8,8 +8,8 @@
 #include <json-c/json.h>
 
 #include "common/json-writer.h"
-#include <luo/mapping.h>
 #include <luo/session.h>
+#include "libluo/mapping/document.h"
 #include "libluo/store/internal.h"
 #include "common/util.h"
 

@@ -5,6 +5,9 @@
 
 #include "common/read-file.h"
 #include "libluo/mapping/internal.h"
+#include "common/sized-struct.h"
+
+#define STATE_FIRST_SIZE SIZE_UP_TO(struct luo_mapping_state, shutdown_late_finish)
 
 static const char *const generations[] = {
 	[LUO_MAPPING_DRAFT] = "draft",
@@ -58,6 +61,72 @@ _public_ struct luo_mapping *luo_mapping_free(struct luo_mapping *mapping)
 	free(mapping->state_extra);
 	free(mapping);
 	return NULL;
+}
+
+/* ---- what a user may know ---- */
+
+_public_ enum luo_mapping_generation luo_mapping_get_generation(const struct luo_mapping *mapping)
+{
+	return mapping ? mapping->generation : LUO_MAPPING_DRAFT;
+}
+
+_public_ uint64_t luo_mapping_get_version(const struct luo_mapping *mapping)
+{
+	return mapping ? mapping->version : 0;
+}
+
+_public_ struct luo_store *luo_mapping_get_store(const struct luo_mapping *mapping)
+{
+	return mapping ? mapping->store : NULL;
+}
+
+_public_ int luo_mapping_get_state(const struct luo_mapping *mapping,
+				   struct luo_mapping_state *ret_state)
+{
+	if (!mapping)
+		return -EINVAL;
+	return sized_struct_return(ret_state, STATE_FIRST_SIZE, &mapping->state,
+				   sizeof(mapping->state));
+}
+
+int luo_mapping_state_read(const struct luo_mapping_state *from, struct luo_mapping_state *to)
+{
+	return sized_struct_read(from, STATE_FIRST_SIZE, to, sizeof(*to));
+}
+
+_public_ int luo_mapping_set_state(struct luo_mapping *mapping,
+				   const struct luo_mapping_state *state)
+{
+	return mapping ? luo_mapping_state_read(state, &mapping->state) : -EINVAL;
+}
+
+_public_ size_t luo_mapping_n_spills(const struct luo_mapping *mapping)
+{
+	return mapping ? mapping->n_spills : 0;
+}
+
+_public_ const char *luo_mapping_spill_at(const struct luo_mapping *mapping, size_t index)
+{
+	return mapping && index < mapping->n_spills ? mapping->spills[index] : NULL;
+}
+
+_public_ size_t luo_mapping_n_issues(const struct luo_mapping *mapping)
+{
+	return mapping ? mapping->n_all_issues : 0;
+}
+
+_public_ int luo_mapping_issue_at(const struct luo_mapping *mapping, size_t index,
+				  const char **ret_where, const char **ret_what)
+{
+	if (!mapping)
+		return -EINVAL;
+	if (index >= mapping->n_issues)
+		return -ENOENT;
+	if (ret_where)
+		*ret_where = mapping->issues[index].where;
+	if (ret_what)
+		*ret_what = mapping->issues[index].what;
+	return 0;
 }
 
 /* ---- from a file ---- */

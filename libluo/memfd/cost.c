@@ -19,7 +19,10 @@
 #include <luo/inspect.h>
 #include <luo/memfd.h>
 #include "libluo/memfd/internal.h"
+#include "common/sized-struct.h"
 #include "common/util.h"
+
+#define COST_FIRST_SIZE SIZE_UP_TO(struct luo_memfd_cost, huge_size)
 
 /* Debian 12's <linux/fs.h> lacks these. */
 struct scan_region {
@@ -151,7 +154,7 @@ static void add_up(struct luo_memfd_cost *cost)
 
 static unsigned advice_for_holes(const struct luo_memfd_cost *cost)
 {
-	struct luo_memory_room room;
+	struct luo_memory_room room = { .struct_size = sizeof(room) };
 	unsigned advice = cost->holes > LUO_SLOW_BYTES ? LUO_ADVICE_HOLES : 0;
 
 	if (cost->holes > 0 && luo_memory_room(&room) == 0 && cost->holes > room.bytes)
@@ -191,15 +194,26 @@ static enum luo_cost_class class_for(unsigned advice)
 	return advice ? LUO_COST_SLOW : LUO_COST_FAST;
 }
 
+int luo_memfd_cost_check(const struct luo_memfd_cost *ret)
+{
+	return sized_struct_check(ret, COST_FIRST_SIZE);
+}
+
+void luo_memfd_cost_return(struct luo_memfd_cost *ret, const struct luo_memfd_cost *cost)
+{
+	(void)sized_struct_return(ret, COST_FIRST_SIZE, cost, sizeof(*cost));
+}
+
 _public_ int luo_memfd_cost(int fd, struct luo_memfd_cost *ret_cost)
 {
-	struct luo_memfd_cost cost = { .huge_size = luo_huge_page_size() };
-	struct luo_fd_info info;
+	struct luo_memfd_cost cost = { .struct_size = sizeof(cost),
+				       .huge_size = luo_huge_page_size() };
+	struct luo_fd_info info = { .struct_size = sizeof(info) };
 	int r;
 
-	if (!ret_cost)
-		return -EINVAL;
-	r = luo_fd_inspect(fd, &info);
+	r = luo_memfd_cost_check(ret_cost);
+	if (r >= 0)
+		r = luo_fd_inspect(fd, &info);
 	if (r < 0)
 		return r;
 	if (S_ISREG(info.mode) && info.kind != LUO_KIND_PATH) {
@@ -213,7 +227,7 @@ _public_ int luo_memfd_cost(int fd, struct luo_memfd_cost *ret_cost)
 	cost.cost_class = class_for(cost.advice);
 	if (cost.cost_class == LUO_COST_REFUSED)
 		cost.reason = info.reason ?: luo_memfd_advice_to_string(cost.advice);
-	*ret_cost = cost;
+	luo_memfd_cost_return(ret_cost, &cost);
 	return 0;
 }
 

@@ -23,11 +23,16 @@
 _public_ int luo_memfd_new_from_data(const struct luo_memfd_options *options, const void *data,
 				     size_t size, int *ret_fd)
 {
-	struct luo_memfd_options o = *luo_memfd_options_or_default(options);
 	_cleanup_close_ int fd = -EBADF;
+	struct luo_memfd_options o;
 	int r;
 
-	if ((!data && size > 0) || !ret_fd || (o.size != 0 && o.size < size))
+	if ((!data && size > 0) || !ret_fd)
+		return -EINVAL;
+	r = luo_memfd_options_read(options, &o);
+	if (r < 0)
+		return r;
+	if (o.size != 0 && o.size < size)
 		return -EINVAL;
 	o.size = MAX2(o.size, (uint64_t)size);
 	r = luo_memfd_create_unsealed(&o, &fd);
@@ -40,7 +45,11 @@ _public_ int luo_memfd_new_from_data(const struct luo_memfd_options *options, co
 
 _public_ int luo_memfd_new_sealed(const char *name, const void *data, size_t size, int *ret_fd)
 {
-	const struct luo_memfd_options options = { .name = name, .seals = LUO_SEALS_CONSTANT };
+	const struct luo_memfd_options options = {
+		.struct_size = sizeof(options),
+		.name = name,
+		.seals = LUO_SEALS_CONSTANT,
+	};
 
 	return luo_memfd_new_from_data(&options, data, size, ret_fd);
 }
@@ -55,7 +64,7 @@ struct limit {
 static struct limit limit_of(uint64_t size)
 {
 	struct limit limit = { .size = size ?: UINT64_MAX, .bytes = UINT64_MAX };
-	struct luo_memory_room room;
+	struct luo_memory_room room = { .struct_size = sizeof(room) };
 
 	if (luo_memory_room(&room) == 0)
 		limit.bytes = size ? room.bytes : room.bytes / 2;
@@ -167,7 +176,7 @@ static int new_from_stream(const struct luo_memfd_options *o, int from, const st
 		return r;
 	/* The size was unknown before. */
 	if (o->flags & LUO_MEMFD_HUGEPAGE)
-		(void)luo_memfd_prepare(fd, LUO_PREPARE_COLLAPSE, NULL);
+		(void)luo_memfd_prepare(fd, LUO_PREPARE_COLLAPSE, NULL, NULL, NULL);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
@@ -239,19 +248,23 @@ static int new_from_any(const struct luo_memfd_options *o, int from, uint64_t si
 _public_ int luo_memfd_new_from_fd(const struct luo_memfd_options *options, int from,
 				   uint64_t limit, int *ret_fd)
 {
-	const struct luo_memfd_options *o = luo_memfd_options_or_default(options);
 	_cleanup_close_ int fd = -EBADF;
+	struct luo_memfd_options o;
 	int r;
 
-	if (!ret_fd || o->size != 0)
+	if (!ret_fd)
 		return -EINVAL;
-	r = new_from_any(o, from, limit, &fd);
+	r = luo_memfd_options_read(options, &o);
+	if (r >= 0 && o.size != 0)
+		r = -EINVAL;
+	if (r >= 0)
+		r = new_from_any(&o, from, limit, &fd);
 	if (r < 0)
 		return r;
 	/* Writing moved the offset; the receiver starts to read at the beginning. */
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return -errno;
-	return luo_memfd_seal_and_return(&fd, o->seals, ret_fd);
+	return luo_memfd_seal_and_return(&fd, o.seals, ret_fd);
 }
 
 /* ---- snapshots ------------------------------------------------------------------------------- */
@@ -272,7 +285,11 @@ static bool same_state(const struct stat *a, const struct stat *b)
 
 _public_ int luo_memfd_snapshot(const char *name, int from, uint64_t limit, int *ret_fd)
 {
-	const struct luo_memfd_options options = { .name = name, .seals = LUO_SEALS_CONSTANT };
+	const struct luo_memfd_options options = {
+		.struct_size = sizeof(options),
+		.name = name,
+		.seals = LUO_SEALS_CONSTANT,
+	};
 	_cleanup_close_ int fd = -EBADF;
 	struct stat before, after;
 	int r;

@@ -17,7 +17,10 @@
 #include <luo/session.h>
 #include "libluo/memfd/internal.h"
 #include "libluo/session/kernel.h"
+#include "common/sized-struct.h"
 #include "common/util.h"
+
+#define INFO_FIRST_SIZE SIZE_UP_TO(struct luo_fd_info, name)
 
 #define HUGETLBFS_TYPE    0x958458f6
 #define ANON_INODE_PREFIX "anon_inode:"
@@ -25,7 +28,7 @@
 static const struct {
 	const char *name;
 	const char *reason; /* why it cannot be preserved; NULL if it can */
-} kinds[_LUO_KIND_MAX] = {
+} kinds[] = {
 	[LUO_KIND_UNKNOWN] = { "unknown", "the kernel can preserve memory files only" },
 	[LUO_KIND_MEMFD] = { "memfd", NULL },
 	[LUO_KIND_SHMEM_UNLINKED] = { "unlinked tmpfs file", NULL },
@@ -46,7 +49,7 @@ static const struct {
 
 _public_ const char *luo_kind_to_string(enum luo_kind kind)
 {
-	if ((unsigned)kind >= _LUO_KIND_MAX)
+	if ((unsigned)kind >= ELEMENTSOF(kinds))
 		kind = LUO_KIND_UNKNOWN;
 	return kinds[kind].name;
 }
@@ -155,13 +158,14 @@ static void fill_in_name(const char *name, const char *link, struct luo_fd_info 
 
 _public_ int luo_fd_inspect(int fd, struct luo_fd_info *ret)
 {
-	struct luo_fd_info info = {};
+	struct luo_fd_info info = { .struct_size = sizeof(info) };
 	char link[PATH_MAX], name[256] = "";
 	struct stat st;
 	int r;
 
-	if (!ret)
-		return -EINVAL;
+	r = sized_struct_check(ret, INFO_FIRST_SIZE);
+	if (r < 0)
+		return r;
 	info.open_flags = fcntl(fd, F_GETFL);
 	if (info.open_flags < 0 || fstat(fd, &st) < 0)
 		return -errno;
@@ -173,6 +177,5 @@ _public_ int luo_fd_inspect(int fd, struct luo_fd_info *ret)
 	info.preservable = !info.reason;
 	fill_in_status(fd, &st, &info);
 	fill_in_name(name, link, &info);
-	*ret = info;
-	return 0;
+	return sized_struct_return(ret, INFO_FIRST_SIZE, &info, sizeof(info));
 }

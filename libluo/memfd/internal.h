@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 struct luo_memfd_options;
+struct luo_memfd_cost;
 
 /* The name of the memfd @fd, whose link and status are known; -ENOTTY if it is not a memfd. */
 int luo_memfd_name_of(int fd, const char *link, const struct stat *st, char *buffer, size_t size);
@@ -21,14 +22,20 @@ size_t luo_huge_page_size(void);
 
 /* ---- making; in memfd.c ---------------------------------------------------------------------- */
 
-/* The options of luo_memfd_create(NULL, ...) for NULL. */
-const struct luo_memfd_options *luo_memfd_options_or_default(const struct luo_memfd_options *o);
+/* Copies options that a caller allocated; those of luo_memfd_create(NULL, ...) for NULL. */
+int luo_memfd_options_read(const struct luo_memfd_options *from, struct luo_memfd_options *ret);
 
 /* Everything but the seals. */
 int luo_memfd_create_unsealed(const struct luo_memfd_options *o, int *ret_fd);
 
 /* Moves @fd into @ret_fd when the seals are added. */
 int luo_memfd_seal_and_return(int *fd, unsigned seals, int *ret_fd);
+
+/* ---- cost; in cost.c ------------------------------------------------------------------------- */
+
+/* For structs that a caller allocated, see common/sized-struct.h: first check, then return. */
+int luo_memfd_cost_check(const struct luo_memfd_cost *ret);
+void luo_memfd_cost_return(struct luo_memfd_cost *ret, const struct luo_memfd_cost *cost);
 
 /* ---- extents; in extents.c ------------------------------------------------------------------- */
 

@@ -17,6 +17,7 @@
 #include <luo/inspect.h>
 #include <luo/memfd.h>
 #include "libluo/memfd/internal.h"
+#include "common/sized-struct.h"
 #include "common/util.h"
 
 #ifndef MFD_NOEXEC_SEAL
@@ -28,6 +29,8 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+
+#define OPTIONS_FIRST_SIZE SIZE_UP_TO(struct luo_memfd_options, seals)
 
 #define DEFAULT_NAME "luo"
 #define NAME_MAX_LEN 249 /* NAME_MAX without "memfd:" */
@@ -107,7 +110,7 @@ static void fill_with_huge_pages(int fd, size_t size)
  */
 static int allocate_all(int fd, const struct luo_memfd_options *o)
 {
-	struct luo_memory_room room;
+	struct luo_memory_room room = { .struct_size = sizeof(room) };
 	int r;
 
 	if (luo_memory_room(&room) == 0 && o->size > room.bytes)
@@ -153,11 +156,15 @@ int luo_memfd_create_unsealed(const struct luo_memfd_options *o, int *ret_fd)
 	return 0;
 }
 
-const struct luo_memfd_options *luo_memfd_options_or_default(const struct luo_memfd_options *o)
+int luo_memfd_options_read(const struct luo_memfd_options *from, struct luo_memfd_options *ret)
 {
-	static const struct luo_memfd_options defaults = { .flags = LUO_MEMFD_ALLOW_SEALING };
-
-	return o ?: &defaults;
+	if (from)
+		return sized_struct_read(from, OPTIONS_FIRST_SIZE, ret, sizeof(*ret));
+	*ret = (struct luo_memfd_options){
+		.struct_size = sizeof(*ret),
+		.flags = LUO_MEMFD_ALLOW_SEALING,
+	};
+	return 0;
 }
 
 int luo_memfd_seal_and_return(int *fd, unsigned seals, int *ret_fd)
@@ -174,14 +181,16 @@ int luo_memfd_seal_and_return(int *fd, unsigned seals, int *ret_fd)
 
 _public_ int luo_memfd_create(const struct luo_memfd_options *options, int *ret_fd)
 {
-	const struct luo_memfd_options *o = luo_memfd_options_or_default(options);
 	_cleanup_close_ int fd = -EBADF;
+	struct luo_memfd_options o;
 	int r;
 
 	if (!ret_fd)
 		return -EINVAL;
-	r = luo_memfd_create_unsealed(o, &fd);
+	r = luo_memfd_options_read(options, &o);
+	if (r >= 0)
+		r = luo_memfd_create_unsealed(&o, &fd);
 	if (r < 0)
 		return r;
-	return luo_memfd_seal_and_return(&fd, o->seals, ret_fd);
+	return luo_memfd_seal_and_return(&fd, o.seals, ret_fd);
 }

@@ -19,7 +19,10 @@
 
 #include <luo/inspect.h>
 #include "libluo/memfd/memory-room.h"
+#include "common/sized-struct.h"
 #include "common/util.h"
+
+#define ROOM_FIRST_SIZE SIZE_UP_TO(struct luo_memory_room, slowed_by)
 
 static void fclosep(FILE **f)
 {
@@ -288,18 +291,20 @@ static int look_at_cgroups(const char *root, struct luo_memory_room *room)
 
 int luo_memory_room_at(const char *root, struct luo_memory_room *ret)
 {
-	struct luo_memory_room room = { .bytes = UINT64_MAX,
+	struct luo_memory_room room = { .struct_size = sizeof(room),
+					.bytes = UINT64_MAX,
 					.cgroup_bytes = UINT64_MAX,
 					.high_bytes = UINT64_MAX };
 	int r;
 
-	r = available_at(root, &room.bytes);
+	r = sized_struct_check(ret, ROOM_FIRST_SIZE);
+	if (r >= 0)
+		r = available_at(root, &room.bytes);
 	if (r >= 0)
 		r = look_at_cgroups(root, &room);
 	if (r < 0)
 		return r;
-	*ret = room;
-	return 0;
+	return sized_struct_return(ret, ROOM_FIRST_SIZE, &room, sizeof(room));
 }
 
 int luo_memory_cgroup_room(uint64_t *ret_bytes)
@@ -318,7 +323,5 @@ int luo_memory_cgroup_room(uint64_t *ret_bytes)
 
 _public_ int luo_memory_room(struct luo_memory_room *ret)
 {
-	if (!ret)
-		return -EINVAL;
 	return luo_memory_room_at("", ret);
 }

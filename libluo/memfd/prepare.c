@@ -16,7 +16,10 @@
 #include <luo/inspect.h>
 #include <luo/memfd.h>
 #include "libluo/memfd/internal.h"
+#include "common/sized-struct.h"
 #include "common/util.h"
+
+#define PREPARED_FIRST_SIZE SIZE_UP_TO(struct luo_memfd_prepared, collapse_error)
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
@@ -128,14 +131,14 @@ static int do_work(struct luo_extents *x, bool fill, int *ret_error)
 
 static int check_room(const struct luo_memfd_cost *cost)
 {
-	struct luo_memory_room room;
+	struct luo_memory_room room = { .struct_size = sizeof(room) };
 
 	if (cost->holes == 0 || luo_memory_room(&room) < 0)
 		return 0;
 	return cost->holes > room.bytes ? -ENOMEM : 0;
 }
 
-static int prepare(int fd, unsigned flags, struct luo_memfd_prepared *p)
+static int prepare(int fd, unsigned flags, bool has_holes, struct luo_memfd_prepared *p)
 {
 	_cleanup_extents_ struct luo_extents x = LUO_EXTENTS_NONE;
 	int r;
@@ -143,36 +146,51 @@ static int prepare(int fd, unsigned flags, struct luo_memfd_prepared *p)
 	r = luo_extents_open(fd, &x);
 	if (r < 0)
 		return r;
-	if ((flags & LUO_PREPARE_FILL_HOLES) && p->before.holes > 0)
+	if ((flags & LUO_PREPARE_FILL_HOLES) && has_holes)
 		(void)do_work(&x, true, &p->fill_error);
 	if (flags & LUO_PREPARE_COLLAPSE)
 		(void)do_work(&x, false, &p->collapse_error);
 	return 0;
 }
 
-_public_ int luo_memfd_prepare(int fd, unsigned flags, struct luo_memfd_prepared *ret_prepared)
+_public_ int luo_memfd_prepare(int fd, unsigned flags, struct luo_memfd_cost *ret_before,
+			       struct luo_memfd_cost *ret_after,
+			       struct luo_memfd_prepared *ret_prepared)
 {
-	struct luo_memfd_prepared p = { 0 };
-	int r;
+	struct luo_memfd_prepared p = { .struct_size = sizeof(p) };
+	struct luo_memfd_cost before = { .struct_size = sizeof(before) };
+	struct luo_memfd_cost after = { .struct_size = sizeof(after) };
+	int r = 0;
 
 	if (flags & ~ALL_FLAGS)
 		return -EINVAL;
-	r = luo_memfd_cost(fd, &p.before);
+	if (ret_prepared)
+		r = sized_struct_check(ret_prepared, PREPARED_FIRST_SIZE);
+	if (r >= 0 && ret_before)
+		r = luo_memfd_cost_check(ret_before);
+	if (r >= 0 && ret_after)
+		r = luo_memfd_cost_check(ret_after);
+	if (r >= 0)
+		r = luo_memfd_cost(fd, &before);
 	if (r < 0)
 		return r;
-	if (p.before.cost_class == LUO_COST_REFUSED)
+	if (before.cost_class == LUO_COST_REFUSED)
 		return -EOPNOTSUPP;
 	if (flags & LUO_PREPARE_FILL_HOLES) {
-		r = check_room(&p.before);
+		r = check_room(&before);
 		if (r < 0)
 			return r;
 	}
-	r = prepare(fd, flags, &p);
-	if (r >= 0 && ret_prepared)
-		r = luo_memfd_cost(fd, &p.after);
+	r = prepare(fd, flags, before.holes > 0, &p);
+	if (r >= 0 && ret_after)
+		r = luo_memfd_cost(fd, &after);
 	if (r < 0)
 		return r;
+	if (ret_before)
+		luo_memfd_cost_return(ret_before, &before);
+	if (ret_after)
+		luo_memfd_cost_return(ret_after, &after);
 	if (ret_prepared)
-		*ret_prepared = p;
+		(void)sized_struct_return(ret_prepared, PREPARED_FIRST_SIZE, &p, sizeof(p));
 	return 0;
 }

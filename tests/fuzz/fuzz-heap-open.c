@@ -33,7 +33,9 @@ static struct base {
 
 static struct luo_heap *heap_on(int fd, unsigned flags)
 {
-	const struct luo_heap_options options = { .max_size = MAX_SIZE, .flags = flags };
+	const struct luo_heap_options options = { .struct_size = sizeof(options),
+						  .max_size = MAX_SIZE,
+						  .flags = flags };
 	struct luo_heap *heap = NULL;
 
 	return luo_heap_open_fd(fd, &options, &heap) < 0 ? NULL : heap;
@@ -72,9 +74,11 @@ static void *free_them(void *userdata)
 
 static struct luo_heap *filled_heap(int fd, uint64_t **ret_root)
 {
-	static const struct luo_heap_root_type type = {
-		.name = "root", .type_id = 1, .version = 1, .size = 4000
-	};
+	static const struct luo_heap_root_type type = { .struct_size = sizeof(type),
+							.name = "root",
+							.type_id = 1,
+							.version = 1,
+							.size = 4000 };
 	struct luo_heap *heap = heap_on(fd, 0);
 	struct freeing f = { .heap = heap };
 	void *blocks[60];
@@ -227,9 +231,9 @@ static int visit(void *ptr, size_t size, void *userdata)
 
 static void look(struct luo_heap *heap)
 {
-	struct luo_heap_root_info info;
-	struct luo_heap_usage usage;
-	struct luo_heap_stat stat;
+	struct luo_heap_root_info info = { .struct_size = sizeof(info) };
+	struct luo_heap_usage usage = { .struct_size = sizeof(usage) };
+	struct luo_heap_stat stat = { .struct_size = sizeof(stat) };
 	size_t n = 0;
 
 	for (size_t i = 0; luo_heap_root_at(heap, i, &info) == 0; i++)
@@ -242,7 +246,9 @@ static void look(struct luo_heap *heap)
 static void work(struct luo_heap *heap)
 {
 	static const size_t sizes[] = { 8, 100, 100, 1000, 3000, 9000, 40000, 131072, 140000, 64 };
-	struct luo_heap_root_type type = { .name = "new", .type_id = 1, .version = 1, .size = 9 };
+	struct luo_heap_root_type type = {
+		.struct_size = sizeof(type), .name = "new", .type_id = 1, .version = 1, .size = 9
+	};
 	void *blocks[ELEMENTSOF(sizes)], *object;
 
 	for (unsigned round = 0; round < 3; round++) {

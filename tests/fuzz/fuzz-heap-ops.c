@@ -109,7 +109,7 @@ static void print_problem(const char *text, void *userdata)
 /* Freed blocks of a transaction are in use until its commit, so counting is for outside. */
 static void verify_all(void)
 {
-	struct luo_heap_usage usage;
+	struct luo_heap_usage usage = { .struct_size = sizeof(usage) };
 	uint64_t n = 0;
 
 	for (size_t i = 0; i < OBJECTS; i++) {
@@ -138,7 +138,8 @@ static bool save(const struct object *o)
 
 static void open_it(void)
 {
-	const struct luo_heap_options options = { .max_size = MAX_SIZE };
+	const struct luo_heap_options options = { .struct_size = sizeof(options),
+						  .max_size = MAX_SIZE };
 
 	if (luo_heap_open_fd(s.fd, &options, &s.heap) < 0) {
 		fprintf(stderr, "%s\n", luo_heap_problem());
@@ -320,7 +321,9 @@ static void root(void)
 {
 	unsigned i = take(1) % ROOTS;
 	char name[] = "root-0";
-	struct luo_heap_root_type type = { .name = name, .type_id = i, .version = 1 };
+	struct luo_heap_root_type type = {
+		.struct_size = sizeof(type), .name = name, .type_id = i, .version = 1
+	};
 	struct object *o = &s.now.roots[i];
 	void *object = NULL;
 	int r;

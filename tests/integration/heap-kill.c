@@ -161,7 +161,9 @@ static void send_or_receive(struct work *w)
 static void make_or_remove_root(struct work *w)
 {
 	char name[20];
-	struct luo_heap_root_type type = { .name = name, .type_id = 9, .version = 1, .size = 100 };
+	struct luo_heap_root_type type = {
+		.struct_size = sizeof(type), .name = name, .type_id = 9, .version = 1, .size = 100
+	};
 	void *object;
 
 	snprintf(name, sizeof(name), "passing-%u", w->number);
@@ -199,7 +201,7 @@ static int child(int fd, struct shared *shared, unsigned threads, uint64_t seed)
 {
 	static pthread_mutex_t locks[BOXES];
 	static struct work works[MAX_THREADS];
-	struct luo_heap_options options = { .max_size = HEAP_SIZE };
+	struct luo_heap_options options = { .struct_size = sizeof(options), .max_size = HEAP_SIZE };
 	struct work *w = &works[0];
 	struct luo_heap *heap;
 	struct world *world;
@@ -253,9 +255,9 @@ static void print_problem(const char *text, void *userdata)
 
 static void verify(int fd, unsigned threads, uint64_t seed, struct tally *tally)
 {
-	struct luo_heap_options options = { .max_size = HEAP_SIZE };
+	struct luo_heap_options options = { .struct_size = sizeof(options), .max_size = HEAP_SIZE };
 	struct luo_heap *heap;
-	struct luo_heap_stat stat;
+	struct luo_heap_stat stat = { .struct_size = sizeof(stat) };
 	size_t leaked;
 	const char *why = NULL;
 

@@ -5,9 +5,11 @@
 
 #include "tests/integration/heap-objects.h"
 
-const struct luo_heap_root_type world_type = {
-	.name = "world", .type_id = 0x776f726c64, .version = 1, .size = sizeof(struct world)
-};
+const struct luo_heap_root_type world_type = { .struct_size = sizeof(world_type),
+					       .name = "world",
+					       .type_id = 0x776f726c64,
+					       .version = 1,
+					       .size = sizeof(struct world) };
 
 /* Some allocated by calloc or aligned, so that these are killed, too. */
 static void *allocate(struct luo_heap *heap, uint64_t seed, size_t size)
@@ -160,7 +162,7 @@ static const char *slots_are_right(struct luo_heap *heap, struct blocks *b, stru
 static const char *roots_are_right(struct luo_heap *heap, struct blocks *b,
 				   struct world **ret_world)
 {
-	struct luo_heap_root_info info;
+	struct luo_heap_root_info info = { .struct_size = sizeof(info) };
 
 	*ret_world = NULL;
 	for (size_t i = 0; luo_heap_root_at(heap, i, &info) == 0; i++) {

@@ -65,7 +65,9 @@ static void end(void)
 
 static void open_it(const char *name)
 {
-	const struct luo_heap_options options = { .max_size = STEP_HEAP_SIZE, .name = "step" };
+	const struct luo_heap_options options = { .struct_size = sizeof(options),
+						  .max_size = STEP_HEAP_SIZE,
+						  .name = "step" };
 
 	begin(name);
 	w.operation->all_content = true;
@@ -197,9 +199,12 @@ static int upgrade_root(struct luo_heap *heap, void *object, uint32_t version, u
 
 static void roots(const char *name)
 {
-	struct luo_heap_root_type type = {
-		.name = name, .type_id = 5, .version = 1, .size = 48, .init = fill_root
-	};
+	struct luo_heap_root_type type = { .struct_size = sizeof(type),
+					   .name = name,
+					   .type_id = 5,
+					   .version = 1,
+					   .size = 48,
+					   .init = fill_root };
 	void *object;
 
 	begin("root");

@@ -124,7 +124,7 @@ static int look_at_block(void *ptr, size_t size, void *userdata)
 
 static uint64_t roots_of(struct luo_heap *heap)
 {
-	struct luo_heap_root_info info;
+	struct luo_heap_root_info info = { .struct_size = sizeof(info) };
 	uint64_t sum = 0;
 
 	for (size_t i = 0; luo_heap_root_at(heap, i, &info) == 0; i++) {
@@ -160,9 +160,10 @@ static void free_again(const struct look *look)
 static struct content look_at_copy(bool all_content, struct block *blocks, size_t *ret_n,
 				   bool *ret_recovered)
 {
-	struct luo_heap_options options = { .max_size = STEP_HEAP_SIZE };
+	struct luo_heap_options options = { .struct_size = sizeof(options),
+					    .max_size = STEP_HEAP_SIZE };
 	struct look look = { .all_content = all_content, .blocks = blocks };
-	struct luo_heap_stat stat;
+	struct luo_heap_stat stat = { .struct_size = sizeof(stat) };
 
 	if (luo_heap_open_fd(w.copy, &options, &look.heap) < 0)
 		wrong(luo_heap_problem());

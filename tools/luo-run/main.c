@@ -40,7 +40,6 @@ struct run {
 	char *socket;
 	struct luo_client *client;
 	struct luo_claimed *claimed;
-	size_t n_claimed;
 	bool met; /* a luod was there */
 	bool registered;
 };
@@ -87,7 +86,7 @@ static int try_to_claim(struct run *run)
 	if (r < 0)
 		return r;
 	run->registered = true;
-	r = luo_client_claim(run->client, o->unit, &run->claimed, &run->n_claimed);
+	r = luo_client_claim(run->client, o->unit, &run->claimed);
 	luo_client_error(run->client, &name, NULL);
 	if (r == -ENOENT && name)
 		return 0; /* a unit that has nothing */
@@ -163,26 +162,26 @@ static size_t sort_out(struct run *run, size_t n_before, int *fds, FILE *names)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < run->n_claimed; i++) {
-		struct luo_claimed *c = &run->claimed[i];
+	for (size_t i = 0; i < luo_claimed_n(run->claimed); i++) {
+		int fd = luo_claimed_take_fd(run->claimed, i);
 
-		if (c->fd < 0) {
-			_cleanup_free_ char *name = escape(c->name);
+		if (fd < 0) {
+			_cleanup_free_ char *name = escape(luo_claimed_get_name(run->claimed, i));
 
 			fprintf(stderr,
 				"luo-run: warning: \"%s\" of unit %s is lost: the kernel could not restore it\n",
 				name ?: "?", run->options.unit);
 			continue;
 		}
-		listen_env_name(names, n_before + n, c->name);
-		fds[n++] = TAKE_FD(c->fd);
+		listen_env_name(names, n_before + n, luo_claimed_get_name(run->claimed, i));
+		fds[n++] = fd;
 	}
 	return n;
 }
 
 static int arrange(struct run *run, FILE *names, size_t *ret_n)
 {
-	_cleanup_free_ int *fds = calloc(run->n_claimed + 1, sizeof(int));
+	_cleanup_free_ int *fds = calloc(luo_claimed_n(run->claimed) + 1, sizeof(int));
 	size_t n_before, n;
 	int r;
 
@@ -237,7 +236,7 @@ static int explain_hand_on(const struct run *run, int error)
 	if (error == -E2BIG)
 		fprintf(stderr,
 			"luo-run: the names of %zu fds are longer than $LISTEN_FDNAMES can be (128 KiB): use shorter names, or keep more in one memfd\n",
-			run->n_claimed);
+			luo_claimed_n(run->claimed));
 	else if (error == -EINVAL)
 		fprintf(stderr,
 			"luo-run: $LISTEN_FDS and $LISTEN_FDNAMES, as they were given to luo-run, are malformed\n");
@@ -311,7 +310,7 @@ static int run_it(struct run *run)
 	r = hand_on(run);
 	if (r < 0)
 		return explain_hand_on(run, r);
-	restore_file_limit(run, run->n_claimed);
+	restore_file_limit(run, luo_claimed_n(run->claimed));
 	return become(run->options.command);
 }
 
@@ -324,7 +323,7 @@ int main(int argc, char **argv)
 	r = options_parse(&run.options, argc, argv);
 	if (r < 0)
 		r = run_it(&run);
-	luo_claimed_free(run.claimed, run.n_claimed);
+	luo_claimed_free(run.claimed);
 	luo_client_free(run.client);
 	free(run.socket);
 	return r;

@@ -170,7 +170,7 @@ static int look_at_one(struct check *check, struct json_object *entries, size_t 
 {
 	struct json_object *e = json_at(entries, i);
 	_cleanup_close_ int fd = -EBADF;
-	struct luo_memfd_cost cost;
+	struct luo_memfd_cost cost = { .struct_size = sizeof(cost) };
 	int r;
 
 	r = luo_client_open_entry(check->context->client, json_string(e, "unit"),
@@ -263,10 +263,9 @@ static void check_runs(struct check *check, const struct costs *t)
 	json_add(item, "runs", json_object_new_uint64(t->runs));
 	json_add(item, "seconds", json_object_new_double(seconds));
 	if (t->skipped > 0)
-		check_detail(
-			item,
-			"%zu %s not counted: still in the kernel, or cannot be inspected",
-			t->skipped, plural(t->skipped, "fd was", "fds were"));
+		check_detail(item,
+			     "%zu %s not counted: still in the kernel, or cannot be inspected",
+			     t->skipped, plural(t->skipped, "fd was", "fds were"));
 }
 
 void check_store(struct check *check, struct json_object *entries)

@@ -92,7 +92,7 @@ static void print_json(const struct heap_view *v, const struct luo_heap_usage *u
 int heap_check(const struct heap_view *v)
 {
 	_cleanup_json_ struct json_object *problems = NULL;
-	struct luo_heap_usage usage;
+	struct luo_heap_usage usage = { .struct_size = sizeof(usage) };
 	int r = heap_look(v, &usage, &problems);
 
 	if (r != LUOCTL_OK)

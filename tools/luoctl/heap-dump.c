@@ -91,7 +91,7 @@ static struct json_object *root_to_json(const struct heap_view *v,
 static int dump_root(const struct heap_view *v)
 {
 	_cleanup_json_ struct json_object *o = NULL;
-	struct luo_heap_root_info root;
+	struct luo_heap_root_info root = { .struct_size = sizeof(root) };
 
 	for (size_t i = 0; luo_heap_root_at(v->heap, i, &root) == 0; i++) {
 		if (!streq(root.name, v->root))
@@ -162,7 +162,7 @@ static int print_json(const struct heap_view *v)
 	_cleanup_json_ struct json_object *o = heap_to_json(v);
 	struct blocks blocks = { .view = v, .array = json_object_new_array() };
 	struct json_object *roots = json_object_new_array();
-	struct luo_heap_root_info root;
+	struct luo_heap_root_info root = { .struct_size = sizeof(root) };
 	int r = 0;
 
 	for (size_t i = 0; luo_heap_root_at(v->heap, i, &root) == 0; i++)
@@ -179,7 +179,7 @@ static int print_json(const struct heap_view *v)
 
 static int print_roots(const struct heap_view *v)
 {
-	struct luo_heap_root_info root;
+	struct luo_heap_root_info root = { .struct_size = sizeof(root) };
 	size_t i;
 
 	for (i = 0; luo_heap_root_at(v->heap, i, &root) == 0; i++) {

@@ -83,7 +83,7 @@ static int print_roots(const struct heap_view *v)
 		"ROOT", ">TYPE", ">VERSION", ">SIZE", ">OFFSET", NULL
 	};
 	_cleanup_(table_freep) struct table *t = table_new(headers);
-	struct luo_heap_root_info root;
+	struct luo_heap_root_info root = { .struct_size = sizeof(root) };
 	char text[32];
 	size_t i;
 
@@ -111,7 +111,7 @@ static void print_json(const struct heap_view *v, const struct luo_heap_usage *u
 {
 	_cleanup_json_ struct json_object *o = heap_to_json(v);
 	struct json_object *roots = json_object_new_array();
-	struct luo_heap_root_info root;
+	struct luo_heap_root_info root = { .struct_size = sizeof(root) };
 
 	json_add(o, "usage", heap_usage_to_json(usage));
 	json_add(o, "problemCount", json_object_new_uint64(usage->problems));
@@ -124,7 +124,7 @@ static void print_json(const struct heap_view *v, const struct luo_heap_usage *u
 int heap_stat(const struct heap_view *v)
 {
 	_cleanup_json_ struct json_object *problems = NULL;
-	struct luo_heap_usage usage;
+	struct luo_heap_usage usage = { .struct_size = sizeof(usage) };
 	int r = heap_look(v, &usage, &problems);
 
 	if (r != LUOCTL_OK)

@@ -147,8 +147,9 @@ static int explain_open(const struct heap_view *v, const char *where, int error,
 static int look(struct heap_view *v, int fd, const char *where,
 		int (*how)(const struct heap_view *view))
 {
-	const struct luo_heap_options options = { .flags = LUO_HEAP_READ_ONLY |
-							   LUO_HEAP_MUST_EXIST };
+	const struct luo_heap_options options = {
+		.struct_size = sizeof(options), .flags = LUO_HEAP_READ_ONLY | LUO_HEAP_MUST_EXIST
+	};
 	int r;
 
 	r = luo_heap_open_fd(fd, &options, &v->heap);

@@ -51,7 +51,7 @@ static void add_seals(struct json_object *o, unsigned seals)
 static void add_file(struct json_object *o, int fd)
 {
 	static const char *const access[] = { "ro", "wo", "rw", "rw" };
-	struct luo_fd_info info;
+	struct luo_fd_info info = { .struct_size = sizeof(info) };
 
 	if (luo_fd_inspect(fd, &info) < 0 || info.kind == LUO_KIND_SESSION)
 		return;

@@ -108,45 +108,54 @@ static void print_moment(const char *name, const struct luo_timestamp *t)
 
 static void print_head(const struct luo_mapping *m)
 {
+	struct luo_mapping_state state = { .struct_size = sizeof(state) };
+	const struct luo_store *store = luo_mapping_get_store(m);
+
 	print_field_f(0, WIDTH, "Generation", "%s, version %" PRIu64,
-		      luo_mapping_generation_to_string(m->generation), m->version);
-	if (m->state.have_kexec_count)
-		print_field_f(0, WIDTH, "Updates", "%" PRIu64 " before this one",
-			      m->state.kexec_count);
-	print_moment("Shutdown", &m->state.shutdown_start);
-	for (size_t i = 0; i < m->n_spills; i++)
-		print_field(0, WIDTH, "Spills to", m->spills[i]);
-	print_field_f(0, WIDTH, "Units", "%zu", luo_store_n_units(m->store));
-	print_field_f(0, WIDTH, "Entries", "%zu", luo_store_n_entries(m->store));
+		      luo_mapping_generation_to_string(luo_mapping_get_generation(m)),
+		      luo_mapping_get_version(m));
+	if (luo_mapping_get_state(m, &state) == 0) {
+		if (state.have_kexec_count)
+			print_field_f(0, WIDTH, "Updates", "%" PRIu64 " before this one",
+				      state.kexec_count);
+		print_moment("Shutdown", &state.shutdown_start);
+	}
+	for (size_t i = 0; i < luo_mapping_n_spills(m); i++)
+		print_field(0, WIDTH, "Spills to", luo_mapping_spill_at(m, i));
+	print_field_f(0, WIDTH, "Units", "%zu", luo_store_n_units(store));
+	print_field_f(0, WIDTH, "Entries", "%zu", luo_store_n_entries(store));
 }
 
 static const char *session_of(const struct luo_mapping *m, const struct luo_entry *e)
 {
-	if (e->type == LUO_ENTRY_SESSION)
-		return e->session_name;
-	if (e->session > 0 && e->session <= m->n_spills)
-		return m->spills[e->session - 1];
+	if (luo_entry_get_type(e) == LUO_ENTRY_SESSION)
+		return luo_entry_get_session_name(e);
+	if (luo_entry_get_session(e) > 0)
+		return luo_mapping_spill_at(m, luo_entry_get_session(e) - 1);
 	return NULL;
 }
 
 static void add_row(struct table *t, const struct luo_mapping *m, const struct luo_entry *e)
 {
-	table_add(t, e->unit->name);
-	table_add(t, e->name);
-	table_add(t, e->type == LUO_ENTRY_SESSION ? "session"
-		     : e->alias                   ? "alias"
-		     : e->meta.packed             ? "packed"
-						  : "fd");
-	if (e->type == LUO_ENTRY_SESSION)
+	bool is_session = luo_entry_get_type(e) == LUO_ENTRY_SESSION;
+	uint64_t size;
+
+	table_add(t, luo_unit_get_name(luo_entry_get_unit(e)));
+	table_add(t, luo_entry_get_name(e));
+	table_add(t, is_session               ? "session"
+		     : luo_entry_is_alias(e)  ? "alias"
+		     : luo_entry_is_packed(e) ? "packed"
+					      : "fd");
+	if (is_session)
 		table_add(t, NULL);
 	else
-		table_add_number(t, (int64_t)e->token);
+		table_add_number(t, (int64_t)luo_entry_get_token(e));
 	table_add(t, session_of(m, e));
-	if (e->meta.known & LUO_META_SIZE)
-		table_add_size(t, e->meta.size);
+	if (luo_entry_get_size(e, &size) == 0)
+		table_add_size(t, size);
 	else
 		table_add(t, NULL);
-	table_add(t, e->meta.known & LUO_META_FILE_NAME ? e->meta.file_name : NULL);
+	table_add(t, luo_entry_get_file_name(e));
 }
 
 static int print_table(const struct context *c, const struct luo_mapping *m)
@@ -157,9 +166,9 @@ static int print_table(const struct context *c, const struct luo_mapping *m)
 	struct luo_unit *u;
 	struct luo_entry *e;
 
-	if (luo_store_n_entries(m->store) == 0)
+	if (luo_store_n_entries(luo_mapping_get_store(m)) == 0)
 		return LUOCTL_OK;
-	LUO_FOREACH_UNIT (u, m->store)
+	LUO_FOREACH_UNIT (u, luo_mapping_get_store(m))
 		LUO_FOREACH_ENTRY (e, u)
 			add_row(t, m, e);
 	if (c->legend)
@@ -169,17 +178,19 @@ static int print_table(const struct context *c, const struct luo_mapping *m)
 
 static void print_issues(const struct luo_mapping *m)
 {
-	if (m->n_all_issues > 0)
-		printf("\n%zu problem%s; what they are about is skipped:\n", m->n_all_issues,
-		       m->n_all_issues == 1 ? "" : "s");
-	for (size_t i = 0; i < m->n_issues; i++) {
-		_cleanup_free_ char *where = escape(m->issues[i].where);
-		_cleanup_free_ char *what = escape(m->issues[i].what);
+	size_t n = luo_mapping_n_issues(m), i;
+	const char *where, *what;
 
-		printf("  %s: %s\n", where ?: "?", what ?: "?");
+	if (n > 0)
+		printf("\n%zu problem%s; what they are about is skipped:\n", n, n == 1 ? "" : "s");
+	for (i = 0; luo_mapping_issue_at(m, i, &where, &what) == 0; i++) {
+		_cleanup_free_ char *safe_where = escape(where);
+		_cleanup_free_ char *safe_what = escape(what);
+
+		printf("  %s: %s\n", safe_where ?: "?", safe_what ?: "?");
 	}
-	if (m->n_all_issues > m->n_issues)
-		printf("  and %zu more\n", m->n_all_issues - m->n_issues);
+	if (n > i)
+		printf("  and %zu more\n", n - i);
 }
 
 /* ---- for programs ---------------------------------------------------------------------------- */
@@ -187,10 +198,10 @@ static void print_issues(const struct luo_mapping *m)
 static struct json_object *json_issues(const struct luo_mapping *m)
 {
 	struct json_object *issues = json_object_new_array();
+	const char *where, *what;
 
-	for (size_t i = 0; i < m->n_issues; i++)
-		json_append(issues, json_strings("where", m->issues[i].where, "what",
-						 m->issues[i].what, NULL));
+	for (size_t i = 0; luo_mapping_issue_at(m, i, &where, &what) == 0; i++)
+		json_append(issues, json_strings("where", where, "what", what, NULL));
 	return issues;
 }
 
@@ -198,6 +209,7 @@ static struct json_object *json_issues(const struct luo_mapping *m)
 static int print_json(const struct luo_mapping *m)
 {
 	_cleanup_json_ struct json_object *o = json_object_new_object();
+	const struct luo_store *store = luo_mapping_get_store(m);
 	_cleanup_free_ char *text = NULL;
 	int r;
 
@@ -206,11 +218,12 @@ static int print_json(const struct luo_mapping *m)
 		complain("cannot format the mapping: %s", strerror(-r));
 		return LUOCTL_FAILED;
 	}
-	json_add_string(o, "generation", luo_mapping_generation_to_string(m->generation));
-	json_add(o, "version", json_object_new_uint64(m->version));
-	json_add(o, "units", json_object_new_uint64(luo_store_n_units(m->store)));
-	json_add(o, "entries", json_object_new_uint64(luo_store_n_entries(m->store)));
-	json_add(o, "problems", json_object_new_uint64(m->n_all_issues));
+	json_add_string(o, "generation",
+			luo_mapping_generation_to_string(luo_mapping_get_generation(m)));
+	json_add(o, "version", json_object_new_uint64(luo_mapping_get_version(m)));
+	json_add(o, "units", json_object_new_uint64(luo_store_n_units(store)));
+	json_add(o, "entries", json_object_new_uint64(luo_store_n_entries(store)));
+	json_add(o, "problems", json_object_new_uint64(luo_mapping_n_issues(m)));
 	json_add(o, "issues", json_issues(m));
 	json_add(o, "mapping", json_parse(text));
 	json_print(o);
@@ -238,7 +251,7 @@ static int print(const struct context *c, const char *from, const char *text, si
 		if (r == LUOCTL_OK)
 			print_issues(m);
 	}
-	n_issues = m->n_all_issues;
+	n_issues = luo_mapping_n_issues(m);
 	luo_mapping_free(m);
 	return r == LUOCTL_OK && n_issues > 0 ? LUOCTL_FAILED : r;
 }

@@ -46,6 +46,7 @@ static int make_from_rest(const struct luo_memfd_options *options, int from, int
 static int make(const char *name, const char *path, int *ret_fd)
 {
 	const struct luo_memfd_options options = {
+		.struct_size = sizeof(options),
 		.name = strlen(name) <= 249 ? name : NULL,
 		.flags = LUO_MEMFD_ALLOW_SEALING,
 	};

@@ -64,6 +64,7 @@ static int reply_no_room(struct call *call, const char *unit)
 			has_sizes = has_sizes && (e->type != LUO_ENTRY_FD || e->meta.packed ||
 						  (e->meta.known & LUO_META_SIZE));
 		}
+	room.struct_size = sizeof(room);
 	if (room.bytes == 0 && !room.limited_by[0])
 		(void)luo_memory_room(&room);
 	if (room.high_bytes < room.bytes) {

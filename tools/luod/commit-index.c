@@ -12,6 +12,7 @@
 
 #include "common/json.h"
 #include "common/util.h"
+#include "libluo/store/internal.h"
 #include "tools/luod/commit-report.h"
 #include "tools/luod/commit-split.h"
 #include "tools/luod/managed.h"

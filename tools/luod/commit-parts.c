@@ -26,7 +26,7 @@
 
 static struct luo_mapping_state next_state(const struct luod *l, uint64_t started)
 {
-	struct luo_mapping_state state = { 0 };
+	struct luo_mapping_state state = { .struct_size = sizeof(state) };
 
 	state.have_kexec_count = true;
 	state.kexec_count = kexec_count(l);
@@ -79,6 +79,7 @@ static int put_all_into_own(struct parts *parts)
 static int preserve_manager(struct parts *parts)
 {
 	struct luo_commit_options options = {
+		.struct_size = sizeof(options),
 		.session_name = MANAGER_SESSION,
 		.max_files_per_session = MANAGER_FILES_MAX,
 		.device_timeout_usec = DEVICE_TIMEOUT_USEC,
@@ -123,6 +124,7 @@ static int preserve_own(struct parts *parts)
 {
 	const char *session = parts->report->session_name;
 	struct luo_commit_options options = {
+		.struct_size = sizeof(options),
 		.session_name = session,
 		.max_files_per_session = parts->request->max_files,
 		.device_timeout_usec = DEVICE_TIMEOUT_USEC,

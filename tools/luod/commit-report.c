@@ -48,20 +48,20 @@ static int add_result(struct commit_report *report, const struct luo_commit_resu
 int report_add_part(struct commit_report *report, const struct luo_commit *part,
 		    const struct split *split)
 {
-	const struct luo_commit_result *results;
-	struct luo_commit_summary sum;
-	size_t n;
+	struct luo_commit_summary sum = { .struct_size = sizeof(sum) };
+	struct luo_commit_result result = { .struct_size = sizeof(result) };
 	int r;
 
-	results = luo_commit_results(part, &n);
-	luo_commit_summary(part, &sum);
-	for (size_t i = 0; i < n; i++) {
-		if (split && split_is_tried_again(split, results[i].entry)) {
+	r = luo_commit_get_summary(part, &sum);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; luo_commit_result_at(part, i, &result) == 0; i++) {
+		if (split && split_is_tried_again(split, result.entry)) {
 			sum.entries--;
 			sum.lost--;
 			continue;
 		}
-		r = add_result(report, &results[i]);
+		r = add_result(report, &result);
 		if (r < 0)
 			return r;
 	}
@@ -148,7 +148,7 @@ int report_busy(struct commit_report *report, uint64_t waited_usec)
 int report_no_room(struct commit_report *report, const struct luod *l)
 {
 	struct luo_store *store = stores_incoming(l);
-	struct luo_memory_room room = { 0 };
+	struct luo_memory_room room = { .struct_size = sizeof(room) };
 	struct luo_entry *e;
 	struct luo_unit *u;
 

@@ -88,16 +88,14 @@ bool split_is_own(const struct luo_entry *entry, void *split)
 /* Every entry of a file has the result of the file, so all of them are tried again. */
 int split_note_failed(struct split *split, const struct luo_commit *manager)
 {
-	const struct luo_commit_result *results;
-	size_t n;
+	struct luo_commit_result result = { .struct_size = sizeof(result) };
 
-	results = luo_commit_results(manager, &n);
-	split->again = calloc(n + 1, sizeof(*split->again));
+	split->again = calloc(luo_commit_n_results(manager) + 1, sizeof(*split->again));
 	if (!split->again)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		if (results[i].result == LUO_RESULT_FAILED && results[i].error == -EDQUOT)
-			split->again[split->n_again++] = results[i].entry;
+	for (size_t i = 0; luo_commit_result_at(manager, i, &result) == 0; i++)
+		if (result.result == LUO_RESULT_FAILED && result.error == -EDQUOT)
+			split->again[split->n_again++] = result.entry;
 	return 0;
 }
 

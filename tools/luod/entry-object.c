@@ -13,6 +13,7 @@
 
 #include "common/json.h"
 #include "common/util.h"
+#include "libluo/store/internal.h"
 #include "tools/luod/stores.h"
 
 static void add_seals(struct json_object *o, unsigned seals)
@@ -67,7 +68,7 @@ static void add_names(struct json_object *o, const struct luo_entry *e,
 
 static void add_facts(struct json_object *o, const struct luo_entry *e)
 {
-	struct luo_fd_info info;
+	struct luo_fd_info info = { .struct_size = sizeof(info) };
 	bool session;
 
 	if (luo_fd_inspect(e->fd, &info) < 0) {

@@ -11,6 +11,7 @@
 #include <luo/store.h>
 
 #include "common/json.h"
+#include "libluo/store/internal.h"
 #include "common/util.h"
 
 #define KEY "manager"

@@ -49,7 +49,7 @@ static int preview_entry(struct luo_unit *to, const struct luo_entry *from, uint
 {
 	const struct luo_entry *same;
 	struct luo_entry *entry;
-	struct luo_fd_info info;
+	struct luo_fd_info info = { .struct_size = sizeof(info) };
 	int r;
 
 	if (from->fd >= 0 && (luo_fd_inspect(from->fd, &info) < 0 ||

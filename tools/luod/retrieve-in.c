@@ -85,6 +85,7 @@ static _Noreturn void run_child(struct luo_incoming *incoming, struct luo_entry 
 	for (size_t i = 0; i < n; i++) {
 		restore_one(incoming, entries[i], &shared->outcomes[i]);
 		if (shared->outcomes[i].r == -EDQUOT) {
+			shared->room.struct_size = sizeof(shared->room);
 			(void)luo_memory_room(&shared->room);
 			break;
 		}

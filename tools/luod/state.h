@@ -17,6 +17,11 @@
 
 #include <luo/handover.h>
 
+#include "common/json-writer.h"
+#include "libluo/mapping/document.h"
+#include "libluo/store/internal.h"
+#include "tools/luod/state-log.h"
+
 /* The unit for fds whose unit is not known. */
 #define ORPHANS_UNIT "luod-orphans"
 

@@ -31,9 +31,8 @@ static int send_register(struct luo_client *c)
 static int send_claim(struct luo_client *c)
 {
 	struct luo_claimed *claimed;
-	size_t n;
 
-	return luo_client_claim(c, "a.service", &claimed, &n);
+	return luo_client_claim(c, "a.service", &claimed);
 }
 
 static int send_open_entry(struct luo_client *c)

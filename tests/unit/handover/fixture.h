@@ -9,6 +9,8 @@
 #include <luo/memfd.h>
 #include <luo/session.h>
 
+#include "libluo/mapping/document.h"
+#include "libluo/store/internal.h"
 #include "tests/fake/fake-luo.h"
 #include "tests/unit/helpers.h"
 
@@ -33,7 +35,9 @@ static inline int make_memfd(const char *name, const char *text)
 	int fd;
 
 	assert_int_equal(
-		luo_memfd_create(&(struct luo_memfd_options){ .name = name,
+		luo_memfd_create(&(struct luo_memfd_options){ .struct_size = sizeof(
+								      struct luo_memfd_options),
+							      .name = name,
 							      .flags = LUO_MEMFD_ALLOW_SEALING },
 				 &fd),
 		0);
@@ -116,13 +120,14 @@ static inline int restored(struct luo_incoming *incoming, const char *unit, cons
 	return entry->fd;
 }
 
+/* Good until the next call. */
 static inline const struct luo_commit_result *result_of(const struct luo_commit *commit, size_t i)
 {
-	size_t n;
-	const struct luo_commit_result *results = luo_commit_results(commit, &n);
+	static struct luo_commit_result result;
 
-	assert_true(i < n);
-	return &results[i];
+	result.struct_size = sizeof(result);
+	assert_int_equal(luo_commit_result_at(commit, i, &result), 0);
+	return &result;
 }
 
 /* Entries "content-0" and so on, each of which holds its name. */

@@ -10,7 +10,7 @@
 static void test_bad_session_name(void **state)
 {
 	struct luo_store *store = new_store();
-	struct luo_commit_options options = { .session_name = "" };
+	struct luo_commit_options options = { .struct_size = sizeof(options), .session_name = "" };
 	struct luo_commit *commit = NULL;
 
 	assert_int_equal(luo_commit_new(&store, 1, &options, &commit), -EINVAL);
@@ -74,7 +74,7 @@ static void test_lazy_entry_refused(void **state)
 static void test_not_preservable(void **state)
 {
 	struct luo_store *store = new_store();
-	struct luo_commit_summary summary;
+	struct luo_commit_summary summary = { .struct_size = sizeof(summary) };
 	struct luo_incoming *incoming;
 	struct luo_commit *commit;
 	int sockets[2], pipes[2];
@@ -87,7 +87,7 @@ static void test_not_preservable(void **state)
 	add(store, "a.service", "memory", make_memfd("m", "kept"));
 
 	commit = commit_store(store, NULL);
-	luo_commit_summary(commit, &summary);
+	assert_int_equal(luo_commit_get_summary(commit, &summary), 0);
 	assert_int_equal(summary.entries, 4);
 	assert_int_equal(summary.preserved, 1);
 	assert_int_equal(summary.lost, 3);
@@ -110,7 +110,8 @@ static void test_not_preservable(void **state)
 
 static void test_limit_asked_for(void **state)
 {
-	const struct luo_commit_options options = { .max_files_per_session = 128 };
+	const struct luo_commit_options options = { .struct_size = sizeof(options),
+						    .max_files_per_session = 128 };
 	struct luo_store *store = new_store();
 	struct luo_incoming *incoming;
 
@@ -125,7 +126,8 @@ static void test_limit_asked_for(void **state)
 /* As before kernel 7.2, with an option that hopes for more: found out by ENOSPC. */
 static void test_limit_of_the_kernel(void **state)
 {
-	const struct luo_commit_options options = { .max_files_per_session = 1000 };
+	const struct luo_commit_options options = { .struct_size = sizeof(options),
+						    .max_files_per_session = 1000 };
 	struct luo_store *store = new_store();
 	struct luo_incoming *incoming;
 	struct fake_luo_stats stats;
@@ -178,7 +180,7 @@ static void test_preserve_fails_at_each_file(void **state)
 {
 	for (unsigned nth = 1; nth <= 6; nth++) {
 		struct luo_store *store = new_store();
-		struct luo_commit_summary summary;
+		struct luo_commit_summary summary = { .struct_size = sizeof(summary) };
 		struct luo_commit *commit = NULL;
 		struct fake_luo_stats stats;
 		int r;
@@ -192,7 +194,7 @@ static void test_preserve_fails_at_each_file(void **state)
 			assert_int_equal(stats.files, 0);
 		} else {
 			assert_int_equal(r, 0);
-			luo_commit_summary(commit, &summary);
+			assert_int_equal(luo_commit_get_summary(commit, &summary), 0);
 			assert_int_equal(summary.lost, 1);
 			assert_int_equal(result_of(commit, nth - 1)->result, LUO_RESULT_FAILED);
 			assert_int_equal(result_of(commit, nth - 1)->error, -ENOMEM);
@@ -244,13 +246,13 @@ static void test_no_space_for_one(void **state)
 {
 	for (unsigned nth = 1; nth <= 5; nth++) {
 		struct luo_store *store = new_store();
-		struct luo_commit_summary summary;
+		struct luo_commit_summary summary = { .struct_size = sizeof(summary) };
 		struct luo_commit *commit;
 
 		fill(store, 5);
 		fake_luo_fail(FAKE_LUO_PRESERVE_FD, nth, ENOSPC);
 		commit = commit_store(store, NULL);
-		luo_commit_summary(commit, &summary);
+		assert_int_equal(luo_commit_get_summary(commit, &summary), 0);
 		assert_int_equal(summary.preserved, 4);
 		assert_int_equal(result_of(commit, nth - 1)->error, -ENOSPC);
 		luo_commit_free(commit);
@@ -261,7 +263,8 @@ static void test_no_space_for_one(void **state)
 /* As many files as a session takes: there is no place left for the mapping. */
 static void test_just_full(void **state)
 {
-	const struct luo_commit_options options = { .max_files_per_session = 500 };
+	const struct luo_commit_options options = { .struct_size = sizeof(options),
+						    .max_files_per_session = 500 };
 
 	for (unsigned n = 126; n <= 130; n++) {
 		struct luo_store *store = new_store();

@@ -25,7 +25,6 @@ static void live_update_of_two(struct luo_incoming **ret_first, struct luo_incom
 	struct luo_store *store = new_store();
 	struct luo_commit *own, *other;
 	int fd = make_memfd("s", "shared"), shared;
-	size_t n;
 
 	add(store, "a.service", "first", make_memfd("1", "one"));
 	add(store, "a.service", "second", make_memfd("2", "two"));
@@ -34,13 +33,15 @@ static void live_update_of_two(struct luo_incoming **ret_first, struct luo_incom
 	add(store, "b.service", "shared", fd);
 	add(store, "c.service", "shared", shared);
 
-	own = commit_store(store, &(struct luo_commit_options){ .wants = is_not_of_a });
-	other = commit_store(
-		store, &(struct luo_commit_options){ .session_name = OTHER, .wants = is_of_a });
-	(void)luo_commit_results(own, &n);
-	assert_int_equal(n, 4);
-	(void)luo_commit_results(other, &n);
-	assert_int_equal(n, 1);
+	own = commit_store(store, &(struct luo_commit_options){
+					  .struct_size = sizeof(struct luo_commit_options),
+					  .wants = is_not_of_a });
+	other = commit_store(store, &(struct luo_commit_options){
+					    .struct_size = sizeof(struct luo_commit_options),
+					    .session_name = OTHER,
+					    .wants = is_of_a });
+	assert_int_equal(luo_commit_n_results(own), 4);
+	assert_int_equal(luo_commit_n_results(other), 1);
 	fake_luo_kexec();
 	luo_commit_free(own);
 	luo_commit_free(other);
@@ -133,9 +134,13 @@ static void test_order(void **state)
 		entry->meta.stored_at = ++at;
 		entry->meta.known |= LUO_META_STORED_AT;
 	}
-	own = commit_store(store, &(struct luo_commit_options){ .wants = is_even });
-	other = commit_store(
-		store, &(struct luo_commit_options){ .session_name = OTHER, .wants = is_odd });
+	own = commit_store(store, &(struct luo_commit_options){
+					  .struct_size = sizeof(struct luo_commit_options),
+					  .wants = is_even });
+	other = commit_store(store, &(struct luo_commit_options){
+					    .struct_size = sizeof(struct luo_commit_options),
+					    .session_name = OTHER,
+					    .wants = is_odd });
 	fake_luo_kexec();
 	luo_commit_free(own);
 	luo_commit_free(other);

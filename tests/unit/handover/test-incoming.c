@@ -191,7 +191,8 @@ static void test_sparse_travels_packed(void **state)
 /* Several entries of one name are told apart by their order, however each of them travels. */
 static void test_order_is_kept(void **state)
 {
-	const struct luo_commit_options options = { .max_files_per_session = 4 };
+	const struct luo_commit_options options = { .struct_size = sizeof(options),
+						    .max_files_per_session = 4 };
 	struct luo_store *store = new_store();
 	struct luo_incoming *incoming;
 	char name[16];
@@ -257,10 +258,12 @@ static void test_session_goes_along(void **state)
 
 static void test_state_travels(void **state)
 {
-	const struct luo_mapping_state sent = { .kexec_count = 3,
+	const struct luo_mapping_state sent = { .struct_size = sizeof(sent),
+						.kexec_count = 3,
 						.have_kexec_count = true,
 						.shutdown_start = { 1000, 2000 } };
-	const struct luo_commit_options options = { .state = &sent };
+	const struct luo_commit_options options = { .struct_size = sizeof(options),
+						    .state = &sent };
 	struct luo_store *store = new_store();
 	struct luo_incoming *incoming;
 
@@ -462,7 +465,7 @@ static void test_rescue(void **state)
 	struct luo_incoming *incoming = incoming_with_mapping(
 		"{\"version\":1,\"future\":7,\"units\":{\"a.service\":{\"fdstore\":[{\"type\":\"teapot\",\"name\":\"t\",\"token\":1}]}}}");
 	struct luo_store *store = new_store();
-	struct luo_commit_options options = {};
+	struct luo_commit_options options = { .struct_size = sizeof(options) };
 	struct luo_commit *commit;
 	struct luo_unit *unit;
 	size_t n;
@@ -516,7 +519,8 @@ static void test_token_that_is_not_there(void **state)
 
 static void test_adopt(void **state)
 {
-	const struct luo_commit_options options = { .max_files_per_session = 4 };
+	const struct luo_commit_options options = { .struct_size = sizeof(options),
+						    .max_files_per_session = 4 };
 	struct luo_store *store = new_store();
 	struct luo_incoming *incoming, *again;
 	_cleanup_free_ int *kept = NULL;
@@ -633,7 +637,8 @@ static void test_session_under_two_names(void **state)
  */
 static void test_further_session_later(void **state)
 {
-	const struct luo_commit_options options = { .max_files_per_session = 4 };
+	const struct luo_commit_options options = { .struct_size = sizeof(options),
+						    .max_files_per_session = 4 };
 	_cleanup_close_ int device = -EBADF;
 	struct luo_store *store = new_store();
 	struct luo_incoming *incoming;
@@ -683,7 +688,8 @@ static void on_session(int fd, void *userdata)
 
 static void retrieve_announced(struct announced *a, struct luo_incoming **ret_incoming)
 {
-	const struct luo_commit_options options = { .max_files_per_session = 4 };
+	const struct luo_commit_options options = { .struct_size = sizeof(options),
+						    .max_files_per_session = 4 };
 	_cleanup_close_ int device = -EBADF;
 	struct luo_store *store = new_store();
 	struct luo_commit *commit;

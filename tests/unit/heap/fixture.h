@@ -36,6 +36,7 @@ struct fixture_root {
 };
 
 static const struct luo_heap_root_type fixture_type = {
+	.struct_size = sizeof(fixture_type),
 	.name = "fixture",
 	.type_id = UINT64_C(0xf1cedf0123456789),
 	.version = 3,
@@ -205,7 +206,8 @@ static inline void fixture_print_image(const uint8_t *image, size_t size)
 /* To stdout; for main(). */
 static inline int fixture_print(const char *name)
 {
-	const struct luo_heap_options options = { .name = "fixture" };
+	const struct luo_heap_options options = { .struct_size = sizeof(options),
+						  .name = "fixture" };
 	int fd = memfd_create("fixture", MFD_CLOEXEC);
 	bool interrupted = strstr(name, "interrupted");
 	struct stat st;

@@ -18,7 +18,8 @@
 
 #define HEAP_TEST(f) cmocka_unit_test_setup_teardown(f, remember_fds, check_fds)
 
-static const struct luo_heap_options small_heap = { .max_size = 64 * MIB };
+static const struct luo_heap_options small_heap = { .struct_size = sizeof(small_heap),
+						    .max_size = 64 * MIB };
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
@@ -85,8 +86,10 @@ static inline int memfd_of_image(const struct image *image)
 static inline struct luo_heap *open_with(int fd, struct luo_heap_options options)
 {
 	struct luo_heap *heap = NULL;
-	int r = luo_heap_open_fd(fd, &options, &heap);
+	int r;
 
+	options.struct_size = sizeof(options);
+	r = luo_heap_open_fd(fd, &options, &heap);
 	if (r < 0)
 		print_error("%s\n", luo_heap_problem());
 	assert_int_equal(r, 0);
@@ -104,14 +107,18 @@ static inline struct luo_heap *memory_heap(uint64_t max_size)
 	struct luo_heap *heap = NULL;
 
 	assert_int_equal(
-		luo_heap_open_memory(&(struct luo_heap_options){ .max_size = max_size }, &heap), 0);
+		luo_heap_open_memory(
+			&(struct luo_heap_options){ .struct_size = sizeof(struct luo_heap_options),
+						    .max_size = max_size },
+			&heap),
+		0);
 	assert_non_null(heap);
 	return heap;
 }
 
 static inline struct luo_heap_stat stat_of(struct luo_heap *heap)
 {
-	struct luo_heap_stat stat;
+	struct luo_heap_stat stat = { .struct_size = sizeof(stat) };
 
 	assert_int_equal(luo_heap_stat(heap, &stat), 0);
 	return stat;
@@ -123,8 +130,10 @@ static inline void assert_refused_with(int fd, struct luo_heap_options options, 
 	struct luo_heap *heap = (void *)UNTOUCHED;
 	struct image before = image_of(fd);
 	size_t fds = fd_count();
-	int r = luo_heap_open_fd(fd, &options, &heap);
+	int r;
 
+	options.struct_size = sizeof(options);
+	r = luo_heap_open_fd(fd, &options, &heap);
 	if (r != error)
 		print_error("%s\n", luo_heap_problem());
 	assert_int_equal(r, error);
@@ -147,7 +156,7 @@ static inline void print_heap_problem(const char *text, void *userdata)
 
 static inline struct luo_heap_usage usage_of(struct luo_heap *heap)
 {
-	struct luo_heap_usage usage = {};
+	struct luo_heap_usage usage = { .struct_size = sizeof(usage) };
 
 	assert_int_equal(luo_heap_check(heap, print_heap_problem, NULL, &usage), 0);
 	assert_int_equal(usage.problems, 0);

@@ -10,11 +10,14 @@ struct plain {
 	int value;
 };
 
-static const struct luo_heap_root_type plain_type = {
-	.name = "plain", .type_id = 1, .version = 1, .size = sizeof(struct plain)
-};
+static const struct luo_heap_root_type plain_type = { .struct_size = sizeof(plain_type),
+						      .name = "plain",
+						      .type_id = 1,
+						      .version = 1,
+						      .size = sizeof(struct plain) };
 
-static const struct luo_heap_options fixed = { .max_size = 64 * MIB,
+static const struct luo_heap_options fixed = { .struct_size = sizeof(fixed),
+					       .max_size = 64 * MIB,
 					       .flags = LUO_HEAP_FIXED_ADDRESS };
 
 static void test_plain_pointers(void **state)

@@ -36,8 +36,8 @@ static int check(struct luo_heap_usage *usage)
 
 static void assert_sound(void)
 {
-	struct luo_heap_usage usage;
-	struct luo_heap_stat stat;
+	struct luo_heap_usage usage = { .struct_size = sizeof(usage) };
+	struct luo_heap_stat stat = { .struct_size = sizeof(stat) };
 	int r = check(&usage);
 
 	for (size_t i = 0; i < n_problems && i < ELEMENTSOF(problems); i++)
@@ -61,7 +61,7 @@ static void assert_problem(const char *text)
 
 static int open_heap(void **state)
 {
-	const struct luo_heap_options options = { .name = "check" };
+	const struct luo_heap_options options = { .struct_size = sizeof(options), .name = "check" };
 
 	return luo_heap_open_memory(&options, &heap);
 }
@@ -112,7 +112,7 @@ static void churn(unsigned n)
 
 static void assert_counted(void)
 {
-	struct luo_heap_usage usage;
+	struct luo_heap_usage usage = { .struct_size = sizeof(usage) };
 	uint64_t n = 0, size = 0;
 
 	for (size_t i = 0; i < OBJECTS; i++)
@@ -191,7 +191,7 @@ static void test_remote(void **state)
 
 static void test_transactions(void **state)
 {
-	struct luo_heap_usage before, usage;
+	struct luo_heap_usage before = { .struct_size = sizeof(before) }, usage = before;
 
 	memset(objects, 0, sizeof(objects));
 	churn(300);
@@ -234,7 +234,7 @@ static int visit(void *p, size_t size, void *userdata)
 
 static void test_walk(void **state)
 {
-	struct luo_heap_usage usage;
+	struct luo_heap_usage usage = { .struct_size = sizeof(usage) };
 	struct walk walk = { 0 };
 
 	memset(objects, 0, sizeof(objects));
@@ -276,7 +276,7 @@ static void *free_one(void *p)
 static void build(void)
 {
 	static const struct luo_heap_root_type type = {
-		.name = "root", .type_id = 1, .version = 1, .size = 64
+		.struct_size = sizeof(type), .name = "root", .type_id = 1, .version = 1, .size = 64
 	};
 	static void *blocks[3 * SLAB_BLOCKS];
 	void *root, *first, *second;
@@ -323,9 +323,9 @@ static void build(void)
 /* The word becomes @value; the check finds @text; it is sound again afterwards. */
 static void damage64(void *p, uint64_t value, const char *text)
 {
-	struct luo_heap_usage usage;
+	struct luo_heap_usage usage = { .struct_size = sizeof(usage) };
 	uint64_t *word = p, before = *word;
-	struct luo_heap_stat stat;
+	struct luo_heap_stat stat = { .struct_size = sizeof(stat) };
 
 	assert_int_not_equal(before, value);
 	*word = value;
@@ -626,7 +626,7 @@ static void kill_owner(pid_t pid)
 
 static void open_and(int fd, unsigned flags, void (*look)(void))
 {
-	const struct luo_heap_options options = { .flags = flags };
+	const struct luo_heap_options options = { .struct_size = sizeof(options), .flags = flags };
 	struct luo_heap *before = heap;
 	int r = luo_heap_open_fd(fd, &options, &heap);
 

@@ -11,7 +11,7 @@
 static struct image some_heap(void)
 {
 	static const struct luo_heap_root_type type = {
-		.name = "root", .type_id = 7, .version = 1, .size = 40
+		.struct_size = sizeof(type), .name = "root", .type_id = 7, .version = 1, .size = 40
 	};
 	int fd = empty_memfd();
 	struct luo_heap *heap = open_heap(fd);
@@ -95,7 +95,11 @@ static void test_other_page_size(void **state)
 static bool opens(int fd)
 {
 	struct luo_heap *heap = NULL;
-	int r = luo_heap_open_fd(fd, &(struct luo_heap_options){ .max_size = 64 * MIB }, &heap);
+	int r = luo_heap_open_fd(
+		fd,
+		&(struct luo_heap_options){ .struct_size = sizeof(struct luo_heap_options),
+					    .max_size = 64 * MIB },
+		&heap);
 
 	/* A byte of the format makes it newer: what a newer one sums up cannot be known. */
 	assert_true(r == 0 || r == -EUCLEAN || r == -EPROTONOSUPPORT);

@@ -234,7 +234,7 @@ static void test_sums(void **state)
 
 static int open_fixture(const char *name, unsigned flags, struct luo_heap **ret_heap)
 {
-	struct luo_heap_options options = { .flags = flags };
+	struct luo_heap_options options = { .struct_size = sizeof(options), .flags = flags };
 	int fd = fixture_load(source_dir(), name), r;
 
 	r = luo_heap_open_fd(fd, &options, ret_heap);
@@ -251,8 +251,8 @@ static void print_problem(const char *text, void *userdata)
 
 static void assert_fixture(const char *name, unsigned flags, bool interrupted)
 {
-	struct luo_heap_usage usage;
-	struct luo_heap_stat stat;
+	struct luo_heap_usage usage = { .struct_size = sizeof(usage) };
+	struct luo_heap_stat stat = { .struct_size = sizeof(stat) };
 	struct luo_heap *heap;
 	void *object;
 

@@ -187,7 +187,9 @@ static void test_log_beyond_mapping(void **state)
 
 		assert_int_equal(
 			luo_heap_open_fd(f.fd,
-					 &(struct luo_heap_options){ .max_size = i ? 64 * MIB : 0 },
+					 &(struct luo_heap_options){
+						 .struct_size = sizeof(struct luo_heap_options),
+						 .max_size = i ? 64 * MIB : 0 },
 					 &heap),
 			-EUCLEAN);
 	}

@@ -47,8 +47,12 @@ static int end_transaction(struct luo_heap *heap, void *object, void *userdata)
 
 static void test_upgrade_returns_more(void **state)
 {
-	struct luo_heap_root_type type = { .name = "a", .type_id = 1, .version = 1, .size = 64 };
-	struct luo_heap_root_type other = { .name = "b", .type_id = 1, .version = 1, .size = 64 };
+	struct luo_heap_root_type type = {
+		.struct_size = sizeof(type), .name = "a", .type_id = 1, .version = 1, .size = 64
+	};
+	struct luo_heap_root_type other = {
+		.struct_size = sizeof(other), .name = "b", .type_id = 1, .version = 1, .size = 64
+	};
 	struct luo_heap *heap = memory_heap(0);
 	void *object;
 
@@ -67,9 +71,12 @@ static void test_upgrade_returns_more(void **state)
 /* Without the transaction, nothing would undo what it did. */
 static void test_init_ends_transaction(void **state)
 {
-	struct luo_heap_root_type type = {
-		.name = "a", .type_id = 1, .version = 1, .size = 64, .init = end_transaction
-	};
+	struct luo_heap_root_type type = { .struct_size = sizeof(type),
+					   .name = "a",
+					   .type_id = 1,
+					   .version = 1,
+					   .size = 64,
+					   .init = end_transaction };
 	struct luo_heap *heap = memory_heap(0);
 	void *object;
 
@@ -77,7 +84,10 @@ static void test_init_ends_transaction(void **state)
 		type.userdata = i ? heap : NULL;
 		assert_int_equal(luo_heap_root(heap, &type, &object), -EINVAL);
 		assert_non_null(strstr(luo_heap_problem(), "transaction"));
-		assert_int_equal(luo_heap_root_at(heap, 0, &(struct luo_heap_root_info){}),
+		assert_int_equal(luo_heap_root_at(heap, 0,
+						  &(struct luo_heap_root_info){
+							  .struct_size = sizeof(
+								  struct luo_heap_root_info) }),
 				 -ENOENT);
 		usage_of(heap);
 	}

@@ -41,8 +41,11 @@ static int find_by_name(void *userdata)
 	if (dup2(*(int *)userdata, 3) != 3 || setenv("LISTEN_PID", pid, 1) ||
 	    setenv("LISTEN_FDS", "1", 1) || setenv("LISTEN_FDNAMES", "sessions", 1))
 		return 1;
-	if (luo_heap_open("other", &(struct luo_heap_options){ .flags = LUO_HEAP_MUST_EXIST },
-			  &heap) != -ENOENT)
+	if (luo_heap_open(
+		    "other",
+		    &(struct luo_heap_options){ .struct_size = sizeof(struct luo_heap_options),
+						.flags = LUO_HEAP_MUST_EXIST },
+		    &heap) != -ENOENT)
 		return 2;
 	if (luo_heap_open("sessions", &small_heap, &heap) < 0)
 		return 3;
@@ -85,8 +88,10 @@ static void test_stored_by_name(void **state)
 	if (pid == 0) {
 		setenv("NOTIFY_SOCKET", path, 1);
 		if (luo_heap_open("scratch",
-				  &(struct luo_heap_options){ .max_size = 64 * MIB,
-							      .flags = LUO_HEAP_NO_STORE },
+				  &(struct luo_heap_options){
+					  .struct_size = sizeof(struct luo_heap_options),
+					  .max_size = 64 * MIB,
+					  .flags = LUO_HEAP_NO_STORE },
 				  &heap) < 0 ||
 		    luo_heap_open("sessions", &small_heap, &heap) < 0)
 			die(1);
@@ -126,7 +131,7 @@ static void test_stored_by_name(void **state)
 /* No manager keeps it; it is a heap all the same. */
 static int open_alone(void *userdata)
 {
-	struct luo_heap_stat stat;
+	struct luo_heap_stat stat = { .struct_size = sizeof(stat) };
 	struct luo_heap *heap;
 
 	unsetenv("NOTIFY_SOCKET");

@@ -27,6 +27,7 @@ static void assert_options_refused(struct luo_heap_options options)
 	struct luo_heap *heap = (void *)UNTOUCHED;
 	int fd = empty_memfd();
 
+	options.struct_size = sizeof(options);
 	assert_refused_with(fd, options, -EINVAL);
 	assert_int_equal(luo_heap_open_memory(&options, &heap), -EINVAL);
 	assert_int_equal(luo_heap_open("heap", &options, &heap), -EINVAL);
@@ -43,8 +44,10 @@ static void test_options_refused(void **state)
 	assert_options_refused((struct luo_heap_options){ .max_size = LUO_HEAP_MAX + 1 });
 	assert_options_refused((struct luo_heap_options){ .max_size = UINT64_MAX });
 	/* An address that is not a multiple of 2 MiB, and one without the flag that uses it. */
-	assert_options_refused((struct luo_heap_options){
-		.flags = fixed, .address = (void *)(uintptr_t)0x200000001000 });
+	assert_options_refused(
+		(struct luo_heap_options){ .struct_size = sizeof(struct luo_heap_options),
+					   .flags = fixed,
+					   .address = (void *)(uintptr_t)0x200000001000 });
 	assert_options_refused(
 		(struct luo_heap_options){ .address = (void *)(uintptr_t)0x200000000000 });
 	assert_options_refused((struct luo_heap_options){ .name = long_name(64) });
@@ -139,7 +142,8 @@ static void test_sealed_without_a_heap(void **state)
 
 static void test_must_exist(void **state)
 {
-	const struct luo_heap_options must = { .flags = LUO_HEAP_MUST_EXIST };
+	const struct luo_heap_options must = { .struct_size = sizeof(must),
+					       .flags = LUO_HEAP_MUST_EXIST };
 	struct luo_heap *heap = (void *)UNTOUCHED;
 	char directory[DIRECTORY_SIZE], path[64];
 	int fd = empty_memfd();
@@ -270,7 +274,8 @@ static void test_max_size_below_what_it_is(void **state)
 
 static void test_path(void **state)
 {
-	const struct luo_heap_options options = { .max_size = 64 * MIB };
+	const struct luo_heap_options options = { .struct_size = sizeof(options),
+						  .max_size = 64 * MIB };
 	struct luo_heap *heap, *other = (void *)UNTOUCHED;
 	char directory[DIRECTORY_SIZE], path[64], below[80];
 	struct stat st;
@@ -304,9 +309,12 @@ static void test_path_empty_file(void **state)
 	struct luo_heap *heap;
 
 	assert_true(fd >= 0);
-	assert_int_equal(
-		luo_heap_open_path(path, &(struct luo_heap_options){ .max_size = 64 * MIB }, &heap),
-		0);
+	assert_int_equal(luo_heap_open_path(path,
+					    &(struct luo_heap_options){
+						    .struct_size = sizeof(struct luo_heap_options),
+						    .max_size = 64 * MIB },
+					    &heap),
+			 0);
 	assert_int_equal(luo_heap_get_state(heap), LUO_HEAP_NEW);
 	assert_int_equal(inode_of(fd), inode_of(luo_heap_get_fd(heap)));
 	luo_heap_close(heap);

@@ -7,10 +7,11 @@
 
 #include "tests/unit/heap/helpers.h"
 
-static const struct luo_heap_options read_only = { .flags = LUO_HEAP_READ_ONLY };
+static const struct luo_heap_options read_only = { .struct_size = sizeof(read_only),
+						   .flags = LUO_HEAP_READ_ONLY };
 
 static const struct luo_heap_root_type number_type = {
-	.name = "number", .type_id = 1, .version = 1, .size = 8
+	.struct_size = sizeof(number_type), .name = "number", .type_id = 1, .version = 1, .size = 8
 };
 
 /* Through an open file description of its own, as another program would. */
@@ -148,12 +149,12 @@ static int visit_count(void *ptr, size_t size, void *userdata)
 static void test_reader_changes_nothing(void **state)
 {
 	static const struct luo_heap_root_type other = {
-		.name = "other", .type_id = 1, .version = 1, .size = 8
+		.struct_size = sizeof(other), .name = "other", .type_id = 1, .version = 1, .size = 8
 	};
 	struct luo_heap_root_type newer = number_type;
 	int fd = empty_memfd();
 	struct luo_heap *heap = open_heap(fd);
-	struct luo_heap_root_info info;
+	struct luo_heap_root_info info = { .struct_size = sizeof(info) };
 	struct image before;
 	void *object, *kept;
 	size_t count = 0;

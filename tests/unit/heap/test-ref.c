@@ -16,9 +16,11 @@ struct list {
 	uint64_t length;
 };
 
-static const struct luo_heap_root_type list_type = {
-	.name = "list", .type_id = 0x11, .version = 1, .size = sizeof(struct list)
-};
+static const struct luo_heap_root_type list_type = { .struct_size = sizeof(list_type),
+						     .name = "list",
+						     .type_id = 0x11,
+						     .version = 1,
+						     .size = sizeof(struct list) };
 
 static void test_null(void **state)
 {

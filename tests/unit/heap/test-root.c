@@ -54,13 +54,15 @@ static int upgrade_v2(struct luo_heap *heap, void *object, uint32_t version, uin
 }
 
 static uint64_t five = 5;
-static const struct luo_heap_root_type v1_type = { .name = "counter",
+static const struct luo_heap_root_type v1_type = { .struct_size = sizeof(v1_type),
+						   .name = "counter",
 						   .type_id = 0x33,
 						   .version = 1,
 						   .size = sizeof(struct v1),
 						   .init = init_v1,
 						   .userdata = &five };
-static const struct luo_heap_root_type v2_type = { .name = "counter",
+static const struct luo_heap_root_type v2_type = { .struct_size = sizeof(v2_type),
+						   .name = "counter",
 						   .type_id = 0x33,
 						   .version = 2,
 						   .size = sizeof(struct v2),
@@ -68,7 +70,7 @@ static const struct luo_heap_root_type v2_type = { .name = "counter",
 
 static size_t count_roots(struct luo_heap *heap)
 {
-	struct luo_heap_root_info info;
+	struct luo_heap_root_info info = { .struct_size = sizeof(info) };
 	size_t n = 0;
 
 	while (luo_heap_root_at(heap, n, &info) == 0)
@@ -89,7 +91,9 @@ static void assert_type_refused(struct luo_heap *heap, struct luo_heap_root_type
 static void test_bad_types(void **state)
 {
 	struct luo_heap *heap = memory_heap(64 * MIB);
-	const struct luo_heap_root_type good = { "r", .type_id = 1, .version = 1, .size = 8 };
+	const struct luo_heap_root_type good = {
+		.struct_size = sizeof(good), .name = "r", .type_id = 1, .version = 1, .size = 8
+	};
 	struct luo_heap_root_type type = good;
 	void *object = (void *)UNTOUCHED;
 
@@ -154,7 +158,9 @@ static void test_too_many(void **state)
 {
 	struct luo_heap *heap = memory_heap(64 * MIB);
 	char name[20];
-	struct luo_heap_root_type type = { .name = name, .type_id = 1, .version = 1, .size = 8 };
+	struct luo_heap_root_type type = {
+		.struct_size = sizeof(type), .name = name, .type_id = 1, .version = 1, .size = 8
+	};
 	void *object = (void *)UNTOUCHED;
 
 	for (int i = 0; i < 128; i++) {
@@ -184,7 +190,7 @@ static void test_made_once(void **state)
 {
 	int fd = empty_memfd();
 	struct luo_heap *heap = open_heap(fd);
-	struct luo_heap_root_info info;
+	struct luo_heap_root_info info = { .struct_size = sizeof(info) };
 	struct v1 *object, *again;
 
 	init_calls = 0;
@@ -418,9 +424,11 @@ static void test_remove(void **state)
 /* Large root objects, too, are zeros, also where something else was. */
 static void test_large_root(void **state)
 {
-	struct luo_heap_root_type type = {
-		.name = "large", .type_id = 1, .version = 1, .size = 500000
-	};
+	struct luo_heap_root_type type = { .struct_size = sizeof(type),
+					   .name = "large",
+					   .type_id = 1,
+					   .version = 1,
+					   .size = 500000 };
 	struct luo_heap *heap = memory_heap(64 * MIB);
 	void *object;
 

@@ -221,9 +221,11 @@ struct account {
 	uint64_t cells[THREADS * 8];
 };
 
-static const struct luo_heap_root_type account_type = {
-	.name = "account", .type_id = 1, .version = 1, .size = sizeof(struct account)
-};
+static const struct luo_heap_root_type account_type = { .struct_size = sizeof(account_type),
+							.name = "account",
+							.type_id = 1,
+							.version = 1,
+							.size = sizeof(struct account) };
 
 /* Each moves numbers among its own cells; half of it is undone. */
 static void *transfer(void *userdata)
@@ -362,8 +364,10 @@ static void *many_heaps(void *userdata)
 	for (unsigned i = 0; i < w->rounds; i++) {
 		struct luo_heap *mine = NULL;
 		void *a, *b;
-		int r = luo_heap_open_memory(&(struct luo_heap_options){ .max_size = 16 * MIB },
-					     &mine);
+		int r = luo_heap_open_memory(
+			&(struct luo_heap_options){ .struct_size = sizeof(struct luo_heap_options),
+						    .max_size = 16 * MIB },
+			&mine);
 
 		MUST(r == 0);
 		if (r < 0)

@@ -14,9 +14,11 @@ struct table {
 	uint8_t wide[100 * 1024];
 };
 
-static const struct luo_heap_root_type table_type = {
-	.name = "table", .type_id = 0x22, .version = 1, .size = sizeof(struct table)
-};
+static const struct luo_heap_root_type table_type = { .struct_size = sizeof(table_type),
+						      .name = "table",
+						      .type_id = 0x22,
+						      .version = 1,
+						      .size = sizeof(struct table) };
 
 struct fixture {
 	int fd;
@@ -366,9 +368,11 @@ static void test_many_blocks(void **state)
 /* The log takes all the memory there is: it says so, and everything can be undone. */
 static void test_log_cannot_grow(void **state)
 {
-	static const struct luo_heap_root_type type = {
-		.name = "wide", .type_id = 1, .version = 1, .size = 1 << 20
-	};
+	static const struct luo_heap_root_type type = { .struct_size = sizeof(type),
+							.name = "wide",
+							.type_id = 1,
+							.version = 1,
+							.size = 1 << 20 };
 	struct luo_heap *heap = memory_heap(4 * MIB);
 	uint8_t *wide;
 	uint64_t pages;

@@ -48,6 +48,7 @@ static struct luo_mapping *whole(void)
 
 	assert_int_equal(luo_mapping_new(&m), 0);
 	m->state = (struct luo_mapping_state){
+		.struct_size = sizeof(struct luo_mapping_state),
 		.kexec_count = 3,
 		.have_kexec_count = true,
 		.shutdown_finish = { 1795000000000000, 42 },

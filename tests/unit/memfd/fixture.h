@@ -15,6 +15,7 @@ static inline int create(struct luo_memfd_options options)
 {
 	int fd;
 
+	options.struct_size = sizeof(options);
 	assert_int_equal(luo_memfd_create(&options, &fd), 0);
 	return fd;
 }
@@ -23,6 +24,7 @@ static inline void assert_create(struct luo_memfd_options options, int expected)
 {
 	int fd = UNTOUCHED;
 
+	options.struct_size = sizeof(options);
 	assert_int_equal(luo_memfd_create(&options, &fd), expected);
 	assert_int_equal(fd, UNTOUCHED);
 }

@@ -13,7 +13,7 @@
 
 static struct luo_memfd_cost cost_of(int fd)
 {
-	struct luo_memfd_cost cost;
+	struct luo_memfd_cost cost = { .struct_size = sizeof(cost) };
 
 	assert_int_equal(luo_memfd_cost(fd, &cost), 0);
 	assert_int_equal(cost.small, cost.data - cost.huge);
@@ -35,27 +35,27 @@ static int filled(uint64_t size)
 static void assert_refused(int fd, unsigned advice)
 {
 	struct luo_memfd_cost cost = cost_of(fd);
-	struct luo_memfd_prepared p;
+	struct luo_memfd_prepared p = { .struct_size = sizeof(p), .fill_error = UNTOUCHED };
 
 	assert_int_equal(cost.cost_class, LUO_COST_REFUSED);
 	assert_int_equal(cost.advice, advice);
 	assert_non_null(cost.reason);
-	memset(&p, 0x55, sizeof(p));
-	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_ALL, &p), -EOPNOTSUPP);
-	assert_int_equal(p.fill_error, 0x55555555);
+	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_ALL, &cost, &cost, &p), -EOPNOTSUPP);
+	assert_int_equal(p.fill_error, UNTOUCHED);
+	assert_int_equal(cost.advice, advice);
 }
 
 static void test_refused(void **state)
 {
 	_cleanup_close_ int event = eventfd(0, EFD_CLOEXEC), fd = filled(1), path = path_only(fd);
 	_cleanup_close_ int disk = open("/etc/passwd", O_RDONLY | O_CLOEXEC), huge = -EBADF;
-	struct luo_memfd_cost cost;
+	struct luo_memfd_cost cost = { .struct_size = sizeof(cost) };
 	int p[2];
 
 	assert_int_equal(luo_memfd_cost(-1, &cost), -EBADF);
 	assert_int_equal(luo_memfd_cost(fd, NULL), -EINVAL);
-	assert_int_equal(luo_memfd_prepare(-1, 0, NULL), -EBADF);
-	assert_int_equal(luo_memfd_prepare(fd, 1 << 10, NULL), -EINVAL);
+	assert_int_equal(luo_memfd_prepare(-1, 0, NULL, NULL, NULL), -EBADF);
+	assert_int_equal(luo_memfd_prepare(fd, 1 << 10, NULL, NULL, NULL), -EINVAL);
 	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
 	assert_refused(p[0], LUO_ADVICE_KIND);
 	close_many(p, 2);
@@ -77,7 +77,7 @@ static void test_too_large(void **state)
 	assert_true(cost.advice & LUO_ADVICE_NO_ROOM);
 	assert_int_equal(cost.cost_class, LUO_COST_REFUSED);
 	assert_string_equal(cost.reason, luo_memfd_advice_to_string(LUO_ADVICE_TOO_LARGE));
-	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_ALL, NULL), -EOPNOTSUPP);
+	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_ALL, NULL, NULL, NULL), -EOPNOTSUPP);
 	assert_int_equal(allocated(fd), 0);
 }
 
@@ -104,7 +104,7 @@ static void test_small_and_empty(void **state)
 static void test_holes(void **state)
 {
 	_cleanup_close_ int fd = create((struct luo_memfd_options){ .size = 100 * MIB });
-	struct luo_memfd_cost cost;
+	struct luo_memfd_cost cost = { .struct_size = sizeof(cost) };
 
 	write_at(fd, "x", 50 * MIB);
 	assert_int_equal(lseek(fd, 5, SEEK_SET), 5);
@@ -123,9 +123,9 @@ static void test_holes(void **state)
 
 static void test_exec_seal(void **state)
 {
-	struct luo_memfd_options o = { .flags = LUO_MEMFD_NOEXEC_SEAL };
+	struct luo_memfd_options o = { .struct_size = sizeof(o), .flags = LUO_MEMFD_NOEXEC_SEAL };
 	_cleanup_close_ int fd = -EBADF;
-	struct luo_memfd_cost cost;
+	struct luo_memfd_cost cost = { .struct_size = sizeof(cost) };
 
 	if (luo_memfd_create(&o, &fd) < 0)
 		skip();
@@ -150,10 +150,22 @@ static void test_words(void **state)
 
 /* Preparing */
 
-static void assert_huge(const struct luo_memfd_prepared *p, uint64_t bytes)
+struct prepared {
+	struct luo_memfd_cost before, after;
+	struct luo_memfd_prepared done;
+};
+
+static int prepare(int fd, unsigned flags, struct prepared *p)
+{
+	p->before.struct_size = p->after.struct_size = sizeof(p->before);
+	p->done.struct_size = sizeof(p->done);
+	return luo_memfd_prepare(fd, flags, &p->before, &p->after, &p->done);
+}
+
+static void assert_huge(const struct prepared *p, uint64_t bytes)
 {
 	/* Before 6.1 or 6.7, or where huge pages are off, there is nothing to see. */
-	if (!p->after.huge_known || p->collapse_error < 0)
+	if (!p->after.huge_known || p->done.collapse_error < 0)
 		return;
 	assert_int_equal(p->after.huge, bytes);
 }
@@ -161,15 +173,15 @@ static void assert_huge(const struct luo_memfd_prepared *p, uint64_t bytes)
 static void test_prepare(void **state)
 {
 	_cleanup_close_ int fd = filled(21 * MIB + 5000), copy = -EBADF;
-	struct luo_memfd_prepared p;
+	struct prepared p = { 0 };
 
 	assert_int_equal(luo_memfd_new_from_fd(NULL, fd, 0, &copy), 0);
 	assert_int_equal(lseek(fd, 12345, SEEK_SET), 12345);
-	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_ALL, &p), 0);
+	assert_int_equal(prepare(fd, LUO_PREPARE_ALL, &p), 0);
 	assert_int_equal(p.before.small, 21 * MIB + 8192);
 	assert_int_equal(p.before.cost_class, LUO_COST_SLOW);
 	assert_true(p.before.advice & LUO_ADVICE_SMALL_PAGES);
-	assert_int_equal(p.fill_error, 0);
+	assert_int_equal(p.done.fill_error, 0);
 	assert_huge(&p, 20 * MIB);
 	if (p.after.huge > 0)
 		assert_int_equal(p.after.cost_class, LUO_COST_FAST);
@@ -177,19 +189,19 @@ static void test_prepare(void **state)
 	assert_int_equal(status(fd).st_size, 21 * MIB + 5000);
 	assert_int_equal(luo_memfd_equal(fd, copy), 1);
 	/* Again: nothing to do. */
-	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_ALL, &p), 0);
+	assert_int_equal(prepare(fd, LUO_PREPARE_ALL, &p), 0);
 	assert_huge(&p, 20 * MIB);
-	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_ALL, NULL), 0);
+	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_ALL, NULL, NULL, NULL), 0);
 }
 
 static void test_prepare_sealed_and_read_only(void **state)
 {
 	_cleanup_close_ int fd = filled(4 * MIB), only = -EBADF;
-	struct luo_memfd_prepared p;
+	struct prepared p = { 0 };
 
 	assert_int_equal(luo_memfd_add_seals(fd, LUO_SEALS_CONSTANT), 0);
 	assert_int_equal(luo_memfd_reopen(fd, O_RDONLY, &only), 0);
-	assert_int_equal(luo_memfd_prepare(only, LUO_PREPARE_ALL, &p), 0);
+	assert_int_equal(prepare(only, LUO_PREPARE_ALL, &p), 0);
 	assert_huge(&p, 4 * MIB);
 	assert_int_equal(seals_of(fd), LUO_SEALS_CONSTANT);
 	assert_text_at(fd, "xxxx", 4 * MIB - 4);
@@ -198,13 +210,13 @@ static void test_prepare_sealed_and_read_only(void **state)
 static void test_prepare_only_looks(void **state)
 {
 	_cleanup_close_ int fd = filled(4 * MIB);
-	struct luo_memfd_prepared p;
+	struct prepared p = { 0 };
 
 	assert_int_equal(luo_memfd_grow(fd, 40 * MIB), 0);
-	assert_int_equal(luo_memfd_prepare(fd, 0, &p), 0);
+	assert_int_equal(prepare(fd, 0, &p), 0);
 	assert_int_equal(p.after.huge, p.before.huge);
 	assert_int_equal(p.after.holes, p.before.holes);
-	assert_int_equal(p.collapse_error, 0);
+	assert_int_equal(p.done.collapse_error, 0);
 	assert_true(allocated(fd) <= 4 * MIB + 4096);
 }
 
@@ -212,19 +224,19 @@ static void test_prepare_only_looks(void **state)
 static void test_prepare_holes(void **state)
 {
 	_cleanup_close_ int fd = filled(6 * MIB);
-	struct luo_memfd_prepared p;
+	struct prepared p = { 0 };
 
 	assert_int_equal(
 		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 3 * (off_t)MIB, 4096), 0);
 	assert_int_equal(ftruncate(fd, 20 * (off_t)MIB + 1), 0);
-	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_COLLAPSE, &p), 0);
+	assert_int_equal(prepare(fd, LUO_PREPARE_COLLAPSE, &p), 0);
 	assert_int_equal(p.after.holes, 14 * MIB + 4096 + 4096);
 	assert_huge(&p, 4 * MIB);
 	assert_true(allocated(fd) <= 6 * MIB);
-	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_FILL_HOLES, &p), 0);
+	assert_int_equal(prepare(fd, LUO_PREPARE_FILL_HOLES, &p), 0);
 	assert_int_equal(p.after.holes, 0);
 	assert_int_equal(allocated(fd), 20 * MIB + 4096);
-	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_ALL, &p), 0);
+	assert_int_equal(prepare(fd, LUO_PREPARE_ALL, &p), 0);
 	assert_huge(&p, 20 * MIB);
 	assert_text_at(fd, "xxxx", 3 * MIB - 4);
 	assert_int_equal(status(fd).st_size, 20 * MIB + 1);
@@ -235,9 +247,9 @@ static void test_prepare_what_is_allocated(void **state)
 {
 	_cleanup_close_ int fd = create(
 		(struct luo_memfd_options){ .size = 4 * MIB, .flags = LUO_MEMFD_PREALLOCATE });
-	struct luo_memfd_prepared p;
+	struct prepared p = { 0 };
 
-	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_FILL_HOLES, &p), 0);
+	assert_int_equal(prepare(fd, LUO_PREPARE_FILL_HOLES, &p), 0);
 	assert_int_equal(p.before.holes, 4 * MIB);
 	assert_int_equal(p.after.holes, 0);
 	assert_int_equal(allocated(fd), 4 * MIB);
@@ -246,11 +258,11 @@ static void test_prepare_what_is_allocated(void **state)
 static void test_prepare_more_than_there_is(void **state)
 {
 	_cleanup_close_ int fd = create((struct luo_memfd_options){ .size = UINT64_C(1) << 43 });
-	struct luo_memfd_prepared p;
+	struct prepared p = { 0 };
 
-	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_ALL, &p), -ENOMEM);
+	assert_int_equal(prepare(fd, LUO_PREPARE_ALL, &p), -ENOMEM);
 	assert_int_equal(allocated(fd), 0);
-	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_COLLAPSE, &p), 0);
+	assert_int_equal(prepare(fd, LUO_PREPARE_COLLAPSE, &p), 0);
 	assert_true(p.before.advice & LUO_ADVICE_NO_ROOM);
 	assert_int_equal(allocated(fd), 0);
 }
@@ -263,7 +275,7 @@ static void test_prepare_what_is_preserved(void **state)
 	assert_int_equal(luo_device_open(0, &device), 0);
 	assert_int_equal(luo_session_create(device, "s", &session), 0);
 	assert_int_equal(luo_session_preserve_fd(session, fd, 1), 0);
-	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_ALL, NULL), 0);
+	assert_int_equal(luo_memfd_prepare(fd, LUO_PREPARE_ALL, NULL, NULL, NULL), 0);
 	assert_int_equal(cost_of(fd).data, 4 * MIB);
 	fake_luo_uninstall();
 }
@@ -295,11 +307,11 @@ static void test_file_that_changes(void **state)
 
 	assert_int_equal(pthread_create(&thread, NULL, resize, &c), 0);
 	for (int i = 0; i < 30; i++) {
-		struct luo_memfd_cost cost;
+		struct luo_memfd_cost cost = { .struct_size = sizeof(cost) };
 		int r = luo_memfd_cost(fd, &cost);
 
 		assert_true(r == 0 || r == -EIO);
-		r = luo_memfd_prepare(fd, LUO_PREPARE_ALL, NULL);
+		r = luo_memfd_prepare(fd, LUO_PREPARE_ALL, NULL, NULL, NULL);
 		assert_true(r == 0 || r == -EIO);
 	}
 	c.stop = true;

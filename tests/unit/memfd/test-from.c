@@ -31,7 +31,7 @@ static void test_new_sealed(void **state)
 
 static void test_from_data(void **state)
 {
-	struct luo_memfd_options o = { .name = "x", .size = 4 };
+	struct luo_memfd_options o = { .struct_size = sizeof(o), .name = "x", .size = 4 };
 	_cleanup_close_ int fd = -EBADF;
 	int untouched = UNTOUCHED;
 
@@ -39,7 +39,9 @@ static void test_from_data(void **state)
 	assert_int_equal(luo_memfd_new_from_data(&o, NULL, 4, &untouched), -EINVAL);
 	assert_int_equal(luo_memfd_new_from_data(&o, "hell", 4, NULL), -EINVAL);
 	assert_int_equal(untouched, UNTOUCHED);
-	o = (struct luo_memfd_options){ .size = 5 * MIB, .seals = LUO_SEAL_WRITE };
+	o = (struct luo_memfd_options){ .struct_size = sizeof(struct luo_memfd_options),
+					.size = 5 * MIB,
+					.seals = LUO_SEAL_WRITE };
 	assert_int_equal(luo_memfd_new_from_data(&o, "hello", 5, &fd), 0);
 	assert_text_at(fd, "hello", 0);
 	assert_int_equal(status(fd).st_size, 5 * MIB);
@@ -76,7 +78,7 @@ static int new_from(int from, uint64_t limit)
 
 static void test_from_fd_refused(void **state)
 {
-	struct luo_memfd_options o = { .size = 1 };
+	struct luo_memfd_options o = { .struct_size = sizeof(o), .size = 1 };
 	_cleanup_close_ int fd = memfd_of("text"), path = path_only(fd);
 	_cleanup_close_ int dir = open("/", O_RDONLY | O_CLOEXEC);
 	_cleanup_close_ int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -92,7 +94,8 @@ static void test_from_fd_refused(void **state)
 	assert_int_equal(luo_memfd_new_from_fd(NULL, fd, 0, NULL), -EINVAL);
 	assert_int_equal(luo_memfd_snapshot(NULL, fd, 0, NULL), -EINVAL);
 	assert_int_equal(luo_memfd_new_from_fd(&o, fd, 0, &untouched), -EINVAL);
-	o = (struct luo_memfd_options){ .flags = 1 << 20 };
+	o = (struct luo_memfd_options){ .struct_size = sizeof(struct luo_memfd_options),
+					.flags = 1 << 20 };
 	assert_int_equal(luo_memfd_new_from_fd(&o, fd, 0, &untouched), -EINVAL);
 	assert_int_equal(untouched, UNTOUCHED);
 }
@@ -275,6 +278,7 @@ static void test_endless(void **state)
 static void test_options_are_kept(void **state)
 {
 	struct luo_memfd_options o = {
+		.struct_size = sizeof(o),
 		.name = "given",
 		.flags = LUO_MEMFD_HUGEPAGE | LUO_MEMFD_NO_CLOEXEC,
 		.seals = LUO_SEALS_SIZE,

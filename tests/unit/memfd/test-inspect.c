@@ -14,7 +14,7 @@
 
 static struct luo_fd_info inspect(int fd)
 {
-	struct luo_fd_info info;
+	struct luo_fd_info info = { .struct_size = sizeof(info) };
 
 	assert_true(fd >= 0);
 	assert_int_equal(luo_fd_inspect(fd, &info), 0);
@@ -35,7 +35,7 @@ static void assert_kind(int fd, enum luo_kind kind, bool preservable)
 
 static void test_inspect_refused(void **state)
 {
-	struct luo_fd_info info = { .size = 4711 };
+	struct luo_fd_info info = { .struct_size = sizeof(info), .size = 4711 };
 
 	assert_int_equal(luo_fd_inspect(-1, &info), -EBADF);
 	assert_int_equal(luo_fd_inspect(0, NULL), -EINVAL);
@@ -92,7 +92,7 @@ static void test_kinds(void **state)
 static void test_session_and_agreement(void **state)
 {
 	_cleanup_close_ int device = -EBADF, session = -EBADF, other = -EBADF;
-	struct luo_fd_info info;
+	struct luo_fd_info info = { .struct_size = sizeof(info) };
 
 	fake_luo_install();
 	assert_int_equal(luo_device_open(0, &device), 0);
@@ -108,11 +108,12 @@ static void test_session_and_agreement(void **state)
 
 static void test_facts(void **state)
 {
-	struct luo_memfd_options options = { .name = "facts",
+	struct luo_memfd_options options = { .struct_size = sizeof(options),
+					     .name = "facts",
 					     .size = 100000,
 					     .seals = F_SEAL_GROW | F_SEAL_SHRINK };
 	_cleanup_close_ int fd = -EBADF, append = -EBADF;
-	struct luo_fd_info info;
+	struct luo_fd_info info = { .struct_size = sizeof(info) };
 	struct stat st;
 
 	assert_int_equal(luo_memfd_create(&options, &fd), 0);
@@ -175,7 +176,8 @@ static void test_runs_refused(void **state)
 
 static void test_runs(void **state)
 {
-	struct luo_memfd_options options = { .size = UINT64_C(1) << 27 }; /* two windows */
+	struct luo_memfd_options options = { .struct_size = sizeof(options),
+					     .size = UINT64_C(1) << 27 }; /* two windows */
 	_cleanup_close_ int fd = -EBADF;
 	uint64_t pages, runs;
 	struct stat st;
@@ -278,7 +280,7 @@ static void put_limits(const char *directory, const char *max, const char *high,
 
 static struct luo_memory_room room(void)
 {
-	struct luo_memory_room r;
+	struct luo_memory_room r = { .struct_size = sizeof(r) };
 
 	assert_int_equal(luo_memory_room_at(root, &r), 0);
 	return r;
@@ -286,7 +288,7 @@ static struct luo_memory_room room(void)
 
 static void test_room_refused(void **state)
 {
-	struct luo_memory_room r;
+	struct luo_memory_room r = { .struct_size = sizeof(r) };
 
 	assert_int_equal(luo_memory_room(NULL), -EINVAL);
 	assert_int_equal(luo_memory_available(NULL), -EINVAL);
@@ -364,7 +366,7 @@ static void test_room_outside(void **state)
 
 static void test_room_of_this_machine(void **state)
 {
-	struct luo_memory_room r;
+	struct luo_memory_room r = { .struct_size = sizeof(r) };
 	uint64_t available;
 
 	assert_int_equal(luo_memory_available(&available), 0);

@@ -8,8 +8,10 @@
 
 static int sized(uint64_t size, unsigned seals)
 {
-	return create((struct luo_memfd_options){
-		.size = size, .seals = seals, .flags = LUO_MEMFD_ALLOW_SEALING });
+	return create((struct luo_memfd_options){ .struct_size = sizeof(struct luo_memfd_options),
+						  .size = size,
+						  .seals = seals,
+						  .flags = LUO_MEMFD_ALLOW_SEALING });
 }
 
 static void assert_map(int fd, unsigned how, int expected)

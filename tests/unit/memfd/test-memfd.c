@@ -37,8 +37,11 @@ static void test_create_default(void **state)
 
 static void test_create_size_and_seals(void **state)
 {
-	_cleanup_close_ int fd = create((struct luo_memfd_options){
-		.name = "sized", .size = 5000, .seals = F_SEAL_GROW | F_SEAL_SHRINK });
+	_cleanup_close_ int fd =
+		create((struct luo_memfd_options){ .struct_size = sizeof(struct luo_memfd_options),
+						   .name = "sized",
+						   .size = 5000,
+						   .seals = F_SEAL_GROW | F_SEAL_SHRINK });
 	uint64_t size;
 
 	assert_int_equal(luo_memfd_get_size(fd, &size), 0);
@@ -65,7 +68,8 @@ static void test_create_exec(void **state)
 
 static void test_create_noexec(void **state)
 {
-	struct luo_memfd_options options = { .flags = LUO_MEMFD_NOEXEC_SEAL };
+	struct luo_memfd_options options = { .struct_size = sizeof(options),
+					     .flags = LUO_MEMFD_NOEXEC_SEAL };
 	_cleanup_close_ int fd = -EBADF;
 	int r = luo_memfd_create(&options, &fd);
 
@@ -87,7 +91,9 @@ static void test_create_without_cloexec(void **state)
 static void test_create_with_every_seal(void **state)
 {
 	for (unsigned seal = LUO_SEAL_SEAL; seal <= LUO_SEAL_EXEC; seal <<= 1) {
-		struct luo_memfd_options o = { .size = 10, .seals = seal };
+		struct luo_memfd_options o = { .struct_size = sizeof(o),
+					       .size = 10,
+					       .seals = seal };
 		int fd = UNTOUCHED, r = luo_memfd_create(&o, &fd);
 
 		if (r == -EINVAL && seal == LUO_SEAL_EXEC) /* before 6.3 */
@@ -102,7 +108,9 @@ static void test_create_with_every_seal(void **state)
 static void test_create_allocated(void **state)
 {
 	_cleanup_close_ int fd = create((struct luo_memfd_options){
-		.size = MIB, .flags = LUO_MEMFD_PREALLOCATE | LUO_MEMFD_ALLOW_SEALING });
+		.struct_size = sizeof(struct luo_memfd_options),
+		.size = MIB,
+		.flags = LUO_MEMFD_PREALLOCATE | LUO_MEMFD_ALLOW_SEALING });
 	_cleanup_close_ int huge =
 		create((struct luo_memfd_options){ .size = 4 * MIB, .flags = LUO_MEMFD_HUGEPAGE });
 

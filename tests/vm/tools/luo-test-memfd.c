@@ -58,7 +58,7 @@ static void must(int r, const char *what)
 
 static struct luo_memfd_cost cost_of(int fd)
 {
-	struct luo_memfd_cost cost;
+	struct luo_memfd_cost cost = { .struct_size = sizeof(cost) };
 
 	must(luo_memfd_cost(fd, &cost), "cost");
 	printf("# %s: %" PRIu64 " KiB data in %" PRIu64 " runs, %" PRIu64 " KiB holes, %" PRIu64
@@ -72,7 +72,8 @@ static struct luo_memfd_cost cost_of(int fd)
 
 static int make(enum token token, uint64_t size)
 {
-	struct luo_memfd_options options = { .name = names[token],
+	struct luo_memfd_options options = { .struct_size = sizeof(options),
+					     .name = names[token],
 					     .size = size,
 					     .flags = LUO_MEMFD_ALLOW_SEALING };
 	int fd;
@@ -104,21 +105,22 @@ static void fill_sparse(int fd)
 
 static void prepare(int fd, int same)
 {
-	struct luo_memfd_prepared p;
+	struct luo_memfd_cost before = { .struct_size = sizeof(before) };
+	struct luo_memfd_cost after = { .struct_size = sizeof(after) };
+	struct luo_memfd_prepared p = { .struct_size = sizeof(p) };
 	uint64_t began;
 
 	cost_of(fd);
 	began = now_usec(CLOCK_MONOTONIC);
-	must(luo_memfd_prepare(fd, LUO_PREPARE_ALL, &p), "prepare");
+	must(luo_memfd_prepare(fd, LUO_PREPARE_ALL, &before, &after, &p), "prepare");
 	printf("# prepared in %" PRIu64 " us, errors %d, %d\n", now_usec(CLOCK_MONOTONIC) - began,
 	       p.fill_error, p.collapse_error);
 	cost_of(fd);
-	ok(p.before.cost_class == LUO_COST_SLOW, "was slow", names[PREPARED]);
-	ok(p.before.huge == 0 && p.before.huge_known, "was in small pages", names[PREPARED]);
-	ok(p.after.cost_class == LUO_COST_FAST, "is fast", names[PREPARED]);
-	ok(p.after.huge == HUGE, "is in huge pages", names[PREPARED]);
-	ok(p.after.runs_known && p.after.runs * 10 < p.before.runs, "is in fewer runs",
-	   names[PREPARED]);
+	ok(before.cost_class == LUO_COST_SLOW, "was slow", names[PREPARED]);
+	ok(before.huge == 0 && before.huge_known, "was in small pages", names[PREPARED]);
+	ok(after.cost_class == LUO_COST_FAST, "is fast", names[PREPARED]);
+	ok(after.huge == HUGE, "is in huge pages", names[PREPARED]);
+	ok(after.runs_known && after.runs * 10 < before.runs, "is in fewer runs", names[PREPARED]);
 	ok(luo_memfd_equal(fd, same) == 1, "has the same content", names[PREPARED]);
 }
 
@@ -172,7 +174,7 @@ static void preserve_sparse(int session, int fd)
 static void refuse_hugetlb(int session)
 {
 	int fd = memfd_create("hugetlb", MFD_CLOEXEC | MFD_HUGETLB);
-	struct luo_memfd_cost cost;
+	struct luo_memfd_cost cost = { .struct_size = sizeof(cost) };
 
 	if (fd < 0) {
 		printf("ok %u - hugetlb # SKIP %s\n", ++n_tests, strerror(errno));
@@ -205,7 +207,7 @@ static int leave(void)
 	preserve(session, PREPARED, fds[PREPARED]);
 	preserve(session, SCATTERED, fds[SCATTERED]);
 	/* To come too late does no harm. */
-	ok(luo_memfd_prepare(fds[SCATTERED], LUO_PREPARE_ALL, NULL) == 0, "left alone",
+	ok(luo_memfd_prepare(fds[SCATTERED], LUO_PREPARE_ALL, NULL, NULL, NULL) == 0, "left alone",
 	   "scattered");
 	refuse_hugetlb(session);
 	done();
