@@ -13,11 +13,10 @@
 #include <unistd.h>
 
 #include <luo/handover.h>
+#include <luo/mapping.h>
 #include <luo/memfd.h>
 #include <luo/session.h>
 
-#include "libluo/mapping/document.h"
-#include "libluo/store/internal.h"
 #include "bench/bare.h"
 #include "bench/die.h"
 #include "bench/files.h"
@@ -147,16 +146,16 @@ static double take_by_libluo(const struct arguments *args, const char *name, str
 	close(device);
 	if (luo_incoming_problem(incoming))
 		die(-EBADMSG, "%s: %s", name, luo_incoming_problem(incoming));
-	LUO_FOREACH_UNIT (unit, luo_incoming_mapping(incoming)->store)
+	LUO_FOREACH_UNIT (unit, luo_mapping_get_store(luo_incoming_mapping(incoming)))
 		LUO_FOREACH_ENTRY (entry, unit)
 			must(luo_incoming_restore(incoming, entry));
 	usec = bench_now() - begin;
 
-	LUO_FOREACH_UNIT (unit, luo_incoming_mapping(incoming)->store)
+	LUO_FOREACH_UNIT (unit, luo_mapping_get_store(luo_incoming_mapping(incoming)))
 		LUO_FOREACH_ENTRY (entry, unit) {
 			if (i == files->n)
 				die(-E2BIG, "%s", name);
-			files->fds[i++] = must_errno(dup(entry->fd));
+			files->fds[i++] = must_errno(dup(luo_entry_get_fd(entry)));
 		}
 	must(luo_incoming_finish(incoming));
 	luo_incoming_free(incoming);
