@@ -155,6 +155,7 @@ static int look(struct heap_view *v, int fd, const char *where,
 	r = luo_heap_open_fd(fd, &options, &v->heap);
 	if (r < 0)
 		return explain_open(v, where, r, how == heap_check);
+	v->stat.struct_size = sizeof(v->stat);
 	r = luo_heap_stat(v->heap, &v->stat);
 	if (r < 0)
 		r = explain_open(v, where, r, false);
