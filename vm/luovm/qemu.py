@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 
 from .errors import UserError
 
@@ -104,6 +105,7 @@ class Machine:
                             f"socket,fd={fds[0]}", f"socket,fd={fds[1]}")
         arguments += ["-chardev", f"socket,fd={fds[2]},id=monitor", "-mon", "chardev=monitor,mode=control"]
         self.processor_seconds = 0.0
+        self._reaping = threading.Lock()
         self._errors = tempfile.TemporaryFile()
         try:
             self._process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=self._errors,
@@ -112,12 +114,17 @@ class Machine:
             for end in theirs:
                 end.close()
         # Without this QEMU does not report why the guest stopped.
-        self.monitor.sendall(b'{"execute":"qmp_capabilities"}\n')
+        try:
+            self.monitor.sendall(b'{"execute":"qmp_capabilities"}\n')
+        except BrokenPipeError:
+            pass  # QEMU has ended already, and wait() returns its message
 
     def wait(self):
         """Wait for the process. Returns its error message if it failed, otherwise an empty string."""
-        _, status, usage = os.wait4(self._process.pid, 0)
-        self._process.returncode = status = os.waitstatus_to_exitcode(status)
+        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        with self._reaping:
+            _, status, usage = os.wait4(self._process.pid, 0)
+            self._process.returncode = status = os.waitstatus_to_exitcode(status)
         self.processor_seconds = usage.ru_utime + usage.ru_stime
         self._errors.seek(0)
         message = self._errors.read().decode("utf-8", "replace").strip()
@@ -128,7 +135,10 @@ class Machine:
         return ""
 
     def kill(self):
-        self._process.kill()
+        # Not Popen.kill(): it reaps a process that has just ended, and wait() then has none to wait for.
+        with self._reaping:
+            if self._process.returncode is None:
+                os.kill(self._process.pid, signal.SIGKILL)
 
     def close(self):
         if self._process.poll() is None:
