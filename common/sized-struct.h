@@ -16,63 +16,23 @@
  * new member would fall into it, where an old caller has garbage; test-sized checks that.
  */
 
-#include <errno.h>
 #include <stddef.h>
-#include <string.h>
 
 #define SIZED_STRUCT_MAX 4096
 
 /* The size of a struct that ends with @member: of its first version, if nothing came before. */
 #define SIZE_UP_TO(type, member) (offsetof(type, member) + sizeof(((type *)NULL)->member))
 
-/* Before any work is done: whether @caller, which may be NULL, can be read or written. */
-static inline int sized_struct_check(const void *caller, size_t first_size)
-{
-	size_t size;
+/*
+ * Before any work is done: checks that @caller can be read or written. NULL and a size of less than
+ * @first_size are -EINVAL.
+ */
+int sized_struct_check(const void *caller, size_t first_size);
 
-	if (!caller)
-		return -EINVAL;
-	memcpy(&size, caller, sizeof(size));
-	if (size < first_size)
-		return -EINVAL;
-	return size > SIZED_STRUCT_MAX ? -E2BIG : 0;
-}
+/* Options: copies from the caller into a struct of our own size @to_size. */
+int sized_struct_read(const void *caller, size_t first_size, void *to, size_t to_size);
 
-/* Options: from the caller into a struct of our own size @to_size. */
-static inline int sized_struct_read(const void *caller, size_t first_size, void *to, size_t to_size)
-{
-	size_t size;
-	int r;
-
-	r = sized_struct_check(caller, first_size);
-	if (r < 0)
-		return r;
-	memcpy(&size, caller, sizeof(size));
-	for (size_t i = to_size; i < size; i++)
-		if (((const char *)caller)[i])
-			return -E2BIG;
-	memset(to, 0, to_size);
-	memcpy(to, caller, size < to_size ? size : to_size);
-	memcpy(to, &to_size, sizeof(to_size));
-	return 0;
-}
-
-/* Results: from a struct of our own size @from_size to the caller. */
-static inline int sized_struct_return(void *caller, size_t first_size, const void *from,
-				      size_t from_size)
-{
-	size_t size;
-	int r;
-
-	r = sized_struct_check(caller, first_size);
-	if (r < 0)
-		return r;
-	memcpy(&size, caller, sizeof(size));
-	if (size > from_size)
-		memset((char *)caller + from_size, 0, size - from_size);
-	memcpy(caller, from, size < from_size ? size : from_size);
-	memcpy(caller, &size, sizeof(size));
-	return 0;
-}
+/* Results: copies from a struct of our own size @from_size to the caller. */
+int sized_struct_return(void *caller, size_t first_size, const void *from, size_t from_size);
 
 #endif
