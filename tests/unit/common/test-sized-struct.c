@@ -23,14 +23,14 @@
 		unsigned char later[SPARE]; \
 	}
 
+/* No padding at the end: a new member would be in it, where an old program has garbage. */
 struct old {
 	size_t struct_size;
-	int a;
+	uint64_t a;
 };
 struct now {
 	size_t struct_size;
-	int a, b;
-	uint64_t c;
+	uint64_t a, b, c;
 };
 
 #define FIRST SIZE_UP_TO(struct old, a)
