@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 #ifndef COMMON_SIZED_STRUCT_H
 #define COMMON_SIZED_STRUCT_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-FileCopyrightText: the libluo authors */
 #ifndef LIBLUO_MAPPING_DOCUMENT_H
 #define LIBLUO_MAPPING_DOCUMENT_H
 
