@@ -74,7 +74,7 @@ class CheckWords(unittest.TestCase):
                 ("under a licence", "licence"),
                 ("free neighbours", "neighbour"),
                 ("was cancelled", "cancelled"),
-                ("is uninitialized", "uninitialized"),
+                ("is uninitialised", "uninitialised"),
                 ("it recognises it", "recognises"),
         ):
             with self.subTest(text=text):
